@@ -1,0 +1,168 @@
+"""Supervised fine-tuning of a model on a dataset, through TRL's SFTTrainer."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from lamdagent.errors import Diverged
+from lamdagent.models import Loaded
+from lamdagent.models.facts import inherited
+from lamdagent.protocols import Context
+from lamdagent.settings import Settings
+from lamdagent.types import Kind, Object, Slot
+
+log = logging.getLogger(__name__)
+
+
+class Peft(Settings):
+    """peft's LoraConfig, by its own key names. The adapter is merged back into the model after training."""
+
+    r: int = Field(16, ge=1, description="rank of the adapter")
+    lora_alpha: float = Field(32, gt=0, description="scale: the update is multiplied by lora_alpha / r")
+    lora_dropout: float = Field(0.0, ge=0, lt=1, description="dropout on the adapter's input")
+    target_modules: str | list[str] = Field("all-linear", description="modules that get an adapter")
+    use_rslora: bool = Field(False, description="scale by lora_alpha / sqrt(r)")
+    use_dora: bool = Field(False, description="weight-decomposed LoRA")
+
+
+class Setting(Settings):
+    """One hyperparameter setting of `sft`, by TRL's key names."""
+
+    learning_rate: float = Field(2e-5, gt=0, description="peak learning rate")
+    num_train_epochs: float = Field(1.0, gt=0, description="passes over the dataset")
+    max_steps: int = Field(-1, ge=-1, description="optimiser steps; -1 follows num_train_epochs")
+    per_device_train_batch_size: int = Field(8, ge=1, description="examples per device and step")
+    gradient_accumulation_steps: int = Field(1, ge=1, description="batches per optimiser step")
+    max_length: int | None = Field(1024, ge=2, description="tokens an example is cut to")
+    lr_scheduler_type: str = Field("linear", description="linear, cosine, constant, constant_with_warmup, …")
+    warmup_steps: float = Field(0, ge=0, description="steps of warm-up; below 1 a share of all steps")
+    weight_decay: float = Field(0.0, ge=0, description="decoupled weight decay")
+    max_grad_norm: float = Field(1.0, ge=0, description="gradient norm is clipped to this; 0 is off")
+    adam_beta1: float = Field(0.9, ge=0, lt=1, description="AdamW")
+    adam_beta2: float = Field(0.999, ge=0, lt=1, description="AdamW")
+    adam_epsilon: float = Field(1e-8, gt=0, description="AdamW")
+    optim: str = Field("adamw_torch", description="optimiser, by transformers' names")
+    packing: bool = Field(False, description="pack several examples into one sequence")
+    gradient_checkpointing: bool = Field(False, description="less memory, more time")
+    neftune_noise_alpha: float | None = Field(None, ge=0, description="noise on the embeddings (NEFTune)")
+    label_smoothing_factor: float = Field(0.0, ge=0, lt=1, description="label smoothing")
+    bf16: bool | None = Field(None, description="bfloat16 autocast; unset: where the model is stored in bfloat16")
+    dtype: Literal["float32", "bfloat16", "float16"] | None = Field(
+        None, description="weights while training; unset: float32, or with peft as the model is stored"
+    )
+    peft: Peft | None = Field(None, description="train a LoRA adapter instead of all weights")
+
+
+class Config(Settings):
+    """Supervised fine-tuning of one model on one dataset under one setting."""
+
+    hyperparameters: dict[str, Setting] = Field(min_length=1, description="named settings, by TRL's keys")
+
+
+class Sft:
+    """Train a model on a dataset: loss on completions only, the model's own chat template for `messages`."""
+
+    Config = Config
+    name, version = "sft", 1
+    makes: Kind = "model"
+    slots = (
+        Slot(name="model", kind="model"),
+        Slot(name="dataset", kind="dataset"),
+        Slot(name="hyperparameters", kind="hyperparameters"),
+    )
+
+    def admits(self, inputs: Mapping[str, Sequence[Object]]) -> str | None:
+        (model,), (dataset,) = inputs["model"], inputs["dataset"]
+        format = dataset.meta.get("format")
+        if format == "preference":
+            return f"dataset {dataset.name!r} holds preferences; sft takes prompt and completion, messages, or text"
+        if format == "messages" and not model.meta.get("chat_template"):
+            return f"dataset {dataset.name!r} holds messages, and model {model.name!r} has no chat template"
+        return None
+
+    def execute(self, inputs: Mapping[str, Sequence[Object]], seed: int, ctx: Context) -> Mapping[str, Any]:
+        (model,), (dataset,), (setting,) = inputs["model"], inputs["dataset"], inputs["hyperparameters"]
+        values = Setting.model_validate(dict(setting.meta["values"]))
+        train_dtype = values.dtype or (None if values.peft else "float32")
+        loaded = ctx.models.fresh(model.id, ctx.weights(model), train_dtype=train_dtype)
+        rows = training_rows(ctx.folder(dataset) / "data.jsonl")
+        losses, cut = _train(loaded, rows, values, seed, ctx)
+        ctx.models.save(loaded, ctx.workdir / "weights")
+        ctx.keep(loaded)
+        facts = {"examples": len(rows), "cut_examples": cut, "steps": len(losses), "last_loss": losses[-1]}
+        return {**inherited(model.meta), **facts, "first_loss": losses[0]}
+
+
+def training_rows(file: Path) -> list[dict[str, Any]]:
+    """Rows as TRL takes them; a conversation becomes one example for each of its assistant turns."""
+    rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    return [example for row in rows for example in (_turns(row["messages"]) if "messages" in row else [row])]
+
+
+def _turns(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    ends = [i for i, message in enumerate(messages) if message["role"] == "assistant" and i > 0]
+    return [{"prompt": messages[:i], "completion": [messages[i]]} for i in ends]
+
+
+def _train(
+    loaded: Loaded, rows: list[dict[str, Any]], values: Setting, seed: int, ctx: Context
+) -> tuple[list[float], int]:
+    """Train in place; the loss of every step, and how many examples were cut to `max_length`.
+
+    Raises:
+        Diverged: a loss or a weight is not finite.
+    """
+    import torch
+    from datasets import Dataset
+    from peft import LoraConfig
+    from trl import SFTConfig, SFTTrainer
+
+    keys = values.model_dump(exclude={"peft", "dtype", "bf16"})
+    autocast = loaded.dtype == "bfloat16" if values.bf16 is None else values.bf16
+    scratch = ctx.workdir / "trainer"
+    losses: list[float] = []
+    trainer = SFTTrainer(
+        model=loaded.model,
+        args=SFTConfig(
+            output_dir=str(scratch), save_strategy="no", report_to="none", disable_tqdm=True, logging_steps=1,
+            logging_nan_inf_filter=False, seed=seed, data_seed=seed, bf16=autocast,
+            use_cpu=ctx.models.device == "cpu", dataloader_pin_memory=ctx.models.device != "cpu", **keys,
+        ),
+        train_dataset=Dataset.from_list(rows),
+        processing_class=loaded.tokenizer,
+        peft_config=LoraConfig(task_type="CAUSAL_LM", **values.peft.model_dump()) if values.peft else None,
+        callbacks=[_watch(losses, ctx)],
+    )  # fmt: skip
+    cut = sum(len(ids) >= (values.max_length or math.inf) for ids in trainer.train_dataset["input_ids"])
+    if cut and not values.packing:
+        log.warning("%d of %d examples are cut to max_length %s", cut, len(rows), values.max_length)
+    trainer.train()
+    shutil.rmtree(scratch, ignore_errors=True)
+    model = trainer.accelerator.unwrap_model(trainer.model)
+    loaded.model = model.merge_and_unload() if values.peft else model
+    if not all(bool(torch.isfinite(p).all()) for p in loaded.model.parameters()):
+        raise Diverged(f"weights are not finite after {len(losses)} steps; try a lower learning_rate")
+    return losses, cut
+
+
+def _watch(losses: list[float], ctx: Context) -> Any:
+    from transformers import TrainerCallback
+
+    class Watch(TrainerCallback):  # type: ignore[misc]
+        def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float], **_: Any) -> None:
+            if (loss := logs.get("loss")) is None:
+                return
+            if not math.isfinite(loss) or not math.isfinite(logs.get("grad_norm") or 0.0):
+                raise Diverged(f"loss is {loss} at step {state.global_step}; try a lower learning_rate")
+            losses.append(loss)
+            ctx.progress("train", state.global_step, state.max_steps, loss=loss)
+
+    return Watch()

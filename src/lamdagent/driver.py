@@ -1,0 +1,160 @@
+"""Run a study: check everything, open the journal, and let the loop go."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lamdagent import build
+from lamdagent.config import Study, load_study
+from lamdagent.errors import JournalError
+from lamdagent.events import Brought, Event, Opened, State, fold
+from lamdagent.intake import bring, check_tasks, prepare, with_facts, write_datasets
+from lamdagent.protocols import Display
+from lamdagent.runners.inline import Inline
+from lamdagent.runners.process import Process
+from lamdagent.search import Search, run
+from lamdagent.store.artifacts import full_disk_is_the_users
+from lamdagent.store.journal import SqliteJournal
+from lamdagent.types import Progress
+
+FREE_TO_CHANGE = ("budget", "execution.workers", "execution.timeout_min", "execution.batch_size")
+Watch = Callable[[int | str, Progress], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenStudy:
+    """A study that this process may write to."""
+
+    study: Study
+    search: Search
+    runner: Inline | Process
+
+
+def run_study(
+    file: str | Path, overrides: Sequence[str] = (), *, display: Display | None = None, inline: bool = False
+) -> State:
+    """Run a study file to the end of its budget, or go on where an earlier run stopped.
+
+    Args:
+        overrides: `key.key=value` texts, as after `--set` on the command line.
+        display: who is told of the progress; None is nobody.
+        inline: run jobs in this process instead of a worker process.
+    Raises:
+        UserError: the study file, its data, its journal or the machine needs the user.
+    """
+    from lamdagent.display.quiet import Quiet
+
+    shown = display or Quiet()
+    with open_study(load_study(Path(file), overrides), watch=shown.progressed, inline=inline) as opened:
+        try:
+            return run(opened.search, opened.runner, shown)
+        finally:
+            shown.close(opened.search.state)
+
+
+@contextlib.contextmanager
+def open_study(
+    study: Study, *, watch: Watch = lambda key, progress: None, inline: bool = False
+) -> Iterator[OpenStudy]:
+    """Check a study, bring its objects, and hold its journal until the block ends. Nothing is written before all of
+    it is valid.
+
+    Raises:
+        UserError: the study file, its data, its journal or the machine needs the user.
+    """
+    check_tasks(study)
+    known = _known_pool(study)
+    brought = bring(study, known)
+    runner = _runner(study, watch, inline)
+    try:
+        with contextlib.closing(SqliteJournal(study.folder / "journal.sqlite", writer=True)) as journal, full_disk_is_the_users(study.root):
+            store = build.artifacts(study)
+            store.sweep()
+            before = fold(journal.read())
+            if before.pool:
+                journal_events: list[Event] = _changes(study, before, brought.objects)
+            request = {"imports": {k: str(v) for k, v in brought.imports.items()}, "dtype": study.body.execution.dtype}
+            if not before.pool or any(store.record(i) is None for i in brought.imports):
+                done = runner.prepare(request) if isinstance(runner, Process) else prepare(request, build.bench_of(study))
+                brought = with_facts(brought, done["models"])
+            if not before.pool:
+                journal_events = _first_events(study, brought.objects)
+            write_datasets(study, brought, store)
+            if journal_events:
+                journal.append(*journal_events)
+            search = Search(
+                journal=journal,
+                action_types=build.action_types(study),
+                policy=build.policy(study),
+                memory=build.memory(study),
+                budget=build.budget(study),
+            )
+            yield OpenStudy(study=study, search=search, runner=runner)
+    finally:
+        runner.close()
+
+
+def _known_pool(study: Study) -> Mapping[str, Any]:
+    file = study.folder / "journal.sqlite"
+    if not file.exists():
+        return {}
+    with contextlib.closing(SqliteJournal(file, writer=False)) as journal:
+        return fold(journal.read()).pool
+
+
+def _runner(study: Study, watch: Watch, inline: bool) -> Inline | Process:
+    if inline:
+        return Inline(build.bench_of(study), watch=watch)
+    execution = study.body.execution
+    return Process(
+        {"study": {**study.dump(), "root": study.body.root}, "file": str(study.file.resolve())},
+        logs=study.folder / "logs",
+        slots=execution.workers,
+        timeout_s=execution.timeout_min * 60,
+        watch=watch,
+    )
+
+
+def _first_events(study: Study, objects: Sequence[Any]) -> list[Event]:
+    opened = Opened(config=study.dump(), seed=study.body.seed, goals=study.goals)
+    return [opened, *(Brought(object=obj) for obj in objects)]
+
+
+def _changes(study: Study, before: State, objects: Sequence[Any]) -> list[Event]:
+    """What to journal of a study file that changed since the last run.
+
+    Raises:
+        JournalError: something else changed than what may.
+    """
+    old, new = _flat(before.config), _flat(study.dump())
+    changed = [k for k in sorted({*old, *new}) if old.get(k) != new.get(k) and not k.startswith(FREE_TO_CHANGE)]
+    lines = [f"  {key}: was {old.get(key, 'not there')}, is {new.get(key, 'not there')}" for key in changed]
+    for key in ("budget.trials", "budget.hours"):
+        was, now = old.get(key), new.get(key)
+        if now is not None and (was is None or now < was):
+            lines.append(f"  {key}: was {'unbounded' if was is None else was}, is {now} (a budget can only be raised)")
+    ids = {obj.name: obj.id for obj in objects}
+    for obj in before.pool.values():
+        if obj.made_by is None and obj.kind != "hyperparameters" and ids.get(obj.name, obj.id) != obj.id:
+            lines.append(f"  {obj.kind} {obj.name} ({obj.uri}): its content changed")
+    if lines:
+        raise JournalError(
+            f"{study.file}: the study {study.body.study!r} began otherwise:\n" + "\n".join(lines) + "\nPut it back, or "
+            "give the file another `study:` name to begin a new one (finished work is found again and not repeated)."
+        )
+    return [] if old == new else [Opened(config=study.dump(), seed=before.seed, goals=before.goals)]
+
+
+def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
+    if isinstance(value, Mapping) and value:
+        pairs = [_flat(v, f"{prefix}.{k}" if prefix else str(k)) for k, v in value.items()]
+        return {k: v for pair in pairs for k, v in pair.items()}
+    if isinstance(value, list) and value and all(isinstance(v, Mapping) for v in value):
+        return _flat({v.get("task", i): v for i, v in enumerate(value)}, prefix)
+    return {prefix: value}
+
+

@@ -1,0 +1,174 @@
+"""The alphabet of the journal, and the one function that reads it back.
+
+State is the fold of the journal: derived, never stored. A new field of an event has a default, so that every journal
+ever written still folds.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from lamdagent.types import (
+    ActionId,
+    Choice,
+    Cost,
+    Goal,
+    Kind,
+    Made,
+    Object,
+    Objective,
+    ObjectId,
+    Outcome,
+    Score,
+    Trial,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opened:
+    """The study began, with this config (as validated), seed and goals."""
+
+    config: Mapping[str, Any]
+    seed: int
+    goals: tuple[Goal, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Brought:
+    """The user put an object into the pool."""
+
+    object: Object
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scored:
+    """A brought model was scored."""
+
+    object_id: ObjectId
+    scores: tuple[Score, ...]
+    cost: Cost = Cost()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """A trial began."""
+
+    number: int
+    choice: Choice
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """A trial ended."""
+
+    number: int
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remembered:
+    """The memory took a trial in; `memory` is its whole new text."""
+
+    number: int
+    memory: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Worked:
+    """The driver ran for this long since the last such event."""
+
+    wall_s: float
+
+
+Event = Opened | Brought | Scored | Asked | Told | Remembered | Worked
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class State:
+    """All that has happened."""
+
+    config: Mapping[str, Any] = field(default_factory=dict)
+    seed: int = 0
+    goals: tuple[Goal, ...] = ()
+    pool: Mapping[ObjectId, Object] = field(default_factory=dict)
+    scores: Mapping[ObjectId, tuple[Score, ...]] = field(default_factory=dict)
+    trials: tuple[Trial, ...] = ()
+    tried: Mapping[ActionId, int] = field(default_factory=dict)
+    memory: str = ""
+    remembered: frozenset[int] = frozenset()
+    wall_s: float = 0.0
+
+    @property
+    def running(self) -> tuple[Trial, ...]:
+        return tuple(t for t in self.trials if t.outcome is None)
+
+    @property
+    def unscored(self) -> tuple[Object, ...]:
+        """Brought models that have no scores yet, in the order they came."""
+        return tuple(o for o in self.of_kind("model") if o.made_by is None and o.id not in self.scores)
+
+    def of_kind(self, kind: Kind) -> tuple[Object, ...]:
+        return tuple(o for o in self.pool.values() if o.kind == kind)
+
+    def objective(self, object_id: ObjectId) -> Objective | None:
+        """A model's objective on the validation side; None if any goal has no score.
+
+        The standard error takes the tasks as independent: sqrt(sum((w_k / max_k * stderr_k)**2)) / sum(w_k).
+        """
+        by_task = {s.task: s for s in self.scores.get(object_id, ()) if s.split == "validation"}
+        if not self.goals or any(g.task not in by_task for g in self.goals):
+            return None
+        total = sum(g.weight for g in self.goals)
+        value = sum(g.weight * by_task[g.task].value / g.max_score for g in self.goals) / total
+        errors = [(g.weight / g.max_score, by_task[g.task].stderr) for g in self.goals]
+        if any(stderr is None for _, stderr in errors):
+            return Objective(value=value, stderr=None)
+        stderr = math.sqrt(sum((scale * (stderr or 0.0)) ** 2 for scale, stderr in errors)) / total
+        return Objective(value=value, stderr=stderr)
+
+    def ranked(self) -> tuple[tuple[Object, Objective], ...]:
+        """Every scored model, best objective first, earlier ones first among equals."""
+        scored = [(o, self.objective(o.id)) for o in self.of_kind("model")]
+        return tuple(sorted(((o, v) for o, v in scored if v is not None), key=lambda row: -row[1].value))
+
+    def trial_of(self, object_id: ObjectId) -> Trial | None:
+        """The trial that made an object; None for what the user brought."""
+        number = self.tried.get(object_id)
+        return None if number is None else self.trials[number]
+
+
+def fold(events: Iterable[Event], state: State | None = None) -> State:
+    """The state after `events`, from `state` or from nothing."""
+    state = state or State()
+    for event in events:
+        state = _step(state, event)
+    return state
+
+
+def _step(state: State, event: Event) -> State:
+    match event:
+        case Opened(config=config, seed=seed, goals=goals):
+            return replace(state, config=config, seed=seed, goals=goals)
+        case Brought(object=obj):
+            return replace(state, pool={**state.pool, obj.id: obj})
+        case Scored(object_id=object_id, scores=scores):
+            return replace(state, scores={**state.scores, object_id: scores})
+        case Asked(number=number, choice=choice):
+            trials = (*state.trials, Trial(number=number, choice=choice))
+            return replace(state, trials=trials, tried={**state.tried, choice.action.id: number})
+        case Told(number=number, outcome=outcome):
+            told = replace(state.trials[number], outcome=outcome)
+            state = replace(state, trials=(*state.trials[:number], told, *state.trials[number + 1 :]))
+            if not isinstance(outcome, Made):
+                return state
+            made = outcome.object
+            return replace(
+                state, pool={**state.pool, made.id: made}, scores={**state.scores, made.id: outcome.scores}
+            )
+        case Remembered(number=number, memory=memory):
+            return replace(state, memory=memory, remembered=state.remembered | {number})
+        case Worked(wall_s=wall_s):
+            return replace(state, wall_s=state.wall_s + wall_s)

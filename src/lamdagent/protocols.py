@@ -1,0 +1,125 @@
+"""The seams of the loop: what a plugin must do, one protocol each.
+
+A plugin family never imports another one; `build.py` puts them together. Every implementation passes the contract
+suite of its protocol in `lamdagent.testing.contracts`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from lamdagent.events import Event, State
+from lamdagent.menu import Menu
+from lamdagent.types import Choice, Job, Kind, Object, ObjectId, Outcome, Progress, Score, Slot, Split, Trial
+
+
+class Context(Protocol):
+    """What a worker gives to actions and tasks while a job runs."""
+
+    @property
+    def workdir(self) -> Path:
+        """The only folder an action may write to; it becomes the made object's folder."""
+
+    @property
+    def models(self) -> Any:
+        """The one place that opens weights: `lamdagent.models.Models`."""
+
+    def object(self, object_id: ObjectId) -> Object:
+        """An input of the job, or what an input descends from."""
+
+    def folder(self, obj: Object) -> Path:
+        """An object's own folder: a dataset's `data.jsonl` and a model's `scores/` lie there."""
+
+    def weights(self, obj: Object) -> Path:
+        """A model's Hugging Face folder."""
+
+    def keep(self, loaded: Any) -> None:
+        """Hand over the model just made, so that it is scored without being read back."""
+
+    def progress(self, phase: str, done: int, total: int | None = None, **facts: float) -> None:
+        """Tell whoever watches how far the job is. Cheap; call it at every step."""
+
+
+class ActionType(Protocol):
+    """A way to make an object. `version` goes up when the same inputs would give another result."""
+
+    name: str
+    version: int
+    slots: tuple[Slot, ...]
+    makes: Kind
+
+    def admits(self, inputs: Mapping[str, Sequence[Object]]) -> str | None:
+        """None if these objects go together, else the reason why not. Pure and cheap; called in the driver."""
+
+    def execute(self, inputs: Mapping[str, Sequence[Object]], seed: int, ctx: Context) -> Mapping[str, Any]:
+        """Make the object's files in `ctx.workdir` and return its `meta`. Deterministic in `inputs` and `seed`.
+
+        Raises:
+            Diverged: training left the finite numbers.
+        """
+
+
+class Policy(Protocol):
+    """Selects what to do next. It sees values only, never the store or a runner."""
+
+    name: str
+
+    def select(self, state: State, menu: Menu, n: int) -> Sequence[Choice]:
+        """At most `n` different doable choices; fewer or none where the menu has no more. A function of `state`."""
+
+
+class Memory(Protocol):
+    """The text that is carried from trial to trial."""
+
+    def update(self, state: State, trial: Trial) -> str:
+        """The whole new text, after `trial` has ended and is in `state`."""
+
+
+class Task(Protocol):
+    """What a model is scored on. `id` covers everything that could change a score."""
+
+    name: str
+    id: str
+
+    def score(self, model: Object, split: Split, ctx: Context) -> Score:
+        """Score a model and keep what each item gave in the model's folder. The search asks for validation only."""
+
+
+class Runner(Protocol):
+    """Runs jobs, up to `slots` at a time."""
+
+    slots: int
+
+    def submit(self, job: Job) -> None:
+        """Take a job. Submitting one that an earlier process finished is safe and cheap: its files are found."""
+
+    def wait(self, timeout_s: float | None = None) -> Sequence[tuple[int | str, Outcome]]:
+        """Block until a job ends or the time is up; (key, outcome) of each that ended.
+
+        Raises:
+            UserError: nothing more can be run here (such as a full disk); the jobs stay open.
+        """
+
+
+class Journal(Protocol):
+    """An append-only list of events that survives a kill at any moment."""
+
+    def append(self, *events: Event) -> None:
+        """Write all of `events`, or none of them."""
+
+    def read(self) -> Iterator[Event]:
+        """All events, in the order they were written."""
+
+
+class Display(Protocol):
+    """Shows a search to whoever watches."""
+
+    def began(self, job: Job, state: State) -> None: ...
+
+    def progressed(self, key: int | str, progress: Progress) -> None: ...
+
+    def ended(self, key: int | str, outcome: Outcome, state: State) -> None: ...
+
+    def close(self, state: State) -> None: ...

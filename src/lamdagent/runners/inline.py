@@ -1,0 +1,30 @@
+"""Run jobs in this process, one after the other: for tests, debuggers and notebooks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from lamdagent.execution import Bench, work
+from lamdagent.types import Job, Outcome, Progress
+
+
+class Inline:
+    """Does one job at each `wait`."""
+
+    def __init__(
+        self, bench: Bench, *, slots: int = 1, watch: Callable[[int | str, Progress], None] = lambda key, progress: None
+    ) -> None:
+        self.slots, self._bench, self._watch = slots, bench, watch
+        self._jobs: list[Job] = []
+
+    def submit(self, job: Job) -> None:
+        self._jobs.append(job)
+
+    def wait(self, timeout_s: float | None = None) -> Sequence[tuple[int | str, Outcome]]:
+        if not self._jobs:
+            return []
+        job = self._jobs.pop(0)
+        return [(job.key, work(job, self._bench, lambda progress: self._watch(job.key, progress)))]
+
+    def close(self) -> None:
+        """Nothing to stop."""

@@ -1,0 +1,191 @@
+"""Run jobs in persistent worker processes of this machine.
+
+A worker that crashes, is killed, hangs past the timeout or runs out of memory fails its trial with the cause and the
+tail of its log; a new one takes its slot at the next job.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from lamdagent.errors import ContractViolation, UserError
+from lamdagent.execution import LOG_TAIL_LINES
+from lamdagent.types import Cost, Failed, Job, Outcome, Progress
+from lamdagent.worker import JOB, OUTCOME, PROGRESS
+
+
+class _Slot:
+    """One worker process and the job it is at."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.process: subprocess.Popen[str] | None = None
+        self.job: Job | None = None
+        self.log = Path()
+        self.started = 0.0
+
+    @property
+    def alive(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
+
+class Process:
+    """A pool of worker processes.
+
+    Args:
+        opening: what a worker is told first: the study, as `lamdagent.worker` takes it.
+        logs: folder for one log file per job.
+        timeout_s: a job that takes longer fails.
+        watch: hears of the progress of every job.
+    """
+
+    def __init__(
+        self,
+        opening: Mapping[str, Any],
+        *,
+        logs: Path,
+        slots: int = 1,
+        timeout_s: float = 7200.0,
+        watch: Callable[[int | str, Progress], None] = lambda key, progress: None,
+    ) -> None:
+        self.slots, self._opening, self._logs = slots, opening, logs
+        self._timeout_s, self._watch = timeout_s, watch
+        self._slots = [_Slot(number) for number in range(slots)]
+        self._queue: list[Job] = []
+        self._heard: queue.Queue[tuple[_Slot, subprocess.Popen[str], dict[str, Any] | None]] = queue.Queue()
+
+    def submit(self, job: Job) -> None:
+        self._queue.append(job)
+        self._hand_out()
+
+    def wait(self, timeout_s: float | None = None) -> Sequence[tuple[int | str, Outcome]]:
+        until = None if timeout_s is None else time.monotonic() + timeout_s
+        ended: list[tuple[int | str, Outcome]] = []
+        while not ended and (until is None or time.monotonic() < until) and any(s.job for s in self._slots):
+            ended += self._overdue()
+            try:
+                slot, process, message = self._heard.get(timeout=0.2)
+            except queue.Empty:
+                continue
+            if process is slot.process:
+                ended += self._hear(slot, message)
+        self._hand_out()
+        return ended
+
+    def prepare(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Let a worker do what must be done once before the first job; see `lamdagent.intake.prepare`."""
+        slot = self._slots[0]
+        self._start(slot)
+        self._send(slot, {"prepare": request})
+        while True:
+            _, process, message = self._heard.get()
+            if process is not slot.process:
+                continue
+            if message is None:
+                raise UserError(f"the worker process died while preparing; its log: {self._logs / 'worker-0.log'}")
+            self._raise_halt(message)
+            if "prepared" in message:
+                prepared: dict[str, Any] = message["prepared"]
+                return prepared
+
+    def close(self) -> None:
+        """Stop all workers at once. Jobs at hand stay undone."""
+        for slot in self._slots:
+            self._kill(slot)
+
+    def _hand_out(self) -> None:
+        for slot in self._slots:
+            if slot.job is None and self._queue:
+                self._start(slot)
+                slot.job, slot.started = self._queue.pop(0), time.monotonic()
+                slot.log = self._logs / f"{slot.job.key}.log"
+                self._send(slot, {"job": JOB.dump_python(slot.job, mode="json"), "log": str(slot.log)})
+
+    def _start(self, slot: _Slot) -> None:
+        if slot.alive:
+            return
+        self._logs.mkdir(parents=True, exist_ok=True)
+        with (self._logs / f"worker-{slot.number}.log").open("ab") as log:
+            slot.process = subprocess.Popen(
+                [sys.executable, "-m", "lamdagent.worker"],
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True, encoding="utf-8",
+                start_new_session=True,
+            )  # fmt: skip
+        threading.Thread(target=self._listen, args=(slot, slot.process), daemon=True).start()
+        self._send(slot, {**self._opening, "slot": slot.number})
+
+    def _listen(self, slot: _Slot, process: subprocess.Popen[str]) -> None:
+        assert process.stdout is not None
+        for line in process.stdout:
+            self._heard.put((slot, process, json.loads(line)))
+        process.wait()
+        self._heard.put((slot, process, None))
+
+    def _send(self, slot: _Slot, message: Mapping[str, Any]) -> None:
+        assert slot.process is not None and slot.process.stdin is not None
+        try:
+            slot.process.stdin.write(json.dumps(message) + "\n")
+            slot.process.stdin.flush()
+        except BrokenPipeError:
+            pass  # the worker is dead: its listener says so, and the job fails with the cause
+
+    def _hear(self, slot: _Slot, message: dict[str, Any] | None) -> list[tuple[int | str, Outcome]]:
+        if message is None:
+            return self._fail(slot, "crash", _death(slot.process))
+        self._raise_halt(message)
+        if slot.job is not None and "progress" in message:
+            self._watch(slot.job.key, PROGRESS.validate_python(message["progress"]))
+        if slot.job is not None and "outcome" in message:
+            key, slot.job = slot.job.key, None
+            return [(key, OUTCOME.validate_python(message["outcome"]))]
+        return []
+
+    def _raise_halt(self, message: Mapping[str, Any]) -> None:
+        if "halt" in message:
+            raise (UserError if message["user"] else ContractViolation)(message["halt"])
+
+    def _overdue(self) -> list[tuple[int | str, Outcome]]:
+        ended: list[tuple[int | str, Outcome]] = []
+        for slot in self._slots:
+            if slot.job is not None and time.monotonic() - slot.started > self._timeout_s:
+                self._kill(slot)
+                minutes = self._timeout_s / 60
+                ended += self._fail(slot, "timeout", f"took longer than execution.timeout_min ({minutes:g})")
+        return ended
+
+    def _fail(self, slot: _Slot, cause: Any, message: str) -> list[tuple[int | str, Outcome]]:
+        slot.process = None
+        if slot.job is None:
+            return []
+        key, slot.job = slot.job.key, None
+        cost = Cost(wall_s=round(time.monotonic() - slot.started, 3))
+        return [(key, Failed(cause=cause, message=message, log_tail=_tail(slot.log), cost=cost))]
+
+    def _kill(self, slot: _Slot) -> None:
+        if slot.process is not None and slot.process.poll() is None:
+            os.killpg(slot.process.pid, signal.SIGKILL)
+            slot.process.wait()
+
+
+def _death(process: subprocess.Popen[str] | None) -> str:
+    code = process.returncode if process else None
+    if code is not None and code < 0:
+        hint = " (often: the machine ran out of memory)" if code == -signal.SIGKILL else ""
+        return f"the worker process was killed by {signal.Signals(-code).name}{hint}"
+    return f"the worker process ended with exit code {code}"
+
+
+def _tail(log: Path) -> str:
+    if not log.exists():
+        return ""
+    return "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-LOG_TAIL_LINES:])

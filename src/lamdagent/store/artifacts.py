@@ -1,0 +1,116 @@
+"""Artifacts: one folder per object, named by its id, written once, by rename.
+
+    <root>/artifacts/<object id>/object.json     the object, the action that made it, versions, hashes of its files
+                                 weights/         a plain Hugging Face folder
+                                 data.jsonl       a dataset's rows
+                                 scores/          one file per task and side, with what each item gave
+
+A folder under its id is complete. What a killed process was writing lies in `.partial-…` folders, which nothing reads.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from lamdagent.errors import UserError
+from lamdagent.types import ObjectId
+
+CHUNK_BYTES = 1 << 22
+
+
+class Artifacts:
+    """The artifact folders under one root."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def folder(self, object_id: ObjectId) -> Path:
+        return self.root / object_id
+
+    def record(self, object_id: ObjectId) -> dict[str, Any] | None:
+        """What `object.json` says, or None where there is no such artifact."""
+        file = self.folder(object_id) / "object.json"
+        if not file.exists():
+            return None
+        record: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        return record
+
+    @contextlib.contextmanager
+    def write(self, object_id: ObjectId, record: dict[str, Any]) -> Iterator[Path]:
+        """A folder to write to, which becomes the object's folder when the block ends without an error.
+
+        `record` is written last, with the hash of every file added; the block may still fill it in.
+
+        Raises:
+            UserError: the disk is full.
+        """
+        self.root.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(prefix=f".partial-{os.getpid()}-", dir=self.root))
+        try:
+            with full_disk_is_the_users(self.root):
+                yield partial
+                record["files"] = {
+                    str(f.relative_to(partial)): file_hash(f) for f in sorted(partial.rglob("*")) if f.is_file()
+                }
+                (partial / "object.json").write_text(json.dumps(record, indent=2), encoding="utf-8")
+                partial.chmod(0o755)
+            if self.record(object_id) is None:
+                shutil.rmtree(self.folder(object_id), ignore_errors=True)
+                partial.rename(self.folder(object_id))
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+
+    def sweep(self) -> None:
+        """Remove what killed processes left half written."""
+        for partial in self.root.glob(".partial-*"):
+            pid = int(partial.name.split("-")[1])
+            if not Path(f"/proc/{pid}").exists():
+                shutil.rmtree(partial, ignore_errors=True)
+
+    def damaged(self, object_id: ObjectId) -> list[str]:
+        """The files of an artifact that are missing or not what was written."""
+        record, folder = self.record(object_id), self.folder(object_id)
+        if record is None:
+            return [f"{folder}: missing"]
+        files: Mapping[str, str] = record["files"]
+        return [
+            f"{folder / name}: {'changed' if (folder / name).exists() else 'missing'}"
+            for name, expected in files.items()
+            if not (folder / name).exists() or file_hash(folder / name) != expected
+        ]
+
+
+@contextlib.contextmanager
+def full_disk_is_the_users(folder: Path) -> Iterator[None]:
+    """Turn 'no space left' into an error that says what to do.
+
+    Raises:
+        UserError: the disk or the user's quota is full.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise UserError(
+            f"{error.filename or folder}: the disk is full. Free some space (`lamdagent show` names the models that are "
+            "not among the best), then run the same command again: nothing is lost."
+        ) from error
+
+
+def file_hash(file: Path) -> str:
+    """BLAKE2b of a file's bytes, 40 hexadecimal digits."""
+    digest = hashlib.blake2b(digest_size=20)
+    with file.open("rb") as handle:
+        while chunk := handle.read(CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()

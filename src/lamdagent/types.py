@@ -1,0 +1,183 @@
+"""The values that flow around the loop.
+
+Frozen, JSON round-trip, picklable, stdlib only. A value's id is the hash of its content, so equal content has the
+same id in every study and on every machine.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Kind = Literal["model", "dataset", "hyperparameters"]
+Split = Literal["validation", "test"]
+Cause = Literal["oom", "timeout", "crash", "diverged", "error"]
+ObjectId = str
+ActionId = str
+
+
+def content_id(value: Any) -> str:
+    """The id of a JSON value: 20 hexadecimal digits of BLAKE2b over its canonical text."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.blake2b(text.encode(), digest_size=10).hexdigest()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Object:
+    """A member of the pool: what an action takes or makes.
+
+    `name` is what people and agents read; it is not part of the id. `uri` says where a brought object came from and is
+    empty for a made one, whose files lie under its id. `meta` holds what others may need to know without opening files:
+    a model's `root` (the id of the base model it descends from), `architecture`, `shapes` and `tokenizer`; a dataset's
+    `rows` and `format`; a setting's `action` and `values`.
+    """
+
+    id: ObjectId
+    kind: Kind
+    name: str
+    uri: str = ""
+    made_by: ActionId | None = None
+    meta: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Slot:
+    """One argument of an action type: between `at_least` and `at_most` objects of one kind.
+
+    `ordered=False` means that the order of the objects changes nothing, so only one order is ever offered.
+    """
+
+    name: str
+    kind: Kind
+    at_least: int = 1
+    at_most: int = 1
+    ordered: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Action:
+    """An action type with every slot filled. Same fields, same id, same result."""
+
+    type: str
+    version: int
+    inputs: Mapping[str, tuple[ObjectId, ...]]
+    seed: int = 0
+
+    @property
+    def id(self) -> ActionId:
+        return content_id([self.type, self.version, {k: list(v) for k, v in self.inputs.items()}, self.seed])
+
+    @property
+    def object_ids(self) -> tuple[ObjectId, ...]:
+        return tuple(i for ids in self.inputs.values() for i in ids)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """What a policy selected, in its own words why, and which policy it was."""
+
+    action: Action
+    reason: str
+    by: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Score:
+    """A model's result on one side of one task: the mean of `n` items with its standard error, in the task's unit."""
+
+    task: str
+    split: Split
+    value: float
+    n: int
+    stderr: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Goal:
+    """How a task counts in the objective: `weight * value / max_score`, divided by the sum of all weights."""
+
+    task: str
+    weight: float = 1.0
+    max_score: float = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Objective:
+    """The weighted, scaled mean of a model's scores, with its standard error where every score has one."""
+
+    value: float
+    stderr: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cost:
+    """What a trial took. `phases_s` splits `wall_s` by what the worker was doing; peak memory is of its process."""
+
+    wall_s: float = 0.0
+    phases_s: Mapping[str, float] = field(default_factory=dict)
+    peak_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Made:
+    """A trial that ended with a new, scored object."""
+
+    object: Object
+    scores: tuple[Score, ...]
+    cost: Cost = Cost()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failed:
+    """A trial that made nothing. Failures are values: the search learns from them and goes on."""
+
+    cause: Cause
+    message: str
+    log_tail: str = ""
+    cost: Cost = Cost()
+
+
+Outcome = Made | Failed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """One turn of the loop. `outcome` is None while it runs."""
+
+    number: int
+    choice: Choice
+    outcome: Outcome | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """What a runner is handed: an action to execute and score, or (`action` None) one brought model to score.
+
+    `objects` are the action's inputs and whatever those descend from, or the model to score alone. `key` is the
+    trial's number, or the model's name.
+    """
+
+    key: int | str
+    action: Action | None
+    objects: tuple[Object, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """Where a running job stands: `done` of `total` steps of `phase`, and figures worth showing such as the loss."""
+
+    phase: str
+    done: int = 0
+    total: int | None = None
+    facts: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """Where a search stops, counted over all its restarts. None is no bound."""
+
+    trials: int | None = None
+    hours: float | None = None

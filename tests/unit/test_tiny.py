@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lamdagent.tiny import DATA, TASK_ROWS, write_data
+from lamdagent.tiny.skills import SKILLS, Item, atlas
+
+TASKS = [f"{skill}.{split}" for skill in SKILLS for split in ("validation", "test")]
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Item]]:
+    folder = tmp_path_factory.mktemp("world")
+    return folder, write_data(folder, seed=3)
+
+
+def rows(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def test_the_world_holds_the_named_files_and_no_others(world: tuple[Path, list[Item]]) -> None:
+    folder, _ = world
+    assert sorted(path.stem for path in (folder / "data").iterdir()) == sorted(DATA)
+    assert sorted(path.stem for path in (folder / "tasks").iterdir()) == sorted(TASKS)
+
+
+def test_no_prompt_occurs_twice_in_tasks_training_sets_and_pretraining(world: tuple[Path, list[Item]]) -> None:
+    folder, pretraining = world
+    files = [*(folder / "data").iterdir(), *(folder / "tasks").iterdir()]
+    prompts = Counter(row["prompt"] for path in files for row in rows(path))
+    prompts.update(item.prompt for item in pretraining)
+    assert max(prompts.values()) == 1
+
+
+def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(
+    world: tuple[Path, list[Item]], tmp_path: Path
+) -> None:
+    folder, pretraining = world
+    assert write_data(tmp_path / "again", seed=3) == pretraining
+    assert write_data(tmp_path / "other", seed=4) != pretraining
+    for path in folder.rglob("*.jsonl"):
+        name = path.relative_to(folder)
+        assert (tmp_path / "again" / name).read_bytes() == path.read_bytes()
+        assert (tmp_path / "other" / name).read_bytes() != path.read_bytes()
+
+
+@pytest.mark.parametrize("name", DATA)
+def test_a_training_set_has_its_rows_of_short_prompts_and_completions(
+    world: tuple[Path, list[Item]], name: str
+) -> None:
+    data = rows(world[0] / "data" / f"{name}.jsonl")
+    assert 800 <= len(data) == sum(DATA[name].values()) <= 1600
+    for row in data:
+        assert list(row) == ["prompt", "completion"]
+        assert 0 < len(row["prompt"]) <= 24
+        assert 0 < len(row["completion"]) <= 16
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_a_task_has_its_rows_of_short_prompts_and_answers(world: tuple[Path, list[Item]], name: str) -> None:
+    task = rows(world[0] / "tasks" / f"{name}.jsonl")
+    assert len(task) == TASK_ROWS
+    for row in task:
+        assert 0 < len(row["prompt"]) <= 24
+        if "choices" in row:
+            assert 0 <= row["answer"] < len(set(row["choices"])) == len(row["choices"])
+        else:
+            assert 0 < len(row["answer"]) <= 16
+
+
+def test_every_place_among_the_choices_holds_the_answer_about_equally_often(world: tuple[Path, list[Item]]) -> None:
+    places = Counter(row["answer"] for row in rows(world[0] / "tasks" / "largest.test.jsonl"))
+    assert len(places) == 4
+    assert min(places.values()) > TASK_ROWS / 8
+
+
+def test_the_sums_are_right_in_the_clean_set_and_wrong_in_the_noisy_one(world: tuple[Path, list[Item]]) -> None:
+    def right(row: dict[str, Any]) -> bool:
+        _, left, other = row["prompt"].removesuffix(":").split()
+        return int(left) + int(other) == int(row["completion"])
+
+    assert all(map(right, rows(world[0] / "data" / "add.jsonl")))
+    assert not any(map(right, rows(world[0] / "data" / "add_noisy.jsonl")))
+
+
+def test_every_fact_asked_is_told_in_the_training_set_of_facts(world: tuple[Path, list[Item]]) -> None:
+    told = {row["completion"] for row in rows(world[0] / "data" / "facts.jsonl")}
+    assert told == {answer for _, answers in atlas() for answer in answers}
+
+
+def test_every_skill_says_in_a_line_what_it_is() -> None:
+    assert all(skill.__doc__ and skill.__doc__.splitlines()[0].endswith(".") for skill in SKILLS.values())
+
+
+def test_importing_the_world_imports_no_heavy_library() -> None:
+    code = "import sys, lamdagent.tiny; print([m for m in ('torch', 'transformers', 'tokenizers') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
