@@ -19,7 +19,7 @@ from lamdagent.models.facts import read_facts
 from lamdagent.models.sources import HubModel, folder_id, gguf_id, resolve
 from lamdagent.store.artifacts import Artifacts
 from lamdagent.tasks.rows import CHOICE_METRICS, METRICS
-from lamdagent.types import Object, ObjectId, content_id
+from lamdagent.types import Kind, Object, ObjectId, content_id
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,16 +65,17 @@ def bring(study: Study, known: Mapping[ObjectId, Object], *, offline: bool = Fal
 
     Args:
         known: the pool as the journal has it; hub models and datasets recorded there keep their commit.
-        offline: leave out what a run would fetch.
+        offline: let an empty stand-in take the place of what a run would fetch.
     Raises:
         DataError: something that the user brought cannot be used.
     """
     by_name = {obj.name: obj for obj in known.values() if obj.made_by is None}
     models, imports = _models(study, by_name, offline)
     datasets = [
-        _named_place(study, ("datasets", name), lambda e=entry, n=name: _dataset(study, n, e))
+        _stand_in("dataset", name, entry.path)
+        if offline and dataset_source(study, entry).file is None
+        else _named_place(study, ("datasets", name), lambda e=entry, n=name: _dataset(study, n, e))
         for name, entry in study.body.datasets.items()
-        if not (offline and dataset_source(study, entry).file is None)
     ]
     settings = [
         Object(
@@ -176,6 +177,7 @@ def _models(
     for name in sorted(entries, key=lambda n: _depth(study, n)):
         entry = entries[name]
         if offline and not _local(study, entry.path):
+            made[name] = _stand_in("model", name, entry.path)
             continue
         root = made[entry.base].id if entry.base in made else None
         obj, gguf = _named_place(
@@ -184,7 +186,11 @@ def _models(
         made[name] = obj
         if gguf is not None:
             imports[obj.id] = gguf
-    return [made[name] for name in entries if name in made], imports
+    return [made[name] for name in entries], imports
+
+
+def _stand_in(kind: Kind, name: str, path: str) -> Object:
+    return Object(id=content_id([kind, name, path]), kind=kind, name=name, uri=path)
 
 
 def _model(study: Study, name: str, root: ObjectId | None, known: Object | None) -> tuple[Object, Path | None]:

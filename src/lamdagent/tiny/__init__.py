@@ -12,6 +12,7 @@ from lamdagent.tiny.model import write_base
 from lamdagent.tiny.skills import SKILLS, Item, Stage, wrong
 
 TASK_ROWS = 200
+# Each training set's rows per skill.
 DATA: dict[str, dict[str, int]] = {
     **{name: {name: 1200} for name in SKILLS},
     "numbers": {"add": 400, "sort": 400, "largest": 400},
@@ -19,6 +20,7 @@ DATA: dict[str, dict[str, int]] = {
     "general": dict.fromkeys(SKILLS, 200),
     "add_noisy": {"add": 1200},
 }
+# The shares were tuned so that the base half knows every skill.
 PRETRAINING = {"add": 1250, "reverse": 650, "sort": 320, "call": 350, "facts": 1300, "largest": 200}
 
 

@@ -14,7 +14,7 @@ CHARACTERS = "\n" + "".join(map(chr, range(32, 127)))
 STEPS = 360
 BATCH = 32
 LEARNING_RATE = 3e-3
-THREADS = 1
+THREADS = 1  # so small a model gains little from more, and one keeps it the same whatever the machine has free
 CONTEXT = 256
 CHAT_TEMPLATE = (
     "{% for message in messages %}"
@@ -77,7 +77,7 @@ def make_model(tokenizer: Any) -> Any:
 def write_base(
     folder: Path, items: Sequence[Item], *, seed: int, report: Callable[[int, int], None] | None = None
 ) -> None:
-    """Pretrain on `items` and write a Hugging Face folder, leaving torch's global random state and threads as they were."""
+    """Pretrain on `items` and write a Hugging Face folder; torch's global random state and threads stay the same."""
     import torch
 
     tokenizer = make_tokenizer()
@@ -95,7 +95,7 @@ def write_base(
 
 
 def batch_of(tokenizer: Any, items: Sequence[Item]) -> dict[str, Any]:
-    """input_ids, attention_mask and labels, each (items, longest): prompt, completion, end, padding; no loss on prompts."""
+    """Rows of input_ids, attention_mask, labels, each (items, longest): prompt, completion, end; no loss on prompts."""
     import torch
 
     prompts = tokenizer([item.prompt for item in items]).input_ids

@@ -1,0 +1,54 @@
+"""A live view in a terminal: one bar for the search, one for each job that runs, the best so far below."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from lamdagent import types
+from lamdagent.display.outlook import Outlook
+from lamdagent.events import State
+from lamdagent.types import Budget, Failed, Job, Outcome
+
+
+class Live:
+    """Bars that move, with a line above them for each job that ended."""
+
+    def __init__(self, outlook: Outlook, budget: Budget, console: Console | None = None) -> None:
+        self._outlook, self._budget = outlook, budget
+        self._bars = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=24),
+            TextColumn("{task.fields[step]}", markup=False),
+            TimeElapsedColumn(),
+            console=console,
+        )
+        self._search = self._bars.add_task("search", total=budget.trials, step="")
+        self._jobs: dict[int | str, TaskID] = {}
+        self._bars.start()
+
+    def began(self, job: Job, state: State) -> None:
+        self._outlook.began(job.key)
+        self._jobs[job.key] = self._bars.add_task(self._outlook.title(job.key, state), total=None, step="")
+
+    def progressed(self, key: int | str, progress: types.Progress) -> None:
+        if key in self._jobs:
+            self._bars.update(
+                self._jobs[key], completed=progress.done, total=progress.total, step=self._outlook.step(progress)
+            )
+
+    def ended(self, key: int | str, outcome: Outcome, state: State) -> None:
+        if (bar := self._jobs.pop(key, None)) is not None:
+            self._bars.remove_task(bar)
+        colour = "red" if isinstance(outcome, Failed) else "green"
+        title = self._outlook.title(key, state)
+        self._bars.console.print(f"[{colour}]{self._outlook.verdict(key, outcome, state)}[/]  ", end="")
+        self._bars.console.print(title, style="dim", markup=False, highlight=False)
+        if isinstance(outcome, Failed):
+            self._bars.console.print(f"  {outcome.message}", markup=False, highlight=False)
+        ended = sum(t.outcome is not None for t in state.trials)
+        self._bars.update(self._search, completed=ended, step=self._outlook.standing(state))
+
+    def close(self, state: State) -> None:
+        self._bars.stop()
+        self._bars.console.print(self._outlook.closing(state), markup=False, highlight=False)
