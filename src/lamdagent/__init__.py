@@ -6,8 +6,8 @@
 
 from __future__ import annotations
 
-from lamdagent.driver import OpenStudy, open_study, run_study
 from lamdagent.config import load_study
+from lamdagent.driver import OpenStudy, open_study, run_study
 from lamdagent.search import Search, run
 
 __version__ = "0.1.0"

@@ -21,7 +21,7 @@ from lamdagent.store.artifacts import full_disk_is_the_users
 from lamdagent.store.journal import SqliteJournal
 from lamdagent.types import Progress
 
-FREE_TO_CHANGE = ("budget", "execution.workers", "execution.timeout_min", "execution.batch_size")
+FREE_TO_CHANGE = ("budget", "execution.workers", "execution.threads", "execution.timeout_min", "execution.batch_size")
 Watch = Callable[[int | str, Progress], None]
 
 
@@ -57,9 +57,7 @@ def run_study(
 
 
 @contextlib.contextmanager
-def open_study(
-    study: Study, *, watch: Watch = lambda key, progress: None, inline: bool = False
-) -> Iterator[OpenStudy]:
+def open_study(study: Study, *, watch: Watch = lambda key, progress: None, inline: bool = False) -> Iterator[OpenStudy]:
     """Check a study, bring its objects, and hold its journal until the block ends. Nothing is written before all of
     it is valid.
 
@@ -71,7 +69,8 @@ def open_study(
     brought = bring(study, known)
     runner = _runner(study, watch, inline)
     try:
-        with contextlib.closing(SqliteJournal(study.folder / "journal.sqlite", writer=True)) as journal, full_disk_is_the_users(study.root):
+        file = study.folder / "journal.sqlite"
+        with contextlib.closing(SqliteJournal(file, writer=True)) as journal, full_disk_is_the_users(study.root):
             store = build.artifacts(study)
             store.sweep()
             before = fold(journal.read())
@@ -79,7 +78,9 @@ def open_study(
                 journal_events: list[Event] = _changes(study, before, brought.objects)
             request = {"imports": {k: str(v) for k, v in brought.imports.items()}, "dtype": study.body.execution.dtype}
             if not before.pool or any(store.record(i) is None for i in brought.imports):
-                done = runner.prepare(request) if isinstance(runner, Process) else prepare(request, build.bench_of(study))
+                done = (
+                    runner.prepare(request) if isinstance(runner, Process) else prepare(request, build.bench_of(study))
+                )
                 brought = with_facts(brought, done["models"])
             if not before.pool:
                 journal_events = _first_events(study, brought.objects)
@@ -156,5 +157,3 @@ def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
     if isinstance(value, list) and value and all(isinstance(v, Mapping) for v in value):
         return _flat({v.get("task", i): v for i, v in enumerate(value)}, prefix)
     return {prefix: value}
-
-

@@ -19,8 +19,8 @@ from lamdagent.types import (
     Kind,
     Made,
     Object,
-    Objective,
     ObjectId,
+    Objective,
     Outcome,
     Score,
     Trial,
@@ -165,9 +165,7 @@ def _step(state: State, event: Event) -> State:
             if not isinstance(outcome, Made):
                 return state
             made = outcome.object
-            return replace(
-                state, pool={**state.pool, made.id: made}, scores={**state.scores, made.id: outcome.scores}
-            )
+            return replace(state, pool={**state.pool, made.id: made}, scores={**state.scores, made.id: outcome.scores})
         case Remembered(number=number, memory=memory):
             return replace(state, memory=memory, remembered=state.remembered | {number})
         case Worked(wall_s=wall_s):

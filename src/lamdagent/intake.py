@@ -82,7 +82,11 @@ def bring(study: Study, known: Mapping[ObjectId, Object], *, offline: bool = Fal
             id=content_id(["hyperparameters", action, setting.model_dump(mode="json")]),
             kind="hyperparameters",
             name=name,
-            meta={"action": action, "values": setting.model_dump(mode="json")},
+            meta={
+                "action": action,
+                "values": setting.model_dump(mode="json"),
+                "given": [key for key in type(setting).model_fields if key in setting.model_fields_set],
+            },
         )
         for action, config in study.actions.items()
         for name, setting in config.hyperparameters.items()
@@ -163,14 +167,10 @@ def task_source(study: Study, entry: TaskEntry) -> Source:
 
 
 def dataset_source(study: Study, entry: DatasetEntry) -> Source:
-    return Source(
-        path=entry.path, folder=study.home, name=entry.name, split=entry.split, revision=entry.revision
-    )
+    return Source(path=entry.path, folder=study.home, name=entry.name, split=entry.split, revision=entry.revision)
 
 
-def _models(
-    study: Study, known: Mapping[str, Object], offline: bool
-) -> tuple[list[Object], dict[ObjectId, Path]]:
+def _models(study: Study, known: Mapping[str, Object], offline: bool) -> tuple[list[Object], dict[ObjectId, Path]]:
     made: dict[str, Object] = {}
     imports: dict[ObjectId, Path] = {}
     entries = study.body.models
@@ -180,9 +180,7 @@ def _models(
             made[name] = _stand_in("model", name, entry.path)
             continue
         root = made[entry.base].id if entry.base in made else None
-        obj, gguf = _named_place(
-            study, ("models", name), lambda n=name, r=root: _model(study, n, r, known.get(n))
-        )
+        obj, gguf = _named_place(study, ("models", name), lambda n=name, r=root: _model(study, n, r, known.get(n)))
         made[name] = obj
         if gguf is not None:
             imports[obj.id] = gguf
@@ -235,7 +233,9 @@ def _dataset(study: Study, name: str, entry: DatasetEntry) -> Object:
         rows += 1
         shapes.add(shape)
     if len(shapes) > 1:
-        raise DataError(f"dataset {name!r}: mixes rows of the shapes {', '.join(sorted(shapes))}; make one dataset of each.")
+        raise DataError(
+            f"dataset {name!r}: mixes rows of the shapes {', '.join(sorted(shapes))}; make one dataset of each."
+        )
     meta = {"rows": rows, "format": shapes.pop(), "split": entry.split}
     return Object(id=digest.hexdigest(), kind="dataset", name=name, uri=entry.path, meta=meta)
 

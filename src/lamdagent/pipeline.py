@@ -8,6 +8,7 @@ from typing import Any
 
 from lamdagent.events import State
 from lamdagent.types import Object, ObjectId
+from lamdagent.words import scored, setting
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +73,17 @@ def render(pipeline: Pipeline, label: Callable[[Pipeline], str]) -> str:
         return [label(node), *below]
 
     return "\n".join(lines(pipeline))
+
+
+def node_label(state: State, node: Pipeline) -> str:
+    """One line for one object of a pipeline."""
+    obj = node.object
+    if obj.kind == "hyperparameters":
+        return f"{obj.name}: {setting(obj)}"
+    if obj.kind == "dataset":
+        return f"{obj.name}: {obj.meta.get('rows', '?')} rows of {obj.uri}" if obj.uri else obj.name
+    made = f"{node.type} → " if node.type else ""
+    return f"{made}{obj.name}  {scored(state.objective(obj.id))}"
 
 
 def to_data(pipeline: Pipeline) -> dict[str, Any]:

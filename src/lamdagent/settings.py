@@ -23,7 +23,8 @@ class Settings(BaseModel):
             for key in data:
                 if key not in known:
                     raise PydanticCustomError(
-                        "unknown_key", "unknown key {shown}. {hint}",
+                        "unknown_key",
+                        "unknown key {shown}. {hint}",
                         {"key": str(key), "shown": repr(key), "hint": nearest(str(key), known)},
                     )
         return data

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lamdagent.events import State
-from lamdagent.types import Failed, Object, Objective, ObjectId, Score, Trial
+from lamdagent.types import Failed, Object, ObjectId, Objective, Score, Trial
 
 
 def scored(value: Score | Objective | None) -> str:
@@ -36,8 +36,12 @@ def result(state: State, trial: Trial) -> str:
 
 
 def setting(obj: Object) -> str:
-    """A hyperparameter setting's values that are not empty: `learning_rate=0.001, num_train_epochs=1.0`."""
-    return ", ".join(f"{k}={v}" for k, v in obj.meta["values"].items() if v is not None)
+    """What the user wrote of a hyperparameter setting: `learning_rate=0.001, num_train_epochs=1`."""
+    values = obj.meta["values"]
+    shown = {key: values[key] for key in obj.meta.get("given", values)}
+    return ", ".join(
+        f"{key}={value:g}" if isinstance(value, float) else f"{key}={value}" for key, value in shown.items()
+    )
 
 
 def duration(seconds: float) -> str:

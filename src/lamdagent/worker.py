@@ -64,7 +64,8 @@ def _open(request: dict[str, Any]) -> Bench:
 
     study = study_of(Document.of(Path(request["file"]), request["study"]))
     _take_one_gpu(request["slot"])
-    _share_cores(study.body.execution.workers)
+    execution = study.body.execution
+    _use_threads(execution.threads or max(1, (os.cpu_count() or 1) // execution.workers))
     return bench_of(study)
 
 
@@ -78,10 +79,10 @@ def _take_one_gpu(slot: int) -> None:
         os.environ["CUDA_VISIBLE_DEVICES"] = visible[slot % len(visible)]
 
 
-def _share_cores(workers: int) -> None:
+def _use_threads(count: int) -> None:
     import torch
 
-    torch.set_num_threads(max(1, (os.cpu_count() or 1) // workers))
+    torch.set_num_threads(count)
 
 
 def _do(request: dict[str, Any], bench: Bench, answers: Any) -> dict[str, Any]:

@@ -146,8 +146,9 @@ def _train(
         log.warning("%d of %d examples are cut to max_length %s", cut, len(rows), values.max_length)
     trainer.train()
     shutil.rmtree(scratch, ignore_errors=True)
-    model = trainer.accelerator.unwrap_model(trainer.model)
+    model = trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)
     loaded.model = model.merge_and_unload() if values.peft else model
+    loaded.model.gradient_checkpointing_disable()
     if not all(bool(torch.isfinite(p).all()) for p in loaded.model.parameters()):
         raise Diverged(f"weights are not finite after {len(losses)} steps; try a lower learning_rate")
     return losses, cut

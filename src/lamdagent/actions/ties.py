@@ -16,10 +16,13 @@ from lamdagent.protocols import Context
 from lamdagent.settings import Settings
 from lamdagent.types import Kind, Object, Slot
 
+
 class Setting(Settings):
     """One hyperparameter setting of `ties`, by mergekit's parameter names."""
 
-    density: float | list[float] = Field(0.5, description="share of each task vector that is kept; one, or one per model")
+    density: float | list[float] = Field(
+        0.5, description="share of each task vector that is kept; one, or one per model"
+    )
     weight: float | list[float] = Field(1.0, description="weight of each task vector; one, or one per model")
     normalize: bool = Field(True, description="divide by the sum of the weights that agree in sign")
 

@@ -59,7 +59,9 @@ class TaskEntry(Settings):
     def _named_tasks_have_metrics(self) -> TaskEntry:
         if self.path is None:
             if self.metric is None:
-                raise ValueError(f"task {self.task!r} needs a metric, such as exact_match or acc (or a path to own rows)")
+                raise ValueError(
+                    f"task {self.task!r} needs a metric, such as exact_match or acc (or a path to own rows)"
+                )
             own = ("name", "split", "columns", "max_new_tokens", "until")
             if given := [key for key in own if getattr(self, key) != type(self).model_fields[key].default]:
                 raise ValueError(f"{', '.join(given)} only go with own rows: give a path too")
@@ -81,6 +83,7 @@ class Execution(Settings):
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         "auto", description="what models are stored in; auto: as the base model came"
     )
+    threads: int | None = Field(None, ge=1, description="CPU threads of a worker; unset: the cores shared evenly")
     timeout_min: float = Field(120, gt=0, description="a trial that takes longer fails")
     batch_size: int | Literal["auto"] = Field(16, description="prompts scored at a time")
 

@@ -52,7 +52,9 @@ def task_items(rows: Iterable[tuple[str, Mapping[str, Any]]], columns: Mapping[s
     for where, row in rows:
         item = pick(where, row)
         if "prompt" not in item or "answer" not in item:
-            raise DataError(f"{where}: a task's row needs prompt and answer; it has {', '.join(item)}. Map with columns.")
+            raise DataError(
+                f"{where}: a task's row needs prompt and answer; it has {', '.join(item)}. Map with columns."
+            )
         prompt, answer, choices = _text(item, "prompt", where), item["answer"], item.get("choices")
         if choices is not None:
             yield {"prompt": prompt, "choices": list(choices), "answer": _index(answer, choices, where)}

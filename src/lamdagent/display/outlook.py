@@ -48,7 +48,7 @@ class Outlook:
         ranked = state.ranked()
         best = f"best {ranked[0][0].name} {scored(ranked[0][1])}" if ranked else "nothing scored yet"
         left = self.seconds_left(state)
-        return best if left is None else f"{best}; about {duration(left)} left"
+        return f"{best}; about {duration(left)} left" if left else best
 
     def seconds_left(self, state: State) -> float | None:
         """Seconds until the budget is used up; None before the first trial of this run has ended."""

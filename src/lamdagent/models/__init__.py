@@ -70,6 +70,7 @@ class Models:
 
     def keep(self, object_id: ObjectId, loaded: Loaded) -> None:
         """Let `load` answer with this model for as long as there is room."""
+        _unpatch(loaded.model)
         loaded.model.eval()
         self._kept[object_id] = loaded
         room = KEPT_SHARE * memory_bytes(self.device)
@@ -126,6 +127,14 @@ def memory_bytes(device: str) -> int:
 
         return int(torch.cuda.get_device_properties(device).total_memory)
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def _unpatch(model: Any) -> None:
+    # Trainers replace `forward` on the instance by a function that is bound to that instance: a copy of the model
+    # would go on computing with the weights of the original.
+    for module in model.modules():
+        for name in ("forward", "_original_forward"):
+            module.__dict__.pop(name, None)
 
 
 def _bytes(model: Any) -> int:

@@ -91,7 +91,9 @@ def tensor_shapes(file: Path) -> dict[str, list[int]]:
     except (ValueError, KeyError, TypeError, AttributeError, struct.error) as error:
         raise DataError(f"{file}: not a safetensors file ({error}). Copy or download it again.") from error
     if 8 + length + end != size:
-        raise DataError(f"{file}: {size} bytes, but its header describes {8 + length + end}. Copy or download it again.")
+        raise DataError(
+            f"{file}: {size} bytes, but its header describes {8 + length + end}. Copy or download it again."
+        )
     return shapes
 
 

@@ -42,7 +42,9 @@ class HubModel:
         for local in (True, False):
             try:
                 return Path(
-                    snapshot_download(self.repo, revision=self.commit, allow_patterns=list(WANTED), local_files_only=local)
+                    snapshot_download(
+                        self.repo, revision=self.commit, allow_patterns=list(WANTED), local_files_only=local
+                    )
                 )
             except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
                 if not local:

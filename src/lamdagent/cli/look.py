@@ -1,0 +1,170 @@
+"""Commands that read a study: `show`, `lineage`."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from lamdagent.cli.studies import STUDY_HELP, TRIAL_HELP, ReadStudy, best_trial, find_trial, made_trial, read_study
+from lamdagent.events import State
+from lamdagent.pipeline import node_label, pipeline_of, render, to_data
+from lamdagent.types import Failed, Made, Objective, Score, Trial
+from lamdagent.words import action_of, duration, origin, result, scored, size
+
+JSON_HELP = "Print one JSON object instead."
+HOW_WIDTH = 30  # narrower than this, how a model was made is left to `lineage`
+
+
+def show(
+    study: Path = typer.Argument(help=STUDY_HELP),
+    trial: str | None = typer.Argument(None, help=f"{TRIAL_HELP} Without it: the leaderboard."),
+    as_json: bool = typer.Option(False, "--json", help=JSON_HELP),
+    limit: int = typer.Option(20, min=1, help="Rows of the leaderboard."),
+) -> None:
+    """Show the leaderboard of a study, or one trial in full.
+
+    Every score has its standard error: two models whose scores differ by less than about two of them may well be
+    equally good.
+    """
+    read = read_study(study)
+    if trial is not None:
+        found = find_trial(read, trial)
+        if as_json:
+            typer.echo(json.dumps(_trial_data(read.state, found), indent=2, ensure_ascii=False))
+        else:
+            _print_trial(read.state, found)
+    elif as_json:
+        typer.echo(json.dumps(study_data(read), indent=2, ensure_ascii=False))
+    else:
+        print_leaderboard(read.state, limit)
+
+
+def lineage(
+    study: Path = typer.Argument(help=STUDY_HELP),
+    trial: str = typer.Argument("best", help=TRIAL_HELP),
+    as_json: bool = typer.Option(False, "--json", help=JSON_HELP),
+) -> None:
+    """Draw the pipeline that made a trial's model, back to the base model."""
+    read = read_study(study)
+    pipeline = pipeline_of(read.state, made_trial(read, trial).choice.action.id)
+    if as_json:
+        typer.echo(json.dumps(to_data(pipeline), indent=2, ensure_ascii=False))
+    else:
+        typer.echo(render(pipeline, lambda node: node_label(read.state, node)))
+
+
+def study_data(read: ReadStudy) -> dict[str, Any]:
+    """A study as one JSON object."""
+    state, best = read.state, best_trial(read.state)
+    brought = [o for o in state.of_kind("model") if o.made_by is None]
+    return {
+        "study": read.name,
+        "base": {o.name: _value(state.objective(o.id)) for o in brought},
+        "base_scores": {o.name: _scores(state.scores.get(o.id, ())) for o in brought},
+        "trials": [_trial_data(state, t) for t in state.trials],
+        "best": None if best is None else {"trial": best.number, **_objective(state.objective(best.choice.action.id))},
+        "wall_s": round(state.wall_s, 1),
+    }
+
+
+def print_leaderboard(state: State, limit: int) -> None:
+    """Models by objective, the brought ones always among them; then failures by cause."""
+    console = Console()
+    ranked = list(enumerate(state.ranked(), 1))
+    rows = [(rank, obj, objective) for rank, (obj, objective) in ranked if rank <= limit or obj.made_by is None]
+    heads = ["#", "model", "objective", *(goal.task for goal in state.goals)]
+    cells = [
+        [str(rank), obj.name, scored(objective), *_by_task(state, obj.id), origin(state, obj.id)]
+        for rank, obj, objective in rows
+    ]
+    widths = [max(len(row[i]) for row in [heads, *cells]) for i in range(len(heads))]
+    fits = not console.is_terminal or console.width >= sum(widths) + 2 * len(widths) + HOW_WIDTH
+    if not console.is_terminal:
+        console.width = max(console.width, sum(widths) + 2 * len(widths) + max(len(row[-1]) for row in cells))
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for head, width in zip(heads, widths, strict=True):
+        table.add_column(head, no_wrap=True, min_width=width, justify="right" if head == "#" else "left")
+    if fits:
+        table.add_column("how", overflow="fold")
+    for row, (_, obj, _) in zip(cells, rows, strict=True):
+        table.add_row(*row[: len(heads) + fits], style="bold" if obj.made_by is None else None)
+    console.print(table, highlight=False)
+    if len(rows) < len(ranked):
+        console.print(f"{len(rows)} of {len(ranked)} models shown; more with --limit", style="dim", highlight=False)
+    _print_failures(console, state)
+    if state.running:
+        console.print(f"open: {', '.join(f'trial {t.number}' for t in state.running)}", highlight=False)
+
+
+def _by_task(state: State, object_id: str) -> list[str]:
+    scores = {s.task: s for s in state.scores[object_id]}
+    return [scored(scores.get(goal.task)) for goal in state.goals]
+
+
+def _print_failures(console: Console, state: State) -> None:
+    failed = [(t, t.outcome) for t in state.trials if isinstance(t.outcome, Failed)]
+    if failed:
+        console.print(f"\n{len(failed)} failed:", style="bold", highlight=False)
+    for trial, outcome in failed:
+        first_line = outcome.message.splitlines()[0] if outcome.message else ""
+        console.print(
+            f"  trial {trial.number} {outcome.cause}: {first_line}  {action_of(state, trial)}",
+            highlight=False, markup=False,
+        )  # fmt: skip
+
+
+def _print_trial(state: State, trial: Trial) -> None:
+    lines = [f"trial {trial.number}: {action_of(state, trial)}", f"result: {result(state, trial)}"]
+    lines.append(f"chosen by {trial.choice.by}: {trial.choice.reason}")
+    outcome = trial.outcome
+    if outcome is not None:
+        cost = outcome.cost
+        phases = ", ".join(f"{phase} {duration(s)}" for phase, s in cost.phases_s.items())
+        memory = f"; peak memory {size(cost.peak_bytes)}" if cost.peak_bytes else ""
+        lines.append(f"took {duration(cost.wall_s)} ({phases}){memory}")
+    if isinstance(outcome, Made):
+        lines += [f"  {s.task}: {scored(s)} on {s.n} items" for s in outcome.scores]
+        made = {k: v for k, v in outcome.object.meta.items() if k in ("examples", "steps", "first_loss", "last_loss")}
+        lines += [f"  {key}: {value}" for key, value in made.items()]
+    if isinstance(outcome, Failed):
+        lines += [f"failed ({outcome.cause}): {outcome.message}", "the end of its log:", outcome.log_tail]
+    typer.echo("\n".join(lines))
+
+
+def _trial_data(state: State, trial: Trial) -> dict[str, Any]:
+    outcome, action = trial.outcome, trial.choice.action
+    status = "running" if outcome is None else "failed" if isinstance(outcome, Failed) else "made"
+    return {
+        "number": trial.number,
+        "status": status,
+        **_objective(state.objective(action.id)),
+        "scores": _scores(outcome.scores) if isinstance(outcome, Made) else {},
+        "action": {
+            "type": action.type,
+            "inputs": {slot: [state.pool[i].name for i in ids] for slot, ids in action.inputs.items()},
+            "id": action.id,
+        },
+        "reason": trial.choice.reason,
+        "by": trial.choice.by,
+        "cause": outcome.cause if isinstance(outcome, Failed) else None,
+        "message": outcome.message if isinstance(outcome, Failed) else None,
+        "cost": None if outcome is None else dataclasses.asdict(outcome.cost),
+    }
+
+
+def _value(objective: Objective | None) -> float | None:
+    return None if objective is None else objective.value
+
+
+def _objective(objective: Objective | None) -> dict[str, float | None]:
+    return {"objective": _value(objective), "stderr": None if objective is None else objective.stderr}
+
+
+def _scores(scores: tuple[Score, ...]) -> dict[str, dict[str, Any]]:
+    return {s.task: {"value": s.value, "stderr": s.stderr, "n": s.n} for s in scores}

@@ -1,0 +1,64 @@
+"""Hold every artifact and every score of a study against its id and the journal."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from lamdagent.build import locate
+from lamdagent.errors import DataError
+from lamdagent.events import State
+from lamdagent.models.sources import HUB, folder_id
+from lamdagent.store.artifacts import Artifacts
+from lamdagent.tasks.harness import score_of
+from lamdagent.types import Action, Object, content_id
+
+
+def verify_study(state: State, artifacts: Artifacts, home: Path) -> tuple[int, list[str]]:
+    """How many objects and scores were checked, and what is wrong, in words.
+
+    Args:
+        home: the folder that relative paths of the study file start from.
+    """
+    checked, problems = 0, []
+    for obj in state.pool.values():
+        checked += 1
+        problems += [f"{obj.kind} {obj.name}: {what}" for what in _object(obj, artifacts, home)]
+    for object_id, scores in state.scores.items():
+        kept = _kept_scores(artifacts, object_id)
+        for score in scores:
+            checked += 1
+            if score not in kept:
+                name = state.pool[object_id].name
+                problems.append(f"score of {name} on {score.task}: the items kept in scores/ do not give it")
+    return checked, problems
+
+
+def _object(obj: Object, artifacts: Artifacts, home: Path) -> list[str]:
+    if obj.kind == "hyperparameters":
+        expected = content_id(["hyperparameters", obj.meta["action"], dict(obj.meta["values"])])
+        return [] if obj.id == expected else ["its values do not give its id"]
+    if obj.made_by is None and obj.kind == "model" and not obj.uri.endswith(".gguf"):
+        return _brought_model(obj, artifacts, home)
+    damaged = artifacts.damaged(obj.id)
+    if obj.made_by is None or damaged:
+        return damaged
+    record = artifacts.record(obj.id) or {}
+    action = Action(**{**record["action"], "inputs": {k: tuple(v) for k, v in record["action"]["inputs"].items()}})
+    return [] if action.id == obj.id else ["its action does not give its id"]
+
+
+def _brought_model(obj: Object, artifacts: Artifacts, home: Path) -> list[str]:
+    try:
+        folder = locate(home, artifacts, obj)
+        if obj.uri.startswith(HUB):
+            return []  # the commit is the id
+        root = obj.meta["root"]
+        return [] if folder_id(folder, None if root == obj.id else root) == obj.id else [f"{folder}: changed"]
+    except DataError as error:
+        return [str(error)]
+
+
+def _kept_scores(artifacts: Artifacts, object_id: str) -> list[object]:
+    files = sorted((artifacts.folder(object_id) / "scores").glob("*.json"))
+    return [score_of(json.loads(file.read_text(encoding="utf-8"))) for file in files]
