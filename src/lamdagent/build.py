@@ -90,8 +90,15 @@ def _task(study: Study, entry: TaskEntry) -> LmEvalTask:
 
 def _own(entry: TaskEntry, items: Sequence[Mapping[str, Any]], metric: str) -> Callable[[], Mapping[str, Any]]:
     def load() -> Mapping[str, Any]:
-        made = lm_eval_task(entry.task, items, metric=metric, max_new_tokens=entry.max_new_tokens, until=entry.until)
-        made.set_config("num_fewshot", entry.num_fewshot or 0)
+        made = lm_eval_task(
+            entry.task,
+            items,
+            metric=metric,
+            max_new_tokens=entry.max_new_tokens,
+            until=entry.until,
+            target_delimiter=entry.target_delimiter,
+        )
+        made.set_config("num_fewshot", 0)
         return {entry.task: made}
 
     return load

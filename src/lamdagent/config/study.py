@@ -42,7 +42,9 @@ class TaskEntry(Settings):
     """What models are scored on: an lm-eval task by name, or (with `path`) the user's own rows."""
 
     task: str = Field(pattern=NAME, description="lm-eval task or group; with path, any name")
-    metric: str | None = Field(None, description="lm-eval's metric or metric,filter; own rows: see docs/config.md")
+    metric: str | None = Field(
+        None, description="lm-eval's metric or metric,filter; own rows: acc with choices, else exact_match"
+    )
     weight: float = Field(1.0, gt=0, description="weight in the objective")
     max_score: float = Field(1.0, gt=0, description="best value of the metric; scores are divided by it")
     limit: int | None = Field(None, ge=1, description="items scored a side, in a fixed order; unset: all")
@@ -53,6 +55,9 @@ class TaskEntry(Settings):
     split: str = Field("train", description="split or slice of it (own rows)")
     columns: dict[str, str] = Field({}, description="wanted column: column or Jinja template (own rows)")
     max_new_tokens: int = Field(64, ge=1, description="length of a generated answer (own rows)")
+    target_delimiter: str = Field(
+        "", description="text between the prompt and a choice or a few-shot answer (own rows)"
+    )
     until: list[str] = Field([], description="texts that end an answer, besides EOS (own rows)")
 
     @model_validator(mode="after")
@@ -62,9 +67,11 @@ class TaskEntry(Settings):
                 raise ValueError(
                     f"task {self.task!r} needs a metric, such as exact_match or acc (or a path to own rows)"
                 )
-            own = ("name", "split", "columns", "max_new_tokens", "until")
+            own = ("name", "split", "columns", "max_new_tokens", "target_delimiter", "until")
             if given := [key for key in own if getattr(self, key) != type(self).model_fields[key].default]:
                 raise ValueError(f"{', '.join(given)} only go with own rows: give a path too")
+        elif self.num_fewshot:
+            raise ValueError("num_fewshot goes with lm-eval's tasks; write examples for own rows into the prompt")
         return self
 
 

@@ -92,7 +92,8 @@ class Process:
             if process is not slot.process:
                 continue
             if message is None:
-                raise UserError(f"the worker process died while preparing; its log: {self._logs / 'worker-0.log'}")
+                log = self._logs / "worker-0.log"
+                raise UserError(f"the worker process died while preparing. The end of {log}:\n{_tail(log)}")
             self._raise_halt(message)
             if "prepared" in message:
                 prepared: dict[str, Any] = message["prepared"]

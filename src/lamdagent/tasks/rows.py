@@ -18,7 +18,13 @@ NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?")
 
 
 def lm_eval_task(
-    name: str, items: Sequence[Mapping[str, Any]], *, metric: str, max_new_tokens: int, until: Sequence[str]
+    name: str,
+    items: Sequence[Mapping[str, Any]],
+    *,
+    metric: str,
+    max_new_tokens: int,
+    until: Sequence[str],
+    target_delimiter: str,
 ) -> Any:
     """An lm-eval task object over items of `{prompt, answer}` or `{prompt, choices, answer}`."""
     from datasets import Dataset, DatasetDict
@@ -30,7 +36,7 @@ def lm_eval_task(
         "custom_dataset": lambda **_: splits,
         "validation_split": "validation",
         "doc_to_text": lambda item: item["prompt"],
-        "target_delimiter": "",
+        "target_delimiter": target_delimiter,
         "metadata": {"version": 1},
     }
     if metric in CHOICE_METRICS:

@@ -1,0 +1,47 @@
+# One line each; `make` alone lists them.
+PYTHON ?= python3
+PIP = .venv/bin/pip --disable-pip-version-check install -q -c constraints.txt
+export HF_HUB_OFFLINE ?= 1
+
+help: ## list what can be made
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 8
+
+demo: .venv/base ## install, then a whole search on a tiny language model: minutes on a CPU
+	test -e demo/study.yaml || .venv/bin/lamdagent init --template tiny demo
+	.venv/bin/lamdagent run demo/study.yaml
+
+test: .venv/dev ## install, then every test, the slow ones included
+	.venv/bin/python -m pytest -q
+
+quick: .venv/dev ## the tests that take seconds
+	.venv/bin/python -m pytest -q -m "not slow and not gpu"
+
+slow: .venv/dev ## the tests that train tiny real models
+	.venv/bin/python -m pytest -q -m slow
+
+gpu: .venv/dev ## the tests that need a GPU
+	.venv/bin/python -m pytest -q -m gpu
+
+check: .venv/dev ## ruff, mypy, and whether the generated docs are up to date
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	.venv/bin/python docs/generate.py --check
+
+bench: .venv/dev ## what the search itself costs
+	.venv/bin/python benchmarks/overhead.py
+
+docs: .venv/dev ## write docs/config.md and docs/cli.md anew
+	.venv/bin/python docs/generate.py
+
+.venv/base: pyproject.toml constraints.txt
+	test -x .venv/bin/python || $(PYTHON) -m venv .venv
+	$(PIP) torch
+	$(PIP) -e .
+	touch $@
+
+.venv/dev: .venv/base
+	$(PIP) -e '.[dev]'
+	touch $@
+
+.PHONY: help demo test quick slow gpu check bench docs

@@ -1,0 +1,5 @@
+"""`python -m lamdagent` is `lamdagent`."""
+
+from lamdagent.cli import main
+
+main()

@@ -1,0 +1,200 @@
+"""A world small enough to search in milliseconds: models are points in the plane, tasks are distances.
+
+`step` moves a model by a dataset's vector times a setting's rate; a point that leaves the world has diverged, and its
+trial fails. `mean` merges two or three models. Nothing here is random, and nothing touches the disk:
+
+    journal = MemoryJournal()
+    open_toy(journal)
+    search = Search(
+        journal=journal, action_types=ACTION_TYPES, policy=MyPolicy(), memory=Table(), budget=Budget(trials=20)
+    )
+    state = run(search, Inline(bench()), Quiet())
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import pickle
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from lamdagent.errors import Diverged
+from lamdagent.events import Brought, Event, Opened, State
+from lamdagent.execution import Bench
+from lamdagent.protocols import ActionType, Context, Journal, Task
+from lamdagent.types import Budget, Goal, Kind, Object, ObjectId, Score, Slot, Split, content_id
+
+EDGE = 2.5  # a coordinate beyond it has diverged
+ITEMS = 50
+TEST_SHIFT = 0.1  # how far the test side's target lies from that of validation
+STARTS = {"base": (0.0, 0.0), "other": (-1.0, 1.0), "third": (1.0, -1.0)}
+DATASETS = {"east": (1.0, 0.0), "north": (0.0, 1.0), "south-west": (-0.5, -0.5)}
+RATES = {"slow": 0.5, "fast": 1.0, "wild": 4.0}
+
+
+class Step:
+    """Move a model by a dataset's vector times the setting's rate."""
+
+    name, version = "step", 1
+    makes: Kind = "model"
+    slots = (
+        Slot(name="model", kind="model"),
+        Slot(name="dataset", kind="dataset"),
+        Slot(name="hyperparameters", kind="hyperparameters"),
+    )
+
+    def admits(self, inputs: Mapping[str, Sequence[Object]]) -> str | None:
+        (dataset,) = inputs["dataset"]
+        return None if any(dataset.meta["x"]) else f"dataset {dataset.name!r} moves nothing"
+
+    def execute(self, inputs: Mapping[str, Sequence[Object]], seed: int, ctx: Context) -> Mapping[str, Any]:
+        (model,), (dataset,), (setting,) = inputs["model"], inputs["dataset"], inputs["hyperparameters"]
+        rate = setting.meta["values"]["rate"]
+        x = [a + rate * b for a, b in zip(model.meta["x"], dataset.meta["x"], strict=True)]
+        ctx.progress("train", 1, 1, loss=math.hypot(*x))
+        if max(map(abs, x)) > EDGE:
+            raise Diverged(f"the point is at {x}, beyond {EDGE}; try a lower rate")
+        return {"x": x, "root": model.meta["root"]}
+
+
+class Mean:
+    """Merge two or three models that descend from one base into the point between them."""
+
+    name, version = "mean", 1
+    makes: Kind = "model"
+    slots = (Slot(name="models", kind="model", at_least=2, at_most=3),)
+
+    def admits(self, inputs: Mapping[str, Sequence[Object]]) -> str | None:
+        models = inputs["models"]
+        if len({model.meta["root"] for model in models}) > 1:
+            return f"{', '.join(model.name for model in models)} do not descend from one base model"
+        if all(model.meta["x"] == models[0].meta["x"] for model in models):
+            return f"{', '.join(model.name for model in models)} are the same point"
+        return None
+
+    def execute(self, inputs: Mapping[str, Sequence[Object]], seed: int, ctx: Context) -> Mapping[str, Any]:
+        models = inputs["models"]
+        ctx.progress("merge", 1, 1)
+        x = [math.fsum(axis) / len(models) for axis in zip(*(model.meta["x"] for model in models), strict=True)]
+        return {"x": x, "root": models[0].meta["root"]}
+
+
+class Near:
+    """Score a model by how near its point lies to a target: 1 on it, and 1/2 at a distance of 1."""
+
+    def __init__(self, name: str, target: tuple[float, float]) -> None:
+        self.name, self._target = name, target
+        self.id = content_id([name, target])
+
+    def score(self, model: Object, split: Split, ctx: Context) -> Score:
+        shift = TEST_SHIFT if split == "test" else 0.0
+        target = [axis + shift for axis in self._target]
+        value = 1 / (1 + math.dist(model.meta["x"], target) ** 2)
+        stderr = math.sqrt(value * (1 - value) / (ITEMS - 1))
+        return Score(task=self.name, split=split, value=value, n=ITEMS, stderr=stderr)
+
+    def sizes(self) -> dict[Split, int]:
+        return {"validation": ITEMS, "test": ITEMS}
+
+
+ACTION_TYPES: Mapping[str, ActionType] = {"step": Step(), "mean": Mean()}
+TASKS: Sequence[Task] = (Near("near-east", (1.5, 0.5)), Near("near-north", (0.5, 1.5)))
+GOALS = (Goal(task="near-east", weight=2.0), Goal(task="near-north"))
+
+
+def point(name: str, x: Sequence[float], *, root: ObjectId | None = None) -> Object:
+    """A model that the user brought; its own root unless another is named."""
+    object_id = content_id(["model", name, list(x)])
+    return Object(id=object_id, kind="model", name=name, uri=name, meta={"x": list(x), "root": root or object_id})
+
+
+def vector(name: str, x: Sequence[float]) -> Object:
+    """A dataset: where training on it moves a model."""
+    return Object(id=content_id(["dataset", name, list(x)]), kind="dataset", name=name, uri=name, meta={"x": list(x)})
+
+
+def rate(name: str, value: float, *, action: str = "step") -> Object:
+    """A hyperparameter setting: how far `step` moves."""
+    meta = {"action": action, "values": {"rate": value}}
+    return Object(id=content_id(["hyperparameters", meta]), kind="hyperparameters", name=name, meta=meta)
+
+
+def first_events(*, seed: int = 0, models: int = 1) -> tuple[Event, ...]:
+    """How a toy study begins: up to three base models, three datasets, three settings."""
+    objects = [
+        *(point(name, x) for name, x in list(STARTS.items())[:models]),
+        *(vector(name, x) for name, x in DATASETS.items()),
+        *(rate(name, value) for name, value in RATES.items()),
+    ]
+    opened = Opened(config={"study": "toy", "seed": seed}, seed=seed, goals=GOALS)
+    return (opened, *(Brought(object=obj) for obj in objects))
+
+
+def open_toy(journal: Journal, *, seed: int = 0, models: int = 1) -> None:
+    """Begin a toy study in a journal that is empty; leave one that has begun as it is."""
+    if next(iter(journal.read()), None) is None:
+        journal.append(*first_events(seed=seed, models=models))
+
+
+class Unwritten:
+    """Artifacts in memory: an object of the toy world is all in its `meta`, so there are no files.
+
+    It outlives a search as a disk does: a job whose action is in `records` is not executed again.
+    """
+
+    root = Path()
+
+    def __init__(self) -> None:
+        self.records: dict[ObjectId, dict[str, Any]] = {}
+
+    def folder(self, object_id: ObjectId) -> Path:
+        return self.root / object_id
+
+    def record(self, object_id: ObjectId) -> dict[str, Any] | None:
+        return self.records.get(object_id)
+
+    @contextlib.contextmanager
+    def write(self, object_id: ObjectId, record: dict[str, Any]) -> Iterator[Path]:
+        yield self.root
+        self.records[object_id] = record
+
+
+def bench(action_types: Mapping[str, ActionType] = ACTION_TYPES) -> Bench:
+    """What `lamdagent.execution.work`, and so `lamdagent.runners.inline.Inline`, needs to run toy jobs."""
+    artifacts: Any = Unwritten()
+    return Bench(
+        action_types=action_types, tasks=TASKS, artifacts=artifacts, models=None, locate=lambda obj: Path(obj.uri)
+    )
+
+
+def grown(trials: int, *, seed: int = 0, models: int = 1, running: int = 0) -> State:
+    """The state of a toy study after some random trials, and with some more that are running."""
+    state: State = pickle.loads(_grown(trials, seed, models, running))
+    return state
+
+
+@lru_cache(maxsize=64)
+def _grown(trials: int, seed: int, models: int, running: int) -> bytes:
+    # Pickled, so that whoever changes what it is given spoils nothing for the next one.
+    from lamdagent.display.quiet import Quiet
+    from lamdagent.memories.table import Table
+    from lamdagent.policies.random import Random
+    from lamdagent.runners.inline import Inline
+    from lamdagent.search import Search, run
+    from lamdagent.store.journal import MemoryJournal
+
+    search = Search(
+        journal=MemoryJournal(*first_events(seed=seed, models=models)),
+        action_types=ACTION_TYPES,
+        policy=Random(),
+        memory=Table(),
+        budget=Budget(trials=trials),
+    )
+    run(search, Inline(bench()), Quiet())
+    search.budget = Budget()
+    if running:
+        search.ask(running)
+    return pickle.dumps(search.state)
