@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from lamdagent import registry
 from lamdagent.config import Study, TaskEntry
 from lamdagent.execution import Bench
-from lamdagent.intake import own_items, own_metric
+from lamdagent.intake import own_items, own_metric, task_manager
 from lamdagent.models import Models
 from lamdagent.models.sources import HUB, HubModel
 from lamdagent.protocols import ActionType, Memory, Policy
@@ -72,7 +71,7 @@ def _task(study: Study, entry: TaskEntry) -> LmEvalTask:
     if entry.path is None:
         return LmEvalTask(
             id=content_id(["named", key, _lm_eval_version()]),
-            load=lambda: _named(entry),
+            load=lambda: _named(study, entry),
             metric=str(entry.metric),
             divide=True,
             **common,
@@ -104,8 +103,8 @@ def _own(entry: TaskEntry, items: Sequence[Mapping[str, Any]], metric: str) -> C
     return load
 
 
-def _named(entry: TaskEntry) -> Mapping[str, Any]:
-    loaded: Mapping[str, Any] = _task_manager().load([entry.task])["tasks"]
+def _named(study: Study, entry: TaskEntry) -> Mapping[str, Any]:
+    loaded: Mapping[str, Any] = task_manager(study).load([entry.task])["tasks"]
     for task in loaded.values():
         if entry.num_fewshot is not None:
             task.set_config("num_fewshot", entry.num_fewshot)
@@ -113,13 +112,6 @@ def _named(entry: TaskEntry) -> Mapping[str, Any]:
             task.set_config("num_fewshot", 0)
         task.set_fewshot_seed(seed=0)
     return loaded
-
-
-@lru_cache(maxsize=1)
-def _task_manager() -> Any:
-    from lm_eval.tasks import TaskManager
-
-    return TaskManager()
 
 
 def _lm_eval_version() -> str:

@@ -7,6 +7,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,7 @@ def check_tasks(study: Study) -> None:
     for i, entry in enumerate(study.body.tasks):
         where = study.document.where(("tasks", i))
         if entry.path is None:
-            _check_named(entry, where)
+            _check_named(study, entry, where)
         elif task_source(study, entry).file is not None:
             try:
                 own_items(study, entry)
@@ -248,10 +249,21 @@ def _lines(study: Study, entry: DatasetEntry) -> Iterator[tuple[str, str]]:
         yield shape, json.dumps(row, ensure_ascii=False) + "\n"
 
 
-def _check_named(entry: TaskEntry, where: str) -> None:
+def task_manager(study: Study) -> Any:
+    """lm-eval's index of tasks, the study's own folder included. Takes seconds the first time."""
+    folder = study.body.include_path
+    return _task_manager(None if folder is None else str(study.home / Path(folder).expanduser()))
+
+
+@lru_cache(maxsize=1)
+def _task_manager(include_path: str | None) -> Any:
     from lm_eval.tasks import TaskManager
 
-    known = TaskManager().all_tasks
+    return TaskManager(include_path=include_path)
+
+
+def _check_named(study: Study, entry: TaskEntry, where: str) -> None:
+    known = task_manager(study).all_tasks
     if entry.task not in known:
         raise ConfigError(
             f"{where}: lm-eval has no task {entry.task!r}. {_few(nearest(entry.task, known))} "

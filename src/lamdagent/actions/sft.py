@@ -73,7 +73,7 @@ class Sft:
     Config = Config
     name, version = "sft", 1
     makes: Kind = "model"
-    slots = (
+    slots: tuple[Slot, ...] = (
         Slot(name="model", kind="model"),
         Slot(name="dataset", kind="dataset"),
         Slot(name="hyperparameters", kind="hyperparameters"),
@@ -125,7 +125,8 @@ def _train(
     from peft import LoraConfig
     from trl import SFTConfig, SFTTrainer
 
-    keys = values.model_dump(exclude={"peft", "dtype", "bf16"})
+    left_to_trl = {"gradient_checkpointing"} if not values.gradient_checkpointing else set()
+    keys = values.model_dump(exclude={"peft", "dtype", "bf16", *left_to_trl})
     autocast = loaded.dtype == "bfloat16" if values.bf16 is None else values.bf16
     scratch = ctx.workdir / "trainer"
     losses: list[float] = []
@@ -148,7 +149,8 @@ def _train(
     shutil.rmtree(scratch, ignore_errors=True)
     model = trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)
     loaded.model = model.merge_and_unload() if values.peft else model
-    loaded.model.gradient_checkpointing_disable()
+    if values.gradient_checkpointing:
+        loaded.model.gradient_checkpointing_disable()
     if not all(bool(torch.isfinite(p).all()) for p in loaded.model.parameters()):
         raise Diverged(f"weights are not finite after {len(losses)} steps; try a lower learning_rate")
     return losses, cut

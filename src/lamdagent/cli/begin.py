@@ -118,10 +118,12 @@ def _search(file: Path, overrides: Sequence[str], *, plain: bool, as_json: bool)
     from lamdagent.display.outlook import Outlook
     from lamdagent.display.plain import Plain
     from lamdagent.driver import run_study
+    from lamdagent.protocols import Display
 
     study = load_study(file, overrides)
     budget = build.budget(study)
     outlook = Outlook(budget, study.body.execution.workers)
+    display: Display
     if as_json:
         display = Plain(outlook, out=sys.stderr)
     elif plain or not sys.stdout.isatty():

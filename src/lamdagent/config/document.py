@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import yaml
 
@@ -17,11 +17,8 @@ Path_ = tuple[str | int, ...]
 class _Loader(yaml.SafeLoader):
     """YAML 1.1 reads `1e-5` as text; people mean the number."""
 
-    yaml_implicit_resolvers: ClassVar[dict[str, Any]] = {
-        first: list(resolvers) for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
 
-
+# add_implicit_resolver copies the parent's table first, so other loaders are left as they are.
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d[\d_]*)(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
 )
@@ -99,7 +96,8 @@ class Document:
         source = f"--set {override}"
         if not equals or not dotted.strip():
             raise ConfigError(f"{source}: expected KEY.KEY=VALUE, such as budget.trials=50.")
-        holder, path, keys = self.data, (), dotted.strip().split(".")
+        path: Path_ = ()
+        holder, keys = self.data, dotted.strip().split(".")
         for place, key in enumerate(keys):
             last = place == len(keys) - 1
             step = _step(holder, key, source)

@@ -105,6 +105,7 @@ class Body(Settings):
     datasets: dict[str, DatasetEntry] = Field({}, description="name: the rows to train on")
     actions: dict[str, Any] = Field(min_length=1, description="action type: its options and settings")
     tasks: list[TaskEntry] = Field(min_length=1, description="what models are scored on")
+    include_path: str | None = Field(None, description="folder with more lm-eval task files, as lm-eval's own option")
     policy: dict[str, Any] = Field({"kind": "random"}, description="kind: who selects; and its options")
     memory: dict[str, Any] = Field({"kind": "table"}, description="kind: what is remembered; and its options")
     budget: BudgetEntry = Field(BudgetEntry(), description="where the search stops")

@@ -16,7 +16,7 @@ from lamdagent import events
 from lamdagent.errors import JournalError
 from lamdagent.events import Event
 
-KINDS: dict[str, Any] = {cls.__name__: cls for cls in events.Event.__args__}  # type: ignore[attr-defined]
+KINDS: dict[str, Any] = {cls.__name__: cls for cls in events.Event.__args__}
 _CODECS: dict[str, TypeAdapter[Any]] = {}
 
 MIGRATIONS: tuple[str, ...] = (

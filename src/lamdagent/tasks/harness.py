@@ -76,7 +76,7 @@ class LmEvalTask:
         if file.exists():
             return score_of(json.loads(file.read_text(encoding="utf-8")))
         loaded = ctx.models.load(model.id, ctx.weights(model))
-        record = {"task": self.name, "task_id": self.id, "split": split, "metric": self._metric}
+        record: dict[str, Any] = {"task": self.name, "task_id": self.id, "split": split, "metric": self._metric}
         record["items"] = self._ask(loaded, split, ctx)
         file.parent.mkdir(parents=True, exist_ok=True)
         partial = file.with_suffix(f".{os.getpid()}.partial")

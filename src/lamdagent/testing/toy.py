@@ -3,12 +3,13 @@
 `step` moves a model by a dataset's vector times a setting's rate; a point that leaves the world has diverged, and its
 trial fails. `mean` merges two or three models. Nothing here is random, and nothing touches the disk:
 
-    journal = MemoryJournal()
+    state = search(MyPolicy(), trials=20)
+
+or, with every part in your own hands:
+
     open_toy(journal)
-    search = Search(
-        journal=journal, action_types=ACTION_TYPES, policy=MyPolicy(), memory=Table(), budget=Budget(trials=20)
-    )
-    state = run(search, Inline(bench()), Quiet())
+    loop = Search(journal=journal, action_types=ACTION_TYPES, policy=MyPolicy(), memory=Table())
+    state = run(loop, Inline(bench()), Quiet())
 """
 
 from __future__ import annotations
@@ -16,17 +17,34 @@ from __future__ import annotations
 import contextlib
 import math
 import pickle
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from lamdagent.errors import Diverged
-from lamdagent.events import Brought, Event, Opened, State
+from lamdagent.events import Asked, Brought, Event, Opened, State, fold
 from lamdagent.execution import Bench
-from lamdagent.protocols import ActionType, Context, Journal, Task
-from lamdagent.types import Budget, Goal, Kind, Object, ObjectId, Score, Slot, Split, content_id
+from lamdagent.menu import Menu
+from lamdagent.protocols import ActionType, Context, Display, Journal, Policy, Runner, Task
+from lamdagent.types import (
+    Budget,
+    Cost,
+    Failed,
+    Goal,
+    Kind,
+    Object,
+    ObjectId,
+    Outcome,
+    Progress,
+    Score,
+    Slot,
+    Split,
+    content_id,
+)
 
+Watch = Callable[[int | str, Progress], None]
 EDGE = 2.5  # a coordinate beyond it has diverged
 ITEMS = 50
 TEST_SHIFT = 0.1  # how far the test side's target lies from that of validation
@@ -40,7 +58,7 @@ class Step:
 
     name, version = "step", 1
     makes: Kind = "model"
-    slots = (
+    slots: tuple[Slot, ...] = (
         Slot(name="model", kind="model"),
         Slot(name="dataset", kind="dataset"),
         Slot(name="hyperparameters", kind="hyperparameters"),
@@ -65,7 +83,7 @@ class Mean:
 
     name, version = "mean", 1
     makes: Kind = "model"
-    slots = (Slot(name="models", kind="model", at_least=2, at_most=3),)
+    slots: tuple[Slot, ...] = (Slot(name="models", kind="model", at_least=2, at_most=3),)
 
     def admits(self, inputs: Mapping[str, Sequence[Object]]) -> str | None:
         models = inputs["models"]
@@ -170,31 +188,66 @@ def bench(action_types: Mapping[str, ActionType] = ACTION_TYPES) -> Bench:
     )
 
 
-def grown(trials: int, *, seed: int = 0, models: int = 1, running: int = 0) -> State:
-    """The state of a toy study after some random trials, and with some more that are running."""
-    state: State = pickle.loads(_grown(trials, seed, models, running))
-    return state
+def inline(*, slots: int = 1, watch: Watch = lambda key, progress: None) -> Runner:
+    """Runs toy jobs in this process, one at each `wait`."""
+    from lamdagent.runners.inline import Inline
+
+    return Inline(bench(), slots=slots, watch=watch)
 
 
-@lru_cache(maxsize=64)
-def _grown(trials: int, seed: int, models: int, running: int) -> bytes:
-    # Pickled, so that whoever changes what it is given spoils nothing for the next one.
+def search(
+    policy: Policy,
+    *,
+    trials: int,
+    seed: int = 0,
+    models: int = 1,
+    runner: Runner | None = None,
+    display: Display | None = None,
+) -> State:
+    """Run a policy on a new toy study to the end of its budget."""
     from lamdagent.display.quiet import Quiet
     from lamdagent.memories.table import Table
-    from lamdagent.policies.random import Random
-    from lamdagent.runners.inline import Inline
     from lamdagent.search import Search, run
     from lamdagent.store.journal import MemoryJournal
 
-    search = Search(
-        journal=MemoryJournal(*first_events(seed=seed, models=models)),
-        action_types=ACTION_TYPES,
-        policy=Random(),
-        memory=Table(),
-        budget=Budget(trials=trials),
-    )
-    run(search, Inline(bench()), Quiet())
-    search.budget = Budget()
-    if running:
-        search.ask(running)
-    return pickle.dumps(search.state)
+    journal = MemoryJournal(*first_events(seed=seed, models=models))
+    budget = Budget(trials=trials)
+    loop = Search(journal=journal, action_types=ACTION_TYPES, policy=policy, memory=Table(), budget=budget)
+    return run(loop, runner or inline(), display or Quiet())
+
+
+def grown(trials: int, *, seed: int = 0, models: int = 1, running: int = 0) -> State:
+    """The state of a toy study after some random trials, and with some more that are running."""
+    state: State = pickle.loads(_grown(trials, seed, models))
+    if not running:
+        return state
+    from lamdagent.policies.random import Random
+
+    choices = Random().select(state, Menu(state, ACTION_TYPES), running)
+    return fold((Asked(number=trials + i, choice=choice) for i, choice in enumerate(choices)), state)
+
+
+@lru_cache(maxsize=64)
+def _grown(trials: int, seed: int, models: int) -> bytes:
+    # Pickled, so that whoever changes what it is given spoils nothing for the next one.
+    from lamdagent.policies.random import Random
+
+    return pickle.dumps(search(Random(), trials=trials, seed=seed, models=models))
+
+
+def without_costs(state: State) -> State:
+    """A state without what differs from run to run: seconds, bytes, and the paths in a failure's log."""
+    trials = tuple(replace(trial, outcome=_without_cost(trial.outcome)) for trial in state.trials)
+    return replace(state, trials=trials, wall_s=0.0)
+
+
+def _without_cost(outcome: Outcome | None) -> Outcome | None:
+    if isinstance(outcome, Failed):
+        return replace(outcome, log_tail="", cost=Cost())
+    return outcome and replace(outcome, cost=Cost())
+
+
+def close(thing: object) -> None:
+    """Close what can be closed."""
+    if callable(ends := getattr(thing, "close", None)):
+        ends()

@@ -1,0 +1,84 @@
+"""The contract of `lamdagent.protocols.ActionType`."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from typing import get_args
+
+from lamdagent.protocols import ActionType
+from lamdagent.types import Kind, Object
+
+KINDS = get_args(Kind)
+Inputs = Mapping[str, Sequence[Object]]
+
+
+class ActionTypeContract:
+    """Slots that can be filled, and an `admits` that may be asked a million times."""
+
+    def action_type(self) -> ActionType:
+        raise NotImplementedError
+
+    def admitted(self) -> Sequence[Inputs]:
+        """Objects that go together."""
+        raise NotImplementedError
+
+    def refused(self) -> Sequence[Inputs]:
+        """Objects that fill the slots and do not go together."""
+        return ()
+
+    def test_its_name_and_version_can_stand_in_a_journal(self) -> None:
+        type = self.action_type()
+        assert type.name.replace("-", "_").isidentifier()
+        assert isinstance(type.version, int)
+        assert type.version >= 1
+        assert type.makes in KINDS
+
+    def test_its_slots_are_well_formed(self) -> None:
+        slots = self.action_type().slots
+        assert slots
+        assert len({slot.name for slot in slots}) == len(slots)
+        for slot in slots:
+            assert slot.name.isidentifier()
+            assert slot.kind in KINDS
+            assert 1 <= slot.at_least <= slot.at_most
+
+    def test_the_examples_fill_its_slots(self) -> None:
+        slots = self.action_type().slots
+        for inputs in (*self.admitted(), *self.refused()):
+            assert set(inputs) == {slot.name for slot in slots}
+            for slot in slots:
+                assert slot.at_least <= len(inputs[slot.name]) <= slot.at_most
+                assert {obj.kind for obj in inputs[slot.name]} == {slot.kind}
+
+    def test_it_admits_what_goes_together(self) -> None:
+        assert [self.action_type().admits(inputs) for inputs in self.admitted()] == [None] * len(self.admitted())
+
+    def test_it_refuses_the_rest_in_words(self) -> None:
+        for inputs in self.refused():
+            reason = self.action_type().admits(inputs)
+            assert isinstance(reason, str)
+            assert len(reason) > 10
+
+    def test_the_order_within_an_unordered_slot_changes_nothing(self) -> None:
+        type = self.action_type()
+        for inputs in (*self.admitted(), *self.refused()):
+            turned = {s.name: inputs[s.name] if s.ordered else inputs[s.name][::-1] for s in type.slots}
+            assert (type.admits(turned) is None) == (type.admits(inputs) is None)
+
+    def test_asking_is_pure(self) -> None:
+        type = self.action_type()
+        for inputs in (*self.admitted(), *self.refused()):
+            before = copy.deepcopy(inputs)
+            assert type.admits(inputs) == type.admits(inputs) == self.action_type().admits(inputs)
+            assert inputs == before
+
+    def test_asking_is_cheap_and_loads_no_torch(self) -> None:
+        type, had_torch, began = self.action_type(), "torch" in sys.modules, time.monotonic()
+        for inputs in itertools.islice(itertools.cycle((*self.admitted(), *self.refused())), 1000):
+            type.admits(inputs)
+        assert time.monotonic() - began < 1.0, "a menu asks for every pair of models"
+        assert ("torch" in sys.modules) == had_torch

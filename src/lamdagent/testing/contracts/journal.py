@@ -1,0 +1,121 @@
+"""The contract of `lamdagent.protocols.Journal`."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+from typing import get_args
+
+from lamdagent.events import Asked, Brought, Event, Opened, Remembered, Scored, Told, Worked, fold
+from lamdagent.protocols import Journal
+from lamdagent.testing import toy
+from lamdagent.types import Action, Choice, Cost, Failed, Goal, Made, Object, Score
+
+_CHOICE = Choice(
+    action=Action(type="step", version=1, inputs={"model": ("m",), "dataset": ("d", "e")}, seed=3),
+    reason="a “reason”\nof two lines",
+    by="hand",
+)
+_SCORES = (
+    Score(task="near", split="validation", value=0.1 + 0.2, n=50, stderr=1e-17),
+    Score(task="far", split="test", value=-1e300, n=1),
+)
+_COST = Cost(wall_s=1.25, phases_s={"train": 1.0, "write": 0.25}, peak_bytes=2**40)
+_MADE = Object(id="m2", kind="model", name="model-0", made_by="m2", meta={"x": [0.5, -1.0], "root": "m", "deep": {}})
+
+EVERY_EVENT: tuple[Event, ...] = (
+    Opened(config={"study": "toy", "nested": [{"a": None, "b": True}]}, seed=7, goals=(Goal(task="near", weight=0.5),)),
+    Brought(object=Object(id="d", kind="dataset", name="données", uri="./d.jsonl", meta={"rows": 3, "rate": 2e-5})),
+    Scored(object_id="m", scores=_SCORES, cost=_COST),
+    Asked(number=0, choice=_CHOICE),
+    Told(number=0, outcome=Made(object=_MADE, scores=_SCORES, cost=_COST)),
+    Told(number=1, outcome=Failed(cause="oom", message="out of memory", log_tail="line\nline", cost=_COST)),
+    Remembered(number=0, memory="…\n\ttext"),
+    Worked(wall_s=0.001),
+)
+
+
+class JournalContract:
+    """Events go in as a whole and come out as they went in.
+
+    `persistent`: opening the same folder again gives the same events.
+    """
+
+    persistent = True
+
+    def journal(self, folder: Path) -> Journal:
+        """The journal that keeps its events in a folder; where there is none yet, an empty one."""
+        raise NotImplementedError
+
+    @contextlib.contextmanager
+    def opened(self, folder: Path) -> Iterator[Journal]:
+        journal = self.journal(folder)
+        try:
+            yield journal
+        finally:
+            toy.close(journal)
+
+    def test_a_new_journal_is_empty(self, tmp_path: Path) -> None:
+        with self.opened(tmp_path) as journal:
+            assert list(journal.read()) == []
+
+    def test_every_kind_of_event_comes_back_equal(self, tmp_path: Path) -> None:
+        assert {type(event) for event in EVERY_EVENT} == set(get_args(Event)), "a kind of event is not tested here"
+        with self.opened(tmp_path) as journal:
+            for event in EVERY_EVENT:
+                journal.append(event)
+            assert list(journal.read()) == list(EVERY_EVENT)
+
+    def test_events_keep_their_order_within_and_between_appends(self, tmp_path: Path) -> None:
+        events = [Worked(wall_s=float(i)) for i in range(60)]
+        with self.opened(tmp_path) as journal:
+            for start in range(0, 60, 7):
+                journal.append(*events[start : start + 7])
+            assert list(journal.read()) == events
+
+    def test_an_append_that_fails_leaves_nothing_behind(self, tmp_path: Path) -> None:
+        good, bad = Worked(wall_s=1.0), Opened(config={"not json": object()}, seed=0, goals=())
+        with self.opened(tmp_path) as journal:
+            journal.append(good)
+            try:
+                journal.append(good, bad, good)
+            except Exception:
+                assert list(journal.read()) == [good]
+            else:
+                assert len(list(journal.read())) == 4
+            journal.append(good)
+            assert list(journal.read())[-1] == good
+
+    def test_appending_nothing_changes_nothing(self, tmp_path: Path) -> None:
+        with self.opened(tmp_path) as journal:
+            journal.append()
+            assert list(journal.read()) == []
+
+    def test_an_append_does_not_disturb_who_is_reading(self, tmp_path: Path) -> None:
+        events = [Worked(wall_s=float(i)) for i in range(5)]
+        with self.opened(tmp_path) as journal:
+            journal.append(*events)
+            reading = journal.read()
+            first = next(reading)
+            journal.append(Worked(wall_s=9.0))
+            assert [first, *itertools.islice(reading, 4)] == events
+            assert len(list(itertools.islice(reading, 9))) <= 1
+            assert len(list(journal.read())) == 6
+
+    def test_a_journal_opened_again_has_all_its_events(self, tmp_path: Path) -> None:
+        if not self.persistent:
+            return
+        with self.opened(tmp_path) as journal:
+            journal.append(*EVERY_EVENT[:4])
+        with self.opened(tmp_path) as journal:
+            journal.append(*EVERY_EVENT[4:])
+        with self.opened(tmp_path) as journal:
+            assert list(journal.read()) == list(EVERY_EVENT)
+
+    def test_a_search_folds_to_the_same_state_after_the_journal(self, tmp_path: Path) -> None:
+        with self.opened(tmp_path) as journal:
+            events: list[Event] = list(toy.first_events())
+            journal.append(*events)
+            assert fold(journal.read()) == fold(events)

@@ -1,0 +1,84 @@
+"""The contract of `lamdagent.protocols.Policy`."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import pickle
+from collections.abc import Sequence
+from dataclasses import replace
+
+from lamdagent.events import Brought, Opened, State, fold
+from lamdagent.menu import Menu
+from lamdagent.protocols import Policy
+from lamdagent.testing import toy
+from lamdagent.types import Choice
+
+
+class PolicyContract:
+    """At most n different doable choices, and the same ones for the same state."""
+
+    def policy(self) -> Policy:
+        """A new policy."""
+        raise NotImplementedError
+
+    def states(self) -> list[State]:
+        """From nothing tried to much tried, with failed and running trials and several base models."""
+        return [toy.grown(0), toy.grown(1, running=1), toy.grown(15, seed=5), toy.grown(25, models=3, running=3)]
+
+    def select(self, state: State, n: int) -> Sequence[Choice]:
+        return self.policy().select(state, Menu(state, toy.ACTION_TYPES), n)
+
+    def test_it_chooses_only_what_the_menu_admits(self) -> None:
+        for state, n in itertools.product(self.states(), (1, 4)):
+            menu = Menu(state, toy.ACTION_TYPES)
+            for choice in self.select(state, n):
+                assert menu.refusal(choice.action) is None
+
+    def test_it_chooses_something_where_there_is_something(self) -> None:
+        for state in self.states():
+            assert self.select(state, 1), "nothing chosen from a menu that is not empty"
+
+    def test_it_chooses_at_most_n_and_no_action_twice(self) -> None:
+        for state, n in itertools.product(self.states(), (1, 2, 5)):
+            ids = [choice.action.id for choice in self.select(state, n)]
+            assert len(ids) <= n
+            assert len(set(ids)) == len(ids)
+
+    def test_it_says_who_chose(self) -> None:
+        for choice in self.select(toy.grown(1), 2):
+            assert choice.by
+            assert isinstance(choice.reason, str)
+
+    def test_the_same_state_gives_the_same_choices(self) -> None:
+        for state, n in itertools.product(self.states(), (1, 3)):
+            again: State = pickle.loads(pickle.dumps(state))
+            assert list(self.select(state, n)) == list(self.select(again, n))
+
+    def test_what_it_was_asked_before_changes_nothing(self) -> None:
+        policy, (early, *_, late) = self.policy(), self.states()
+        for state in (late, early, late):
+            chosen = policy.select(state, Menu(state, toy.ACTION_TYPES), 2)
+            assert list(chosen) == list(self.select(state, 2))
+
+    def test_an_empty_menu_gives_no_choice(self) -> None:
+        opened = fold(toy.first_events())
+        undone = {object_id: obj for object_id, obj in opened.pool.items() if obj.kind != "dataset"}
+        for state in (State(), replace(opened, pool={}), replace(opened, pool=undone)):
+            for n in (1, 3):
+                assert list(self.select(state, n)) == []
+
+    def test_one_action_left_is_the_most_it_can_choose(self) -> None:
+        one = (toy.point("base", (0.0, 0.0)), toy.vector("east", (1.0, 0.0)), toy.rate("slow", 0.5))
+        state = fold([Opened(config={}, seed=0, goals=toy.GOALS), *(Brought(object=obj) for obj in one)])
+        assert len(self.select(state, 3)) == 1
+
+    def test_it_leaves_the_state_as_it_is(self) -> None:
+        for state in self.states():
+            before = copy.deepcopy(state)
+            self.select(state, 3)
+            assert state == before
+
+    def test_a_search_of_thirty_trials_breaks_no_contract(self) -> None:
+        state = toy.search(self.policy(), trials=30, runner=toy.inline(slots=2))
+        assert len(state.trials) == 30

@@ -1,0 +1,107 @@
+"""The contract of `lamdagent.protocols.Runner`."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from lamdagent.protocols import Runner
+from lamdagent.testing import toy
+from lamdagent.types import Action, Cost, Failed, Job, Made, Outcome
+
+
+class RunnerContract:
+    """Every job that was submitted comes back once, as a value. The runner must know the toy world's bench."""
+
+    def runner(self, folder: Path, *, slots: int = 1) -> Runner:
+        """A runner over `lamdagent.testing.toy.bench()`; `folder` is for its logs."""
+        raise NotImplementedError
+
+    @contextlib.contextmanager
+    def started(self, folder: Path, *, slots: int = 1) -> Iterator[Runner]:
+        runner = self.runner(folder, slots=slots)
+        try:
+            yield runner
+        finally:
+            toy.close(runner)
+
+    def test_every_job_comes_back_exactly_once(self, tmp_path: Path) -> None:
+        jobs = step_jobs(6)
+        with self.started(tmp_path, slots=2) as runner:
+            assert runner.slots == 2
+            ended = outcomes(runner, jobs)
+        assert sorted(key for key, _ in ended) == [job.key for job in jobs]
+
+    def test_a_made_object_has_the_id_of_its_action_and_all_scores(self, tmp_path: Path) -> None:
+        (job,) = step_jobs(1)
+        with self.started(tmp_path) as runner:
+            ((_, outcome),) = outcomes(runner, [job])
+        assert isinstance(outcome, Made)
+        assert job.action is not None
+        assert outcome.object.id == outcome.object.made_by == job.action.id
+        assert [(s.task, s.split) for s in outcome.scores] == [(task.name, "validation") for task in toy.TASKS]
+
+    def test_a_brought_model_is_scored_and_stays_itself(self, tmp_path: Path) -> None:
+        model = toy.point("base", (0.0, 0.0))
+        with self.started(tmp_path) as runner:
+            ended = outcomes(runner, [Job(key="base", action=None, objects=(model,))])
+        ((key, outcome),) = ended
+        assert key == "base"
+        assert isinstance(outcome, Made)
+        assert outcome.object == model
+        assert len(outcome.scores) == len(toy.TASKS)
+
+    def test_failures_are_values_and_the_next_job_is_done(self, tmp_path: Path) -> None:
+        bad, good = step_jobs(1, setting="wild")[0], replace(step_jobs(1)[0], key=1)
+        with self.started(tmp_path) as runner:
+            ended = dict(outcomes(runner, [bad, good]))
+        failed = ended[0]
+        assert isinstance(failed, Failed)
+        assert failed.cause == "diverged"
+        assert "try a lower rate" in failed.message
+        assert isinstance(ended[1], Made)
+
+    def test_waiting_with_nothing_to_do_returns_nothing(self, tmp_path: Path) -> None:
+        with self.started(tmp_path) as runner:
+            began = time.monotonic()
+            assert list(runner.wait(0.1)) == []
+            assert time.monotonic() - began < 5
+
+    def test_the_same_job_again_has_the_same_outcome(self, tmp_path: Path) -> None:
+        with self.started(tmp_path) as runner:
+            first, second = (outcomes(runner, step_jobs(2)) for _ in range(2))
+        assert _costless(first) == _costless(second)
+
+    def test_a_search_ends_as_it_does_in_this_process(self, tmp_path: Path) -> None:
+        from lamdagent.policies.random import Random
+
+        with self.started(tmp_path) as runner:
+            state = toy.search(Random(), trials=8, runner=runner)
+        assert toy.without_costs(state) == toy.without_costs(toy.grown(8))
+
+
+def step_jobs(count: int, *, setting: str = "slow") -> list[Job]:
+    """Jobs of the toy world that differ in their seed."""
+    objects = (toy.point("base", (0.0, 0.0)), toy.vector("east", (1.0, 0.0)), toy.rate(setting, toy.RATES[setting]))
+    inputs: dict[str, tuple[str, ...]] = {obj.kind: (obj.id,) for obj in objects}
+    return [
+        Job(key=i, action=Action(type="step", version=1, inputs=inputs, seed=i), objects=objects) for i in range(count)
+    ]
+
+
+def outcomes(runner: Runner, jobs: Sequence[Job], *, within_s: float = 60.0) -> list[tuple[int | str, Outcome]]:
+    """Submit jobs, wait until as many have ended, and a little longer for one too many."""
+    for job in jobs:
+        runner.submit(job)
+    ended: list[tuple[int | str, Outcome]] = []
+    until = time.monotonic() + within_s
+    while len(ended) < len(jobs) and time.monotonic() < until:
+        ended += runner.wait(1.0)
+    return [*ended, *runner.wait(0.05)]
+
+
+def _costless(ended: Sequence[tuple[int | str, Outcome]]) -> dict[int | str, Outcome]:
+    return {key: replace(outcome, cost=Cost()) for key, outcome in ended}

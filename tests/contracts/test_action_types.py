@@ -1,0 +1,153 @@
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pytest
+
+from lamdagent.actions import ties
+from lamdagent.actions.sft import Sft
+from lamdagent.actions.ties import Ties
+from lamdagent.testing import toy
+from lamdagent.testing.contracts import ActionTypeContract
+from lamdagent.types import Object
+
+Inputs = Mapping[str, Sequence[Object]]
+
+
+def model(name: str, **meta: Any) -> Object:
+    """A model made from `base`, as its meta would have it."""
+    facts = {"root": "base", "architecture": "Llama", "shapes": "s", "tokenizer": "t", "chat_template": True}
+    return Object(id=name, kind="model", name=name, made_by=name, meta={**facts, **meta})
+
+
+def dataset(format: str) -> Object:
+    return Object(id=format, kind="dataset", name=format, meta={"format": format, "rows": 3})
+
+
+def setting(action: str, name: str = "half", **values: Any) -> Object:
+    whole = {"density": 0.5, "weight": 1.0, "normalize": True, **values}
+    return Object(id=name, kind="hyperparameters", name=name, meta={"action": action, "values": whole})
+
+
+BASE = model("base")
+A, B, C = model("a"), model("b"), model("c")
+
+
+def merged(*models: Object, **values: Any) -> Inputs:
+    return {"models": models, "hyperparameters": [setting("ties", **values)]}
+
+
+class TestStep(ActionTypeContract):
+    def action_type(self) -> toy.Step:
+        return toy.Step()
+
+    def admitted(self) -> list[Inputs]:
+        base, slow = toy.point("base", (0.0, 0.0)), toy.rate("slow", 0.5)
+        return [{"model": [base], "dataset": [toy.vector("east", (1.0, 0.0))], "hyperparameters": [slow]}]
+
+    def refused(self) -> list[Inputs]:
+        return [{**self.admitted()[0], "dataset": [toy.vector("nowhere", (0.0, 0.0))]}]
+
+
+class TestMean(ActionTypeContract):
+    def action_type(self) -> toy.Mean:
+        return toy.Mean()
+
+    def admitted(self) -> list[Inputs]:
+        return [{"models": [toy.point(name, x, root="base") for name, x in toy.STARTS.items()]}]
+
+    def refused(self) -> list[Inputs]:
+        here = [toy.point(name, (0.0, 0.0), root="base") for name in "ab"]
+        return [{"models": here}, {"models": [toy.point(name, x) for name, x in toy.STARTS.items()]}]
+
+
+class TestSft(ActionTypeContract):
+    def action_type(self) -> Sft:
+        return Sft()
+
+    def trained(self, trained: Object, on: str) -> Inputs:
+        return {"model": [trained], "dataset": [dataset(on)], "hyperparameters": [setting("sft")]}
+
+    def admitted(self) -> list[Inputs]:
+        made = [self.trained(A, on) for on in ("prompt_completion", "messages", "text")]
+        return [*made, self.trained(BASE, "text"), self.trained(model("plain", chat_template=False), "text")]
+
+    def refused(self) -> list[Inputs]:
+        return [self.trained(A, "preference"), self.trained(model("plain", chat_template=False), "messages")]
+
+
+class TestTies(ActionTypeContract):
+    def action_type(self) -> Ties:
+        return Ties()
+
+    def admitted(self) -> list[Inputs]:
+        return [merged(A, B), merged(A, B, C)]
+
+    def refused(self) -> list[Inputs]:
+        strange = [model("strange", **{key: "another"}) for key in ("root", "architecture", "shapes", "tokenizer")]
+        return [merged(A, BASE), *(merged(A, other) for other in strange), merged(A, B, strange[0])]
+
+
+class TestOrderedTies(ActionTypeContract):
+    def action_type(self) -> Ties:
+        return Ties(models=[2, 3], ordered=True)
+
+    def admitted(self) -> list[Inputs]:
+        weights = [0.3, 0.7]
+        return [merged(A, B, weight=weights), merged(B, A, weight=weights), merged(A, B), merged(A, B, C)]
+
+    def refused(self) -> list[Inputs]:
+        return [merged(B, A), merged(C, A, B), merged(A, B, C, weight=[0.3, 0.7]), merged(A, B, density=[0.5] * 3)]
+
+
+@pytest.mark.parametrize(
+    ("other", "words"),
+    [
+        (model("x", root="elsewhere"), "'a' and 'x' do not descend from one base model"),
+        (model("x", architecture="Gemma"), "'a' and 'x' have different architectures"),
+        (model("x", shapes="bigger"), "'a' and 'x' have tensors of different shapes"),
+        (model("x", tokenizer="other"), "'a' and 'x' have different vocabularies"),
+        (BASE, "'base' is a base model"),
+    ],
+)
+def test_ties_says_why_two_models_cannot_be_merged(other: Object, words: str) -> None:
+    assert words in str(Ties().admits(merged(A, other)))
+
+
+def test_ordered_ties_names_the_one_order_it_takes_where_order_changes_nothing() -> None:
+    assert "give a, b, c" in str(Ties(ordered=True).admits(merged(C, A, B)))
+
+
+def test_a_brought_model_that_names_its_base_can_be_merged() -> None:
+    finetuned = Object(id="f", kind="model", name="f", uri="models/f", meta=dict(A.meta))
+    assert Ties().admits(merged(A, finetuned)) is None
+
+
+@pytest.mark.parametrize(
+    ("config", "slot"),
+    [
+        ({"models": [2]}, (2, 2, False)),
+        ({"models": [2, 4]}, (2, 4, False)),
+        ({"hyperparameters": {"h": {"weight": [0.3, 0.7]}}}, (2, 3, True)),
+        ({"hyperparameters": {"h": {"density": [0.3, 0.7]}, "i": {}}}, (2, 3, True)),
+    ],
+)
+def test_order_counts_in_ties_only_where_a_setting_gives_each_model_its_own_value(
+    config: dict[str, Any], slot: tuple[int, int, bool]
+) -> None:
+    arguments = ties.Config.model_validate({"hyperparameters": {"half": {}}, **config}).arguments()
+    models = Ties(**arguments).slots[0]
+    assert (models.at_least, models.at_most, models.ordered) == slot
+    assert "hyperparameters" not in arguments
+
+
+def test_a_merge_recipe_gives_each_model_its_own_value_and_all_of_them_a_common_one() -> None:
+    values = {"density": 0.5, "weight": [0.3, 0.7], "normalize": False}
+    recipe = ties.merge_recipe(["/a", "/b"], "/base", values, "bfloat16")
+    assert [m["parameters"] for m in recipe["models"]] == [
+        {"density": 0.5, "weight": 0.3},
+        {"density": 0.5, "weight": 0.7},
+    ]
+    assert recipe["base_model"] == "/base"
+    assert recipe["dtype"] == "bfloat16"

@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+import io
+
+from rich.console import Console
+
+from lamdagent.display.live import Live
+from lamdagent.display.outlook import Outlook
+from lamdagent.display.plain import Plain
+from lamdagent.display.quiet import Quiet
+from lamdagent.testing.contracts import DisplayContract
+from lamdagent.types import Budget
+
+BUDGET = Budget(trials=25)
+
+
+class TestQuiet(DisplayContract):
+    def display(self) -> Quiet:
+        return Quiet()
+
+
+class TestPlain(DisplayContract):
+    def display(self) -> Plain:
+        return Plain(Outlook(BUDGET), io.StringIO())
+
+
+class TestLive(DisplayContract):
+    def display(self) -> Live:
+        return Live(Outlook(BUDGET), BUDGET, Console(file=io.StringIO(), force_terminal=True))
+
+
+class TestUnboundedPlain(DisplayContract):
+    def display(self) -> Plain:
+        return Plain(Outlook(Budget()), io.StringIO())

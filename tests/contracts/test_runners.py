@@ -1,0 +1,157 @@
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from toy_worker import MISHAPS
+
+from lamdagent.errors import ContractViolation, UserError
+from lamdagent.runners import process
+from lamdagent.runners.inline import Inline
+from lamdagent.runners.process import Process
+from lamdagent.testing import toy
+from lamdagent.testing.contracts import RunnerContract
+from lamdagent.testing.contracts.runner import outcomes, step_jobs
+from lamdagent.types import Action, Failed, Job, Made, Progress
+
+WORKER = Path(__file__).with_name("toy_worker.py")
+
+
+def popen_toy_worker(command: list[str], **options: Any) -> subprocess.Popen[str]:
+    assert command[1:] == ["-m", "lamdagent.worker"]
+    return subprocess.Popen([sys.executable, str(WORKER)], **options)
+
+
+@pytest.fixture
+def toy_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let `Process` start a worker that knows the toy world, and so needs neither a study file nor torch."""
+    monkeypatch.setattr(process, "subprocess", SimpleNamespace(Popen=popen_toy_worker, PIPE=subprocess.PIPE))
+
+
+class TestInline(RunnerContract):
+    def runner(self, folder: Path, *, slots: int = 1) -> Inline:
+        return Inline(toy.bench(), slots=slots)
+
+
+@pytest.mark.usefixtures("toy_worker")
+class TestProcess(RunnerContract):
+    def runner(self, folder: Path, *, slots: int = 1) -> Process:
+        return Process({"study": {}}, logs=folder / "logs", slots=slots)
+
+
+def mishap(kind: str) -> Job:
+    base = toy.point("base", (0.0, 0.0))
+    action = Action(type="mishap", version=1, inputs={"model": (base.id,)}, seed=list(MISHAPS).index(kind))
+    return Job(key=100, action=action, objects=(base,))
+
+
+@contextlib.contextmanager
+def workers(folder: Path, **options: Any) -> Iterator[Process]:
+    runner = Process({"study": {}}, logs=folder, **options)
+    try:
+        yield runner
+    finally:
+        runner.close()
+
+
+@pytest.mark.usefixtures("toy_worker")
+@pytest.mark.parametrize(
+    ("kind", "cause", "message"),
+    [
+        ("exit", "crash", "ended with exit code 3"),
+        ("killed", "crash", "killed by SIGKILL (often: the machine ran out of memory)"),
+        ("memory", "oom", "MemoryError"),
+    ],
+)
+def test_a_worker_that_dies_fails_its_trial_and_the_next_job_is_done(
+    kind: str, cause: str, message: str, tmp_path: Path
+) -> None:
+    with workers(tmp_path) as runner:
+        ended = dict(outcomes(runner, [mishap(kind), *step_jobs(1)]))
+    failed = ended[100]
+    assert isinstance(failed, Failed)
+    assert failed.cause == cause
+    assert message in failed.message
+    assert isinstance(ended[0], Made)
+    assert "about to fail" in (tmp_path / "100.log").read_text()
+
+
+@pytest.mark.usefixtures("toy_worker")
+def test_the_log_of_a_crashed_job_comes_back_with_it(tmp_path: Path) -> None:
+    with workers(tmp_path) as runner:
+        ((_, failed),) = outcomes(runner, [mishap("exit")])
+    assert isinstance(failed, Failed)
+    assert "about to fail" in failed.log_tail
+
+
+@pytest.mark.usefixtures("toy_worker")
+def test_a_job_that_hangs_is_stopped_at_the_timeout(tmp_path: Path) -> None:
+    with workers(tmp_path, timeout_s=1.0) as runner:
+        began = time.monotonic()
+        ((_, failed),) = outcomes(runner, [mishap("hang")])
+        assert time.monotonic() - began < 10
+        assert isinstance(failed, Failed)
+        assert failed.cause == "timeout"
+        assert "timeout_min" in failed.message
+
+
+@pytest.mark.usefixtures("toy_worker")
+@pytest.mark.parametrize(
+    ("kind", "error", "message"),
+    [("full", UserError, "disk is full"), ("user", UserError, "mend this"), ("breach", ContractViolation, "a plugin")],
+)
+def test_what_only_the_user_can_mend_stops_the_search(
+    kind: str, error: type[Exception], message: str, tmp_path: Path
+) -> None:
+    with workers(tmp_path) as runner:
+        with pytest.raises(error, match=message):
+            outcomes(runner, [mishap(kind)])
+
+
+@pytest.mark.usefixtures("toy_worker")
+def test_progress_is_heard_while_a_job_runs(tmp_path: Path) -> None:
+    heard: list[tuple[int | str, Progress]] = []
+    with workers(tmp_path, watch=lambda key, progress: heard.append((key, progress))) as runner:
+        outcomes(runner, step_jobs(1))
+    assert {key for key, _ in heard} == {0}
+    assert "train" in [progress.phase for _, progress in heard]
+    assert any(progress.facts.get("loss") == 0.5 for _, progress in heard)
+
+
+@pytest.mark.usefixtures("toy_worker")
+def test_one_worker_does_job_after_job(tmp_path: Path) -> None:
+    with workers(tmp_path) as runner:
+        outcomes(runner, step_jobs(2))
+        first = runner._slots[0].process
+        outcomes(runner, step_jobs(1))
+        assert runner._slots[0].process is first
+
+
+@pytest.mark.usefixtures("toy_worker")
+@pytest.mark.xfail(strict=True, reason="Process.wait(0) looks at the time before it listens, so it never hears a thing")
+def test_polling_without_waiting_hears_what_has_ended(tmp_path: Path) -> None:
+    with workers(tmp_path) as runner:
+        (job,) = step_jobs(1)
+        runner.submit(job)
+        until, ended = time.monotonic() + 5, []
+        while not ended and time.monotonic() < until:
+            ended += runner.wait(0)
+            time.sleep(0.02)
+    assert [key for key, _ in ended] == [0]
+
+
+@pytest.mark.usefixtures("toy_worker")
+def test_closing_stops_workers_in_the_middle_of_a_job(tmp_path: Path) -> None:
+    with workers(tmp_path, slots=2) as runner:
+        runner.submit(mishap("hang"))
+        runner.wait(0.1)
+        started = [slot.process for slot in runner._slots if slot.process]
+    assert started
+    assert all(process.poll() is not None for process in started)

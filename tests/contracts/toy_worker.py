@@ -1,0 +1,51 @@
+"""A worker process as `lamdagent.worker` is one, but over the toy world, with actions that break it on purpose."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from lamdagent import worker
+from lamdagent.errors import ContractViolation, UserError
+from lamdagent.protocols import Context
+from lamdagent.testing import toy
+from lamdagent.types import Kind, Object, Slot
+
+
+def halt(error: Exception) -> None:
+    raise error
+
+
+MISHAPS: dict[str, Callable[[], object]] = {
+    "exit": lambda: os._exit(3),
+    "killed": lambda: os.kill(os.getpid(), signal.SIGKILL),
+    "hang": lambda: time.sleep(600),
+    "memory": lambda: halt(MemoryError()),
+    "full": lambda: halt(OSError(28, "No space left on device")),
+    "user": lambda: halt(UserError("mend this first")),
+    "breach": lambda: halt(ContractViolation("a plugin did this")),
+}
+
+
+class Mishap:
+    """Does what its seed says."""
+
+    name, version = "mishap", 1
+    makes: Kind = "model"
+    slots: tuple[Slot, ...] = (Slot(name="model", kind="model"),)
+
+    def admits(self, inputs: Mapping[str, Sequence[Object]]) -> str | None:
+        return None
+
+    def execute(self, inputs: Mapping[str, Sequence[Object]], seed: int, ctx: Context) -> Mapping[str, Any]:
+        print("about to fail", flush=True)
+        MISHAPS[list(MISHAPS)[seed]]()
+        return {}
+
+
+if __name__ == "__main__":
+    worker._open = lambda request: toy.bench({**toy.ACTION_TYPES, "mishap": Mishap()})
+    worker.main()

@@ -1,0 +1,73 @@
+"""One tiny world for all slow tests, and studies made from it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+STUDY = """
+study: slow
+models:
+  base: {path: models/base}
+datasets:
+  reverse: {path: data/reverse.jsonl, limit: 160}
+  call: {path: data/call.jsonl, limit: 160}
+actions:
+  sft:
+    hyperparameters:
+      firm: {learning_rate: 1e-3, per_device_train_batch_size: 16}
+  ties:
+    models: [2]
+    hyperparameters:
+      half: {density: 0.5}
+tasks:
+  - {task: reverse, path: tasks/reverse.validation.jsonl, limit: 32, max_new_tokens: 6}
+  - {task: largest, path: tasks/largest.validation.jsonl, limit: 32}
+budget: {trials: 3}
+execution: {device: cpu, threads: 1, batch_size: 32}
+"""
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny world, read only."""
+    import torch
+
+    from lamdagent.tiny import write
+
+    torch.set_num_threads(1)  # more threads than free cores make a tiny model many times slower
+    folder = tmp_path_factory.mktemp("world")
+    write(folder)
+    return folder
+
+
+@pytest.fixture
+def study(world: Path, tmp_path: Path) -> Path:
+    """A study file of three trials in a folder of its own."""
+    for part in ("models", "data", "tasks"):
+        shutil.copytree(world / part, tmp_path / part)
+    file = tmp_path / "study.yaml"
+    file.write_text(STUDY)
+    return file
+
+
+Lamdagent = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def lamdagent() -> Lamdagent:
+    """Run the command line to its end."""
+
+    def run(*args: str | Path) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "lamdagent", *map(str, args)],
+            capture_output=True, text=True, timeout=300, env=os.environ | {"HF_HUB_OFFLINE": "1"}, check=False,
+        )  # fmt: skip
+
+    return run

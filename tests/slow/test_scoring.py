@@ -1,0 +1,128 @@
+"""Scores through lm-eval: the user's own rows, and tasks by name."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import lamdagent
+from lamdagent import build
+from lamdagent.errors import ConfigError
+from lamdagent.execution import Desk
+from lamdagent.types import Job, Object
+
+pytestmark = pytest.mark.slow
+
+NAMED = """
+task: {name}
+dataset_path: json
+dataset_kwargs: {{data_files: {files}}}
+{splits}
+output_type: generate_until
+doc_to_text: "{{{{prompt}}}}"
+doc_to_target: "{{{{answer}}}}"
+generation_kwargs: {{until: ["\\n"], max_gen_toks: 6}}
+metric_list: [{{metric: exact_match}}]
+"""
+
+
+def bench_and_base(study: Path, *overrides: str) -> tuple[Any, Object]:
+    loaded = lamdagent.load_study(study, overrides)
+    with lamdagent.open_study(loaded, inline=True) as opened:
+        return build.bench_of(loaded), opened.search.state.unscored[0]
+
+
+def desk(bench: Any, base: Object) -> Desk:
+    return Desk(Job(key="test", action=None, objects=(base,)), bench, lambda progress: None)
+
+
+def test_items_are_kept_and_their_mean_and_spread_are_the_score(study: Path) -> None:
+    bench, base = bench_and_base(study)
+    score = bench.tasks[0].score(base, "validation", desk(bench, base))
+    record = json.loads(
+        (bench.artifacts.folder(base.id) / "scores" / f"{bench.tasks[0].id}.validation.json").read_text()
+    )
+    values = [item["value"] for item in record["items"]]
+    assert score.n == len(values) == 32
+    assert score.value == pytest.approx(sum(values) / 32)
+    assert score.stderr == pytest.approx((score.value * (1 - score.value) / 31) ** 0.5)
+    assert all(item["value"] == float(item["answer"].strip() == item["target"]) for item in record["items"])
+
+
+def test_a_choice_is_right_where_its_loglikelihood_is_highest(study: Path) -> None:
+    import torch
+
+    bench, base = bench_and_base(study, "tasks.largest.limit=8")
+    task = bench.tasks[1]
+    task.score(base, "validation", desk(bench, base))
+    record = json.loads((bench.artifacts.folder(base.id) / "scores" / f"{task.id}.validation.json").read_text())
+    loaded = bench.models.load(base.id, bench.locate(base))
+    rows = [json.loads(line) for line in (study.parent / "tasks/largest.validation.jsonl").read_text().splitlines()]
+
+    def loglikelihood(prompt: str, choice: str) -> float:
+        ids = loaded.tokenizer(prompt + choice, return_tensors="pt")["input_ids"]
+        start = len(loaded.tokenizer(prompt)["input_ids"])
+        with torch.no_grad():
+            logs = loaded.model(ids).logits.log_softmax(-1)[0]
+        return float(sum(logs[i - 1, ids[0, i]] for i in range(start, ids.shape[1])))
+
+    for item in record["items"]:
+        row = rows[int(item["item"].split("/")[1])]
+        best = max(range(4), key=lambda i: loglikelihood(row["prompt"], row["choices"][i]))
+        assert item["value"] == float(best == row["answer"])
+
+
+def test_a_smaller_limit_scores_a_part_of_what_a_larger_one_scores(study: Path) -> None:
+    items = []
+    for limit in (8, 20):
+        bench, base = bench_and_base(study, f"tasks.reverse.limit={limit}", f"study=limit-{limit}")
+        task = bench.tasks[0]
+        task.score(base, "validation", desk(bench, base))
+        file = bench.artifacts.folder(base.id) / "scores" / f"{task.id}.validation.json"
+        items.append([item["item"] for item in json.loads(file.read_text())["items"]])
+    assert items[1][:8] == items[0]
+
+
+def named_task(study: Path, name: str, splits: dict[str, str]) -> list[str]:
+    folder = study.parent / "lm_eval_tasks"
+    folder.mkdir(exist_ok=True)
+    files = {split: str(study.parent / "tasks" / file) for split, file in splits.items()}
+    lines = "\n".join(f"{split}_split: {split}" for split in splits)
+    (folder / f"{name}.yaml").write_text(NAMED.format(name=name, files=json.dumps(files), splits=lines))
+    return ["include_path=lm_eval_tasks", f"tasks=[{{task: {name}, metric: exact_match, limit: 16}}]"]
+
+
+def test_a_named_task_with_both_splits_is_searched_on_its_validation_split(study: Path) -> None:
+    files = {"validation": "reverse.validation.jsonl", "test": "reverse.test.jsonl"}
+    bench, base = bench_and_base(study, *named_task(study, "tiny_both", files))
+    (task,) = bench.tasks
+    score = task.score(base, "validation", desk(bench, base))
+    own, _ = bench_and_base(study, "study=own", "tasks.reverse.limit=16")
+    assert score.value == own.tasks[0].score(base, "validation", desk(own, base)).value
+    assert task.sizes() == {"validation": 16, "test": 16}
+
+
+def test_a_named_task_with_one_split_is_cut_in_two_halves_that_share_nothing(study: Path) -> None:
+    overrides = named_task(study, "tiny_single", {"test": "reverse.test.jsonl"})
+    bench, base = bench_and_base(study, *overrides, "tasks.tiny_single.limit=null")
+    (task,) = bench.tasks
+    halves = [{i for side in task._side(split) for i in side.indices} for split in ("validation", "test")]
+    assert halves[0] | halves[1] == set(range(200))
+    assert not halves[0] & halves[1]
+
+
+def test_a_metric_that_a_task_does_not_give_is_an_error_that_lists_what_it_gives(study: Path) -> None:
+    overrides = named_task(study, "tiny_metric", {"test": "reverse.test.jsonl"})
+    bench, base = bench_and_base(study, *overrides, "tasks.tiny_metric.metric=bleu")
+    with pytest.raises(ConfigError, match="exact_match,none"):
+        bench.tasks[0].score(base, "validation", desk(bench, base))
+
+
+def test_an_unknown_lm_eval_task_is_an_error_with_its_line_and_the_nearest_name(study: Path, lamdagent: Any) -> None:
+    done = lamdagent("run", study, "--dry-run", "--set", "tasks=[{task: gsm8, metric: exact_match}]")
+    assert done.returncode == 2
+    assert "Did you mean 'gsm8k'?" in done.stderr
+    assert "Traceback" not in done.stderr

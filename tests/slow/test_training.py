@@ -1,0 +1,151 @@
+"""SFT through TRL on the tiny model."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import lamdagent
+from lamdagent import build
+from lamdagent.actions.sft import Peft, Setting, training_rows
+from lamdagent.driver import OpenStudy
+from lamdagent.execution import work
+from lamdagent.runners.inline import Inline
+from lamdagent.search import job_of
+from lamdagent.types import Choice, Failed, Made, Object, Trial
+
+pytestmark = pytest.mark.slow
+
+
+def train(opened: OpenStudy, bench: Any, model: Object, dataset: str, setting: str = "firm") -> Any:
+    """Ask for one SFT by name and do it; a trial of its own, outside the search's budget."""
+    state = opened.search.state
+    names = {o.name: o.id for o in state.pool.values()}
+    inputs = {"model": [model.id], "dataset": [names[dataset]], "hyperparameters": [names[setting]]}
+    action = opened.search.menu.action("sft", inputs)
+    pool = {**state.pool, model.id: model}
+    trial = Trial(number=0, choice=Choice(action=action, reason="test", by="test"))
+    return work(job_of(trial, dataclasses.replace(state, pool=pool)), bench, lambda progress: None)
+
+
+def opened_study(study: Path, *overrides: str) -> Any:
+    return lamdagent.open_study(lamdagent.load_study(study, overrides), inline=True)
+
+
+def base_of(opened: OpenStudy) -> Object:
+    return opened.search.state.unscored[0]
+
+
+def test_a_model_scores_the_same_from_memory_and_read_back_from_disk(study: Path) -> None:
+    with opened_study(study) as opened:
+        bench = build.bench_of(opened.study)
+        first = train(opened, bench, base_of(opened), "reverse")
+        second = train(opened, bench, first.object, "call")
+        for made in (first, second):
+            for scores in (bench.artifacts.folder(made.object.id) / "scores").iterdir():
+                scores.unlink()
+            again = work(
+                dataclasses.replace(job_of_object(made.object)), build.bench_of(opened.study), lambda progress: None
+            )
+            assert isinstance(again, Made)
+            assert again.scores == made.scores
+
+
+def job_of_object(model: Object) -> Any:
+    from lamdagent.types import Job
+
+    return Job(key="again", action=None, objects=(model,))
+
+
+def test_training_lifts_the_skill_and_the_model_ends_its_answers(study: Path) -> None:
+    with opened_study(study, "datasets.reverse.limit=1200") as opened:
+        bench = build.bench_of(opened.study)
+        base = work(job_of_object(base_of(opened)), bench, lambda progress: None)
+        made = train(opened, bench, base_of(opened), "reverse")
+        assert made.scores[0].value > base.scores[0].value + 0.3
+        record = json.loads(next((bench.artifacts.folder(made.object.id) / "scores").iterdir()).read_text())
+        assert {"item", "value", "answer", "target"} == set(record["items"][0])
+        loaded = bench.models.load(made.object.id, bench.artifacts.folder(made.object.id) / "weights")
+        ids = loaded.tokenizer("reverse tap:", return_tensors="pt")
+        output = loaded.model.generate(**ids, max_new_tokens=12, do_sample=False)
+        assert output[0, -1].item() == loaded.tokenizer.eos_token_id
+
+
+def test_the_same_action_and_seed_give_the_same_weights(study: Path, tmp_path: Path) -> None:
+    hashes = []
+    for root in ("one", "two"):
+        with opened_study(study, f"root={tmp_path / root}") as opened:
+            bench = build.bench_of(opened.study)
+            made = train(opened, bench, base_of(opened), "reverse")
+            hashes.append(bench.artifacts.record(made.object.id)["files"]["weights/model.safetensors"])
+    assert hashes[0] == hashes[1]
+
+
+def test_lora_is_merged_back_into_a_plain_checkpoint_that_can_be_trained_again(study: Path) -> None:
+    lora = "actions.sft.hyperparameters.lora={learning_rate: 3e-3, per_device_train_batch_size: 16, peft: {r: 8}, gradient_checkpointing: true}"
+    with opened_study(study, lora) as opened:
+        bench = build.bench_of(opened.study)
+        made = train(opened, bench, base_of(opened), "reverse", "lora")
+        weights = bench.artifacts.folder(made.object.id) / "weights"
+        assert not (weights / "adapter_config.json").exists()
+        from lamdagent.models.facts import read_facts
+
+        assert read_facts(weights)["shapes"] == base_of(opened).meta["shapes"]
+        assert isinstance(train(opened, bench, made.object, "call"), Made)
+
+
+def test_messages_go_through_the_models_own_chat_template(study: Path) -> None:
+    with opened_study(study, "datasets.reverse.chat=true", "tasks.reverse.chat=true") as opened:
+        bench = build.bench_of(opened.study)
+        made = train(opened, bench, base_of(opened), "reverse")
+        assert isinstance(made, Made)
+        assert made.object.meta["last_loss"] < made.object.meta["first_loss"]
+
+
+def test_a_loss_that_is_not_finite_fails_the_trial_as_diverged(study: Path) -> None:
+    mad = "actions.sft.hyperparameters.mad={learning_rate: 1e30, max_grad_norm: 0, per_device_train_batch_size: 16}"
+    with opened_study(study, mad) as opened:
+        bench = build.bench_of(opened.study)
+        outcome = train(opened, bench, base_of(opened), "reverse", "mad")
+        assert isinstance(outcome, Failed)
+        assert outcome.cause == "diverged"
+        assert "learning_rate" in outcome.message
+        assert not list(bench.artifacts.root.glob(".partial-*"))
+
+
+def test_a_conversation_becomes_one_example_for_each_assistant_turn(tmp_path: Path) -> None:
+    turns = [
+        {"role": r, "content": c} for r, c in (("user", "a"), ("assistant", "b"), ("user", "c"), ("assistant", "d"))
+    ]
+    (tmp_path / "data.jsonl").write_text(json.dumps({"messages": turns}) + "\n")
+    rows = training_rows(tmp_path / "data.jsonl")
+    assert [row["completion"][0]["content"] for row in rows] == ["b", "d"]
+    assert rows[1]["prompt"] == turns[:3]
+
+
+def test_every_key_of_a_setting_is_one_of_trl_or_peft() -> None:
+    from peft import LoraConfig
+    from trl import SFTConfig
+
+    ours = {"peft", "dtype"}
+    assert set(Setting.model_fields) - ours <= {f.name for f in dataclasses.fields(SFTConfig)}
+    assert set(Peft.model_fields) <= {f.name for f in dataclasses.fields(LoraConfig)}
+
+
+def test_the_flat_example_runs(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    import runpy
+
+    example = Path(__file__).parents[2] / "examples" / "ask_tell.py"
+    runpy.run_path(str(example))["main"](str(study), trials=1)
+    assert "model-0" in capsys.readouterr().out
+
+
+def test_jobs_can_run_inline(study: Path) -> None:
+    state = lamdagent.run_study(study, ["budget.trials=1"], inline=True)
+    assert isinstance(state.trials[0].outcome, Made)
+    assert state.ranked()[0][1].stderr is not None
+    assert Inline is not None
