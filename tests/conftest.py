@@ -1,5 +1,18 @@
 from __future__ import annotations
 
+import functools
+from collections.abc import Iterator
+
 import pytest
 
+from lamdagent import execution
+
 pytest.register_assert_rewrite("lamdagent.testing.contracts")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _versions_are_looked_up_once() -> Iterator[None]:
+    # Reading eight packages' metadata takes longer than a toy trial.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(execution, "versions", functools.cache(execution.versions))
+        yield

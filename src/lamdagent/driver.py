@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from lamdagent import build
-from lamdagent.config import Study, load_study
+from lamdagent.config import Document, Study, load_study
+from lamdagent.config.study import study_of
 from lamdagent.errors import JournalError
 from lamdagent.events import Brought, Event, Opened, State, fold
 from lamdagent.intake import bring, check_tasks, prepare, with_facts, write_datasets
@@ -131,7 +132,9 @@ def _changes(study: Study, before: State, objects: Sequence[Any]) -> list[Event]
     Raises:
         JournalError: something else changed than what may.
     """
-    old, new = _flat(before.config), _flat(study.dump())
+    # Read by this release, so that keys which are newer than the study stand at their defaults.
+    began = study_of(Document.of(study.file, dict(before.config)))
+    old, new = _flat(began.dump()), _flat(study.dump())
     changed = [k for k in sorted({*old, *new}) if old.get(k) != new.get(k) and not k.startswith(FREE_TO_CHANGE)]
     lines = [f"  {key}: was {old.get(key, 'not there')}, is {new.get(key, 'not there')}" for key in changed]
     for key in ("budget.trials", "budget.hours"):

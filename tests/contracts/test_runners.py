@@ -93,7 +93,7 @@ def test_the_log_of_a_crashed_job_comes_back_with_it(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("toy_worker")
 def test_a_job_that_hangs_is_stopped_at_the_timeout(tmp_path: Path) -> None:
-    with workers(tmp_path, timeout_s=1.0) as runner:
+    with workers(tmp_path, timeout_s=0.5) as runner:
         began = time.monotonic()
         ((_, failed),) = outcomes(runner, [mishap("hang")])
         assert time.monotonic() - began < 10
@@ -140,7 +140,7 @@ def test_polling_without_waiting_hears_what_has_ended(tmp_path: Path) -> None:
     with workers(tmp_path) as runner:
         (job,) = step_jobs(1)
         runner.submit(job)
-        until, ended = time.monotonic() + 5, []
+        until, ended = time.monotonic() + 1.5, []
         while not ended and time.monotonic() < until:
             ended += runner.wait(0)
             time.sleep(0.02)

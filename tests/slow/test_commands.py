@@ -61,7 +61,7 @@ def test_a_killed_driver_is_resumed_to_what_an_unbroken_run_gives(study: Path, l
     workers = psutil.Process(process.pid).children(recursive=True)
     process.kill()
     process.wait()
-    gone, alive = psutil.wait_procs(workers, timeout=10)
+    _, alive = psutil.wait_procs(workers, timeout=10)
     assert not alive
     resumed = lamdagent("run", study, "--json")
     assert resumed.returncode == 0, resumed.stderr

@@ -107,7 +107,7 @@ def test_a_named_task_with_both_splits_is_searched_on_its_validation_split(study
 
 def test_a_named_task_with_one_split_is_cut_in_two_halves_that_share_nothing(study: Path) -> None:
     overrides = named_task(study, "tiny_single", {"test": "reverse.test.jsonl"})
-    bench, base = bench_and_base(study, *overrides, "tasks.tiny_single.limit=null")
+    bench, _ = bench_and_base(study, *overrides, "tasks.tiny_single.limit=null")
     (task,) = bench.tasks
     halves = [{i for side in task._side(split) for i in side.indices} for split in ("validation", "test")]
     assert halves[0] | halves[1] == set(range(200))

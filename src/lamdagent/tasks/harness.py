@@ -92,12 +92,14 @@ class LmEvalTask:
         results = evaluate(
             lm=lm,
             task_dict={"tasks": {side.task.config.task: side.task for side in sides}, "groups": {}},
-            samples={side.task.config.task: side.indices for side in sides},
+            # lm-eval goes through documents in their own order and reports wrong numbers for indices in another one.
+            samples={side.task.config.task: sorted(side.indices) for side in sides},
             bootstrap_iters=0,
             apply_chat_template=self._chat,
             fewshot_as_multiturn=self._chat,
         )
-        return [item for name, rows in results["samples"].items() for item in self._items(name, rows)]
+        found = {item["item"]: item for name, rows in results["samples"].items() for item in self._items(name, rows)}
+        return [found[f"{side.task.config.task}/{index}"] for side in sides for index in side.indices]
 
     def _items(self, task_name: str, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         metric, _, wanted = self._metric.partition(",")

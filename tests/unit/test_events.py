@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lamdagent.events import Asked, Brought, Event, Opened, Scored, State, Told, Worked, fold
+from lamdagent.testing import toy
+from lamdagent.types import Action, Choice, Failed, Goal, Made, Object, Score
+
+BASE = toy.point("base", (0.0, 0.0))
+
+
+def score(task: str, value: float, stderr: float | None = 0.1, split: str = "validation") -> Score:
+    return Score(task=task, split=split, value=value, n=10, stderr=stderr)  # type: ignore[arg-type]
+
+
+def scored(goals: list[Goal], *scores: Score) -> State:
+    opened = Opened(config={}, seed=0, goals=tuple(goals))
+    return fold([opened, Brought(object=BASE), Scored(object_id=BASE.id, scores=scores)])
+
+
+def choice(seed: int) -> Choice:
+    return Choice(action=Action(type="step", version=1, inputs={"model": (BASE.id,)}, seed=seed), reason="", by="")
+
+
+def made(seed: int, value: float) -> Made:
+    action = choice(seed).action
+    obj = Object(id=action.id, kind="model", name=f"model-{seed}", made_by=action.id)
+    return Made(object=obj, scores=(score("a", value),))
+
+
+def test_the_objective_is_the_weighted_mean_of_scaled_scores() -> None:
+    state = scored(
+        [Goal(task="a", weight=3.0), Goal(task="b", max_score=10.0)], score("a", 0.8), score("b", 4.0, stderr=2.0)
+    )
+    objective = state.objective(BASE.id)
+    assert objective is not None
+    assert objective.value == pytest.approx((3 * 0.8 + 1 * 4.0 / 10) / 4)
+    assert objective.stderr == pytest.approx(math.sqrt((3 * 0.1) ** 2 + (2.0 / 10) ** 2) / 4)
+
+
+@given(
+    goals=st.lists(st.tuples(st.floats(0.1, 10), st.floats(0.1, 100), st.floats(0, 1)), min_size=1, max_size=4),
+    factor=st.floats(0.1, 10),
+)
+def test_scaling_all_weights_changes_nothing_and_the_objective_lies_between_its_scores(
+    goals: list[tuple[float, float, float]], factor: float
+) -> None:
+    scores = [score(str(i), share * most) for i, (_, most, share) in enumerate(goals)]
+    one, many = (
+        scored([Goal(task=str(i), weight=w * f, max_score=m) for i, (w, m, _) in enumerate(goals)], *scores).objective(
+            BASE.id
+        )
+        for f in (1.0, factor)
+    )
+    assert one is not None and many is not None
+    assert one.value == pytest.approx(many.value)
+    assert one.stderr == pytest.approx(many.stderr)
+    shares = [share for *_, share in goals]
+    assert min(shares) - 1e-9 <= one.value <= max(shares) + 1e-9
+
+
+def test_a_missing_score_is_no_objective_rather_than_zero() -> None:
+    goals = [Goal(task="a"), Goal(task="b")]
+    assert scored(goals, score("a", 1.0)).objective(BASE.id) is None
+    assert scored(goals).ranked() == ()
+    assert scored([], score("a", 1.0)).objective(BASE.id) is None
+    assert scored(goals).objective("nobody") is None
+
+
+def test_the_test_side_never_counts() -> None:
+    assert scored([Goal(task="a")], score("a", 1.0, split="test")).objective(BASE.id) is None
+    both = scored([Goal(task="a")], score("a", 0.2), score("a", 1.0, split="test")).objective(BASE.id)
+    assert both is not None and both.value == pytest.approx(0.2)
+
+
+def test_a_score_without_a_standard_error_gives_an_objective_without_one() -> None:
+    objective = scored([Goal(task="a"), Goal(task="b")], score("a", 1.0), score("b", 0.5, stderr=None)).objective(
+        BASE.id
+    )
+    assert objective is not None
+    assert (objective.value, objective.stderr) == (0.75, None)
+
+
+def test_models_are_ranked_by_objective_and_the_earlier_of_equals_is_first() -> None:
+    events: list[Event] = [Opened(config={}, seed=0, goals=(Goal(task="a"),)), Brought(object=BASE)]
+    events.append(Scored(object_id=BASE.id, scores=(score("a", 0.5),)))
+    for number, value in enumerate((0.5, 0.9, 0.9, 0.1)):
+        events += [Asked(number=number, choice=choice(number)), Told(number=number, outcome=made(number, value))]
+    names = [obj.name for obj, _ in fold(events).ranked()]
+    assert names == ["model-1", "model-2", "base", "model-0", "model-3"]
+
+
+def test_trials_may_end_in_any_order() -> None:
+    failed = Failed(cause="oom", message="")
+    state = fold([*(Asked(number=i, choice=choice(i)) for i in range(3)), Told(number=1, outcome=failed)])
+    assert [trial.number for trial in state.running] == [0, 2]
+    state = fold([Told(number=2, outcome=made(2, 0.5))], state)
+    assert [type(trial.outcome) for trial in state.trials] == [type(None), Failed, Made]
+    assert list(state.pool) == [choice(2).action.id]
+
+
+def test_a_brought_model_is_unscored_until_its_scores_come() -> None:
+    other = toy.point("other", (1.0, 0.0))
+    state = fold([Brought(object=BASE), Brought(object=toy.vector("d", (1.0, 0.0))), Brought(object=other)])
+    assert state.unscored == (BASE, other)
+    assert fold([Scored(object_id=BASE.id, scores=())], state).unscored == (other,)
+
+
+def test_a_study_opened_again_keeps_all_but_its_config() -> None:
+    before = toy.grown(3)
+    after = fold([Opened(config={"new": 1}, seed=before.seed, goals=before.goals)], before)
+    assert after == replace(before, config={"new": 1})
+
+
+def test_worked_time_adds_up() -> None:
+    assert fold([Worked(wall_s=1.5), Worked(wall_s=2.0)]).wall_s == 3.5
+
+
+def test_the_trial_of_an_object_is_the_one_that_made_it() -> None:
+    state = fold([Brought(object=BASE), Asked(number=0, choice=choice(0)), Told(number=0, outcome=made(0, 1.0))])
+    assert state.trial_of(BASE.id) is None
+    assert state.trial_of(choice(0).action.id) == state.trials[0]
+
+
+@given(cut=st.integers(0, 40))
+def test_folding_in_two_parts_is_folding_at_once(cut: int) -> None:
+    events: list[Event] = list(toy.first_events())
+    for number in range(8):
+        events += [Asked(number=number, choice=choice(number)), Told(number=number, outcome=made(number, number / 8))]
+    assert fold(events[cut:], fold(events[:cut])) == fold(events)

@@ -1,0 +1,211 @@
+from __future__ import annotations
+
+import itertools
+import random
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lamdagent.events import Asked, Brought, State, Told, fold
+from lamdagent.menu import Menu
+from lamdagent.testing import toy
+from lamdagent.types import Action, Choice, Failed, Kind, Object, Slot
+
+
+class Open:
+    """An action type that admits everything."""
+
+    name, version = "open", 1
+    makes: Kind = "model"
+
+    def __init__(self, *slots: Slot) -> None:
+        self.slots = slots
+
+    def admits(self, inputs: Mapping[str, Sequence[Object]]) -> str | None:
+        return None
+
+    def execute(self, inputs: Any, seed: int, ctx: Any) -> Mapping[str, Any]:
+        raise NotImplementedError
+
+
+def pool(*objects: Object) -> State:
+    return fold(Brought(object=obj) for obj in objects)
+
+
+def named(state: State, *names: str) -> list[str]:
+    ids = {obj.name: obj.id for obj in state.pool.values()}
+    return [ids[name] for name in names]
+
+
+def many_models(count: int) -> State:
+    base = toy.point("base", (0.0, 0.0))
+    rest = [toy.point(f"m{i}", (i / count, 0.0), root=base.id) for i in range(count - 1)]
+    return pool(base, *rest, *(toy.vector(n, x) for n, x in toy.DATASETS.items()), toy.rate("slow", 0.5))
+
+
+STATE = fold(toy.first_events(models=2))
+MENU = Menu(STATE, toy.ACTION_TYPES)
+STEP = {
+    "model": named(STATE, "base"),
+    "dataset": named(STATE, "east"),
+    "hyperparameters": named(STATE, "slow"),
+}
+
+
+def test_a_menu_of_a_thousand_models_draws_and_lists_options_at_once() -> None:
+    menu, rng, began = Menu(many_models(1000), toy.ACTION_TYPES), random.Random(0), time.monotonic()
+    drawn = [menu.sample(rng) for _ in range(20)]
+    assert len(menu.options("mean")["models"]) == 1000
+    assert menu.size("mean") == 1000 * 999 // 2 + 1000 * 999 * 998 // 6
+    assert len(list(itertools.islice(menu.of_type("mean"), 20))) == 20
+    assert time.monotonic() - began < 1.0
+    assert all(action is not None and menu.refusal(action) is None for action in drawn)
+
+
+def test_iteration_begins_before_the_product_is_known() -> None:
+    menu = Menu(many_models(200), {"open": Open(Slot(name="models", kind="model", at_least=9, at_most=9))})
+    began = time.monotonic()
+    assert next(iter(menu)).type == "open"
+    assert time.monotonic() - began < 1.0
+
+
+SLOTS = st.builds(
+    lambda kind, least, more, ordered: Slot(
+        name=kind, kind=kind, at_least=least, at_most=least + more, ordered=ordered
+    ),
+    st.sampled_from(["model", "dataset"]),
+    st.integers(1, 2),
+    st.integers(0, 2),
+    st.booleans(),
+)
+
+
+@given(
+    slots=st.lists(SLOTS, min_size=1, max_size=2, unique_by=lambda slot: slot.name),
+    models=st.integers(0, 4),
+    datasets=st.integers(0, 3),
+    seed=st.integers(),
+)
+def test_size_counts_what_iteration_gives(slots: list[Slot], models: int, datasets: int, seed: int) -> None:
+    objects = [toy.point(f"m{i}", (i, 0.0)) for i in range(models)]
+    state = pool(*objects, *(toy.vector(f"d{i}", (i, 1.0)) for i in range(datasets)))
+    menu = Menu(state, {"open": Open(*slots)})
+    actions = list(menu)
+    assert len(actions) == menu.size("open")
+    assert len({action.id for action in actions}) == len(actions)
+    assert all(menu.refusal(action) is None for action in actions)
+    drawn = menu.sample(random.Random(seed))
+    assert drawn in actions if actions else drawn is None
+
+
+@given(order=st.permutations(range(3)))
+def test_an_unordered_choice_has_one_id_in_whatever_order_it_is_given(order: list[int]) -> None:
+    state = toy.grown(8)
+    ids = [obj.id for obj in state.of_kind("model")][:3]
+    menu = Menu(state, toy.ACTION_TYPES)
+    assert menu.action("mean", {"models": [ids[i] for i in order]}) == menu.action("mean", {"models": ids})
+
+
+@given(seed=st.integers())
+def test_what_is_drawn_is_in_canonical_order(seed: int) -> None:
+    state = toy.grown(10)
+    menu = Menu(state, {"mean": toy.ACTION_TYPES["mean"]})
+    drawn, place = menu.sample(random.Random(seed)), list(state.pool).index
+    assert drawn is not None
+    places = [place(i) for i in drawn.inputs["models"]]
+    assert places == sorted(places)
+
+
+def test_an_ordered_slot_keeps_its_order_and_offers_every_one() -> None:
+    menu = Menu(many_models(3), {"open": Open(Slot(name="models", kind="model", at_least=2, at_most=2, ordered=True))})
+    assert menu.size("open") == len(list(menu)) == 6
+    first, second, _ = menu.options("open")["models"]
+    assert menu.action("open", {"models": [second.id, first.id]}).inputs["models"] == (second.id, first.id)
+
+
+def test_a_drawn_type_is_even_though_one_has_many_more_actions() -> None:
+    menu, rng = Menu(many_models(50), toy.ACTION_TYPES), random.Random(1)
+    types = [action.type for action in (menu.sample(rng) for _ in range(300)) if action]
+    assert menu.size("mean") > 100 * menu.size("step")
+    assert 100 < types.count("step") < 200
+
+
+def test_settings_of_another_action_type_are_no_option() -> None:
+    state = pool(*STATE.pool.values(), toy.rate("foreign", 0.5, action="mean"))
+    names = [obj.name for obj in Menu(state, toy.ACTION_TYPES).options("step")["hyperparameters"]]
+    assert names == list(toy.RATES)
+
+
+def test_options_are_the_sum_of_the_slots_and_not_their_product() -> None:
+    assert {slot: len(objects) for slot, objects in MENU.options("step").items()} == {
+        "model": 2,
+        "dataset": 3,
+        "hyperparameters": 3,
+    }
+
+
+@pytest.mark.parametrize(
+    ("inputs", "words"),
+    [
+        ({**STEP, "model": ["m9"]}, "slot 'model' of step takes model objects of the pool, not m9. Known: base, other"),
+        ({**STEP, "model": STEP["dataset"]}, "takes model objects of the pool, not east"),
+        ({**STEP, "model": named(STATE, "base", "other")}, "slot 'model' of step takes 1 objects, not 2"),
+        ({**STEP, "model": []}, "slot 'model' of step takes 1 objects, not 0"),
+        ({**STEP, "model": named(STATE, "base", "base")}, "slot 'model' of step takes different objects"),
+        ({"model": STEP["model"]}, "step has the slots model, dataset, hyperparameters"),
+    ],
+)
+def test_a_refusal_says_what_the_slot_takes(inputs: dict[str, list[str]], words: str) -> None:
+    assert words in str(MENU.refusal(MENU.action("step", inputs)))
+
+
+def test_a_refusal_gives_the_range_of_a_slot_that_takes_several() -> None:
+    action = MENU.action("mean", {"models": named(STATE, "base")})
+    assert MENU.refusal(action) == "slot 'models' of mean takes 2 to 3 objects, not 1"
+
+
+def test_a_refusal_names_the_nearest_type() -> None:
+    action = replace(MENU.action("step", STEP), type="stepp")
+    assert MENU.refusal(action) == "unknown action type 'stepp'. Did you mean 'step'? Known: mean, step."
+
+
+def test_a_refusal_passes_on_the_reason_of_the_action_type() -> None:
+    action = MENU.action("mean", {"models": named(STATE, "base", "other")})
+    assert MENU.refusal(action) == "base, other do not descend from one base model"
+
+
+def test_a_refusal_says_how_the_earlier_trial_ended() -> None:
+    choice = Choice(action=MENU.action("step", STEP), reason="", by="")
+    running = fold([Asked(number=0, choice=choice)], STATE)
+    failed = fold([Told(number=0, outcome=Failed(cause="oom", message=""))], running)
+    for state, ended in ((running, "it is running as trial 0"), (failed, "it failed as trial 0")):
+        assert Menu(state, toy.ACTION_TYPES).refusal(choice.action) == f"already tried: {ended}"
+    done = toy.grown(1)
+    words = Menu(done, toy.ACTION_TYPES).refusal(done.trials[0].choice.action)
+    assert words == "already tried: it was done as trial 0"
+
+
+def test_what_was_tried_is_not_offered_again() -> None:
+    state = toy.grown(20)
+    assert {action.id for action in Menu(state, toy.ACTION_TYPES)}.isdisjoint(state.tried)
+
+
+def test_the_last_action_left_is_found_although_draws_keep_missing_it() -> None:
+    tried: list[Action] = list(Menu(many_models(2), {"step": toy.Step()}))
+    last = tried.pop()
+    events = [Asked(number=i, choice=Choice(action=a, reason="", by="")) for i, a in enumerate(tried)]
+    menu = Menu(fold(events, many_models(2)), {"step": toy.Step()})
+    assert menu.sample(random.Random(0), tries=0) == last
+    assert menu.sample(random.Random(0)) == last
+
+
+@pytest.mark.xfail(strict=True, raises=KeyError, reason="Menu.action looks slots and types up before refusal can speak")
+@pytest.mark.parametrize(("type", "slot"), [("step", "modell"), ("stepp", "model")])
+def test_an_action_with_an_unknown_type_or_slot_can_be_refused_in_words(type: str, slot: str) -> None:
+    action = MENU.action(type, {slot: STEP["model"]})
+    assert MENU.refusal(action) is not None
