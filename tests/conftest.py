@@ -4,9 +4,12 @@ import functools
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from lamdagent import execution
 
+settings.register_profile("quick", deadline=None, max_examples=50, database=None)
+settings.load_profile("quick")
 pytest.register_assert_rewrite("lamdagent.testing.contracts")
 
 

@@ -57,8 +57,8 @@ def check_tasks(study: Study) -> None:
         elif task_source(study, entry).file is not None:
             try:
                 own_items(study, entry)
-            except ConfigError as error:
-                raise ConfigError(f"{where}: {error}") from error
+            except (ConfigError, DataError) as error:
+                raise type(error)(f"{where}: {error}") from error
 
 
 def bring(study: Study, known: Mapping[ObjectId, Object], *, offline: bool = False) -> Brought:
@@ -200,8 +200,8 @@ def _model(study: Study, name: str, root: ObjectId | None, known: Object | None)
         obj = Object(id=object_id, kind="model", name=name, uri=entry.path, meta={"root": root or object_id})
         return obj, path
     if _local(study, entry.path):
-        object_id = folder_id(path, root)
         uri, facts = entry.path, read_facts(path)
+        object_id = folder_id(path, root)
     else:
         pinned = known is not None and known.uri.startswith(f"hf://{entry.path}@")
         hub = HubModel.of(known.uri) if known is not None and pinned else resolve(entry.path, entry.revision)

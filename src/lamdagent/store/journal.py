@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +74,7 @@ class SqliteJournal:
     """
 
     def __init__(self, file: Path, *, writer: bool) -> None:
+        self._file = file
         self._lock = _lock(file.parent) if writer else None
         if not writer and not file.exists():
             raise JournalError(f"{file}: no such study yet. Start it with: lamdagent run STUDY.yaml")
@@ -91,13 +91,18 @@ class SqliteJournal:
 
     def append(self, *events: Event) -> None:
         rows = [(type(event).__name__, to_json(event)) for event in events]
-        self._db.execute("begin immediate")
         try:
+            self._db.execute("begin immediate")
             self._db.executemany("insert into events (kind, body) values (?, ?)", rows)
-        except BaseException:
-            self._db.execute("rollback")
+            self._db.execute("commit")
+        except BaseException as error:
+            if self._db.in_transaction:
+                self._db.execute("rollback")
+            if isinstance(error, sqlite3.OperationalError):
+                raise JournalError(
+                    f"{self._file}: cannot be written ({error}). Mend that, then run the same command again."
+                ) from error
             raise
-        self._db.execute("commit")
 
     def read(self) -> Iterator[Event]:
         for kind, body in self._db.execute("select kind, body from events order by seq"):
@@ -151,11 +156,3 @@ class MemoryJournal:
 
     def read(self) -> Iterator[Event]:
         return iter(list(self._events))
-
-
-def dumps(value: Any) -> str:
-    """JSON for people and scripts: indented, in the order it was built."""
-    return json.dumps(value, indent=2, ensure_ascii=False)
-
-
-Open = Callable[[Path], SqliteJournal]

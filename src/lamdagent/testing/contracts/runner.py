@@ -14,7 +14,12 @@ from lamdagent.types import Action, Cost, Failed, Job, Made, Outcome
 
 
 class RunnerContract:
-    """Every job that was submitted comes back once, as a value. The runner must know the toy world's bench."""
+    """Every job that was submitted comes back once, as a value. The runner must know the toy world's bench.
+
+    `within_s`: the longest that all jobs of one test may take.
+    """
+
+    within_s = 60.0
 
     def runner(self, folder: Path, *, slots: int = 1) -> Runner:
         """A runner over `lamdagent.testing.toy.bench()`; `folder` is for its logs."""
@@ -32,7 +37,7 @@ class RunnerContract:
         jobs = step_jobs(6)
         with self.started(tmp_path, slots=2) as runner:
             assert runner.slots == 2
-            ended = outcomes(runner, jobs)
+            ended = outcomes(runner, jobs, within_s=self.within_s)
         assert sorted(key for key, _ in ended) == [job.key for job in jobs]
 
     def test_a_made_object_has_the_id_of_its_action_and_all_scores(self, tmp_path: Path) -> None:
@@ -99,7 +104,7 @@ def outcomes(runner: Runner, jobs: Sequence[Job], *, within_s: float = 60.0) -> 
     ended: list[tuple[int | str, Outcome]] = []
     until = time.monotonic() + within_s
     while len(ended) < len(jobs) and time.monotonic() < until:
-        ended += runner.wait(1.0)
+        ended += runner.wait(min(1.0, within_s))
     return [*ended, *runner.wait(0.05)]
 
 

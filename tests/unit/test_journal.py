@@ -1,0 +1,208 @@
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lamdagent.errors import JournalError
+from lamdagent.events import Scored, Worked, fold
+from lamdagent.store import journal as journal_module
+from lamdagent.store.journal import MIGRATIONS, SqliteJournal, from_json, to_json
+from lamdagent.testing import toy
+from lamdagent.testing.contracts.journal import EVERY_EVENT
+from lamdagent.types import Score
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "study" / "journal.sqlite"
+
+
+@contextlib.contextmanager
+def writing(file: Path) -> Iterator[SqliteJournal]:
+    with contextlib.closing(SqliteJournal(file, writer=True)) as journal:
+        yield journal
+
+
+@contextlib.contextmanager
+def reading(file: Path) -> Iterator[SqliteJournal]:
+    with contextlib.closing(SqliteJournal(file, writer=False)) as journal:
+        yield journal
+
+
+def in_another_process(code: str, *arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(code), *arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+HOLD = """
+    import sys
+    from pathlib import Path
+    from lamdagent.events import Worked
+    from lamdagent.store.journal import SqliteJournal
+
+    journal = SqliteJournal(Path(sys.argv[1]), writer=True)
+    journal.append(Worked(wall_s=1.0))
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_second_writer_is_refused_with_the_process_that_holds_the_lock(file: Path) -> None:
+    with in_another_process(HOLD, str(file)) as holder:
+        assert holder.stdout is not None and holder.stdout.readline() == "held\n"
+        with pytest.raises(JournalError, match=rf"another lamdagent \(process {holder.pid}\) is running this study"):
+            SqliteJournal(file, writer=True)
+        with reading(file) as journal:
+            assert list(journal.read()) == [Worked(wall_s=1.0)]
+        holder.kill()
+    with writing(file) as journal:
+        assert list(journal.read()) == [Worked(wall_s=1.0)]
+
+
+def test_the_lock_is_let_go_when_the_journal_is_closed(file: Path) -> None:
+    for _ in range(2):
+        with writing(file) as journal:
+            journal.append(Worked(wall_s=1.0))
+            with pytest.raises(JournalError, match=f"process {os.getpid()}"):
+                SqliteJournal(file, writer=True)
+
+
+def test_a_reader_sees_what_a_writer_appends_meanwhile(file: Path) -> None:
+    with writing(file) as writer, reading(file) as reader:
+        for count in range(3):
+            assert len(list(reader.read())) == count
+            writer.append(Worked(wall_s=float(count)))
+
+
+def test_a_reader_of_a_study_that_never_began_is_told_how_to_begin(file: Path) -> None:
+    with pytest.raises(JournalError, match=r"no such study yet\. Start it with: lamdagent run"):
+        SqliteJournal(file, writer=False)
+    assert not file.exists()
+
+
+def test_a_journal_of_a_newer_schema_is_refused(file: Path) -> None:
+    with writing(file):
+        pass
+    with contextlib.closing(sqlite3.connect(file)) as db:
+        db.execute(f"pragma user_version = {len(MIGRATIONS) + 1}")
+    with pytest.raises(JournalError, match=rf"newer release \(schema {len(MIGRATIONS) + 1}\); upgrade"):
+        SqliteJournal(file, writer=False)
+
+
+@pytest.mark.xfail(strict=True, reason="only sqlite3.Error lets go of the lock again; a newer schema is a JournalError")
+def test_a_refused_journal_lets_go_of_the_lock(file: Path) -> None:
+    with writing(file):
+        pass
+    with contextlib.closing(sqlite3.connect(file)) as db:
+        db.execute("pragma user_version = 99")
+    for _ in range(2):
+        with pytest.raises(JournalError, match="newer release"):
+            SqliteJournal(file, writer=True)
+
+
+@pytest.mark.parametrize("writer", [True, False])
+def test_a_file_that_is_no_journal_is_refused(file: Path, writer: bool) -> None:
+    file.parent.mkdir()
+    file.write_bytes(b"certainly not SQLite" * 100)
+    with pytest.raises(JournalError, match="cannot be opened"):
+        SqliteJournal(file, writer=writer)
+
+
+@pytest.mark.xfail(strict=True, raises=sqlite3.Error, reason="SqliteJournal.read lets sqlite3 errors through")
+def test_a_damaged_journal_is_said_to_be_damaged(file: Path) -> None:
+    with writing(file) as journal:
+        journal.append(*[Worked(wall_s=1.0)] * 2000)
+    whole = file.read_bytes()
+    file.write_bytes(whole[: len(whole) // 2] + b"\xff" * (len(whole) - len(whole) // 2))
+    with reading(file) as journal, pytest.raises(JournalError):
+        list(journal.read())
+
+
+@pytest.mark.xfail(strict=True, raises=sqlite3.OperationalError, reason="a reader takes schema 0 for a journal")
+def test_a_study_killed_before_its_journal_had_a_table_can_still_be_read(file: Path) -> None:
+    file.parent.mkdir()
+    with contextlib.closing(sqlite3.connect(file)) as db:
+        db.execute("pragma journal_mode = wal")
+    with contextlib.suppress(JournalError), reading(file) as journal:
+        assert list(journal.read()) == []
+
+
+def test_a_full_disk_is_the_users_to_mend_and_loses_nothing(file: Path) -> None:
+    with writing(file) as journal:
+        journal.append(Worked(wall_s=1.0))
+        (pages,) = journal._db.execute("pragma page_count").fetchone()
+        journal._db.execute(f"pragma max_page_count = {pages}")
+        with pytest.raises(JournalError, match="full"):
+            journal.append(*[Worked(wall_s=2.0)] * 5000)
+        journal._db.execute("pragma max_page_count = 100000")
+        journal.append(Worked(wall_s=3.0))
+        assert list(journal.read())[-1] == Worked(wall_s=3.0)
+
+
+def test_an_event_of_an_unknown_kind_asks_for_an_upgrade(file: Path) -> None:
+    with writing(file) as journal:
+        journal.append(Worked(wall_s=1.0))
+        journal._db.execute("insert into events (kind, body) values ('Dreamt', '{}')")
+        with pytest.raises(JournalError, match="event of kind 'Dreamt': it is of a newer release; upgrade"):
+            fold(journal.read())
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"), [("Worked", "{}"), ("Worked", '{"wall_s": "long"}'), ("Told", '{"number": 0}')]
+)
+def test_an_event_that_cannot_be_read_is_named(kind: str, body: str) -> None:
+    with pytest.raises(JournalError, match=f"a {kind} event that cannot be read"):
+        from_json(kind, body)
+
+
+@pytest.mark.parametrize("event", EVERY_EVENT, ids=lambda event: type(event).__name__)
+def test_an_event_with_a_field_of_a_later_release_is_still_read(event: object) -> None:
+    body = to_json(event)  # type: ignore[arg-type]
+    assert from_json(type(event).__name__, body[:-1] + ', "of_tomorrow": 1}') == event
+
+
+@pytest.mark.xfail(
+    strict=True, raises=JournalError, reason="JSON has no infinity: it is written as null, and then nothing can be read"
+)
+@pytest.mark.parametrize("value", [float("inf"), float("nan")])
+def test_a_score_that_is_not_finite_does_not_make_the_journal_unreadable(file: Path, value: float) -> None:
+    event = Scored(object_id="m", scores=(Score(task="t", split="validation", value=value, n=1),))
+    with writing(file) as journal:
+        with contextlib.suppress(ValueError):
+            journal.append(event)
+        fold(journal.read())
+
+
+def test_every_event_has_its_time_and_the_trials_can_be_asked_in_sql(file: Path) -> None:
+    state, kinds = toy.grown(3), [type(event).__name__ for event in EVERY_EVENT]
+    with writing(file) as journal:
+        journal.append(*EVERY_EVENT)
+        assert [kind for kind, _ in journal.times()] == kinds
+        assert all(at.endswith("Z") for _, at in journal.times())
+        rows = list(journal._db.execute("select number, type, failed from trials"))
+    assert rows == [(0, "step", None)]
+    assert state.trials
+
+
+def test_a_writer_brings_an_older_journal_up_to_date(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with writing(file) as journal:
+        journal.append(Worked(wall_s=1.0))
+    later = (*MIGRATIONS, "create view hours as select sum(body ->> '$.wall_s') / 3600 as h from events;")
+    monkeypatch.setattr(journal_module, "MIGRATIONS", later)
+    with writing(file) as journal:
+        assert list(journal.read()) == [Worked(wall_s=1.0)]
+        assert journal._db.execute("select h * 3600 from hours").fetchone() == (1.0,)
+    with writing(file) as journal:
+        assert journal._db.execute("pragma user_version").fetchone() == (len(later),)
