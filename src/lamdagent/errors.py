@@ -7,6 +7,7 @@
     │   ├── MissingExtra        an optional part is not installed, with the command that installs it
     │   ├── DataError           a dataset, a task file or a model folder, with file and line
     │   └── JournalError        a study's journal: locked, damaged, or of another study file
+    ├── BudgetSpent             the next call to a language model would pass the budget; the search stops
     ├── Diverged                training left the finite numbers; a failed trial, not an error of ours
     └── ContractViolation       a plugin broke the contract of its protocol
 
@@ -49,6 +50,10 @@ class JournalError(UserError):
 
 class Diverged(LamdagentError):
     """Training gave a loss or weights that are not finite."""
+
+
+class BudgetSpent(LamdagentError):
+    """The next call to a language model would pass `budget.usd` or `budget.tokens`."""
 
 
 class ContractViolation(LamdagentError):

@@ -15,6 +15,7 @@ from lamdagent.types import (
     ActionId,
     Choice,
     Cost,
+    Exchange,
     Goal,
     Kind,
     Made,
@@ -83,7 +84,14 @@ class Worked:
     wall_s: float
 
 
-Event = Opened | Brought | Scored | Asked | Told | Remembered | Worked
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exchanged:
+    """A language model was asked something."""
+
+    exchange: Exchange
+
+
+Event = Exchanged | Opened | Brought | Scored | Asked | Told | Remembered | Worked
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,7 +106,10 @@ class State:
     trials: tuple[Trial, ...] = ()
     tried: Mapping[ActionId, int] = field(default_factory=dict)
     memory: str = ""
-    remembered: frozenset[int] = frozenset()
+    memories: Mapping[int, str] = field(default_factory=dict)
+    exchanges: tuple[Exchange, ...] = ()
+    tokens: int = 0
+    usd: float = 0.0
     wall_s: float = 0.0
 
     @property
@@ -167,6 +178,13 @@ def _step(state: State, event: Event) -> State:
             made = outcome.object
             return replace(state, pool={**state.pool, made.id: made}, scores={**state.scores, made.id: outcome.scores})
         case Remembered(number=number, memory=memory):
-            return replace(state, memory=memory, remembered=state.remembered | {number})
+            return replace(state, memory=memory, memories={**state.memories, number: memory})
+        case Exchanged(exchange=exchange):
+            return replace(
+                state,
+                exchanges=(*state.exchanges, exchange),
+                tokens=state.tokens + exchange.tokens_in + exchange.tokens_out,
+                usd=state.usd + (exchange.usd or 0.0),
+            )
         case Worked(wall_s=wall_s):
             return replace(state, wall_s=state.wall_s + wall_s)

@@ -6,13 +6,13 @@ suite of its protocol in `lamdagent.testing.contracts`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 from lamdagent.events import Event, State
 from lamdagent.menu import Menu
-from lamdagent.types import Choice, Job, Kind, Object, ObjectId, Outcome, Progress, Score, Slot, Split, Trial
+from lamdagent.types import Choice, Exchange, Job, Kind, Object, ObjectId, Outcome, Progress, Score, Slot, Split, Trial
 
 
 class Context(Protocol):
@@ -75,6 +75,13 @@ class Memory(Protocol):
 
     def update(self, state: State, trial: Trial) -> str:
         """The whole new text, after `trial` has ended and is in `state`."""
+
+
+class Chat(Protocol):
+    """A language model that policies and memories may ask. What it says is journalled before it is used."""
+
+    def bind(self, state: Callable[[], State], record: Callable[[Exchange], None]) -> None:
+        """Where to look up what was answered before, and where to put what is answered now."""
 
 
 class Task(Protocol):

@@ -10,10 +10,10 @@ import time
 from collections.abc import Mapping
 from dataclasses import replace
 
-from lamdagent.errors import ContractViolation, UserError
-from lamdagent.events import Asked, Event, Remembered, Scored, State, Told, Worked, fold
+from lamdagent.errors import BudgetSpent, ContractViolation, UserError
+from lamdagent.events import Asked, Event, Exchanged, Remembered, Scored, State, Told, Worked, fold
 from lamdagent.menu import Menu
-from lamdagent.protocols import ActionType, Display, Journal, Memory, Policy, Runner
+from lamdagent.protocols import ActionType, Chat, Display, Journal, Memory, Policy, Runner
 from lamdagent.types import Budget, Job, Made, Object, ObjectId, Outcome, Trial
 
 WORKED_EVERY_S = 30.0
@@ -29,13 +29,17 @@ class Search:
         action_types: Mapping[str, ActionType],
         policy: Policy,
         memory: Memory,
-        budget: Budget = Budget(),  # noqa: B008 (frozen)
+        budget: Budget = Budget(),  # noqa: B008
+        chat: Chat | None = None,
     ) -> None:
         self._journal, self._policy, self._memory = journal, policy, memory
         self.action_types, self.budget = action_types, budget
         self.state = fold(journal.read())
+        self.stopped: str | None = None
+        if chat is not None:
+            chat.bind(lambda: self.state, lambda exchange: self._record(Exchanged(exchange=exchange)))
         for trial in self.state.trials:
-            if trial.outcome is not None and trial.number not in self.state.remembered:
+            if trial.outcome is not None and trial.number not in self.state.memories:
                 self._remember(trial)
 
     @property
@@ -50,7 +54,10 @@ class Search:
         """
         menu, first = self.menu, len(self.state.trials)
         n = min(n, self.trials_left)
-        choices = self._policy.select(self.state, menu, n) if n > 0 else ()
+        try:
+            choices = self._policy.select(self.state, menu, n) if n > 0 else ()
+        except BudgetSpent as spent:
+            self.stopped, choices = str(spent), ()
         seen: set[str] = set()
         for choice in choices:
             refusal = menu.refusal(choice.action)

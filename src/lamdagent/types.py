@@ -176,8 +176,35 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Exchange:
+    """One question to a language model and what came of it.
+
+    `key` is the hash of all that was sent: an answer in the journal under the same key is never paid for again.
+    `answer` is None where none came; `error` says why an answer, or its absence, was of no use.
+    """
+
+    key: str
+    trial: int
+    purpose: str
+    model: str
+    system: str
+    prompt: str
+    answer: str | None = None
+    error: str | None = None
+    tokens_in: int = 0
+    tokens_out: int = 0
+    usd: float | None = None
+    wall_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Budget:
-    """Where a search stops, counted over all its restarts. None is no bound."""
+    """Where a search stops, counted over all its restarts. None is no bound.
+
+    `usd` and `tokens` are what a language model's answers may cost, input and output together.
+    """
 
     trials: int | None = None
     hours: float | None = None
+    usd: float | None = None
+    tokens: int | None = None

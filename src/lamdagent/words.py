@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from lamdagent.events import State
 from lamdagent.types import Failed, Object, ObjectId, Objective, Score, Trial
+
+Labels = Mapping[ObjectId, str]
+RECIPE_STEPS = 6
 
 
 def scored(value: Score | Objective | None) -> str:
@@ -13,10 +18,10 @@ def scored(value: Score | Objective | None) -> str:
     return f"{value.value:.3f}" + ("" if value.stderr is None else f" ± {value.stderr:.3f}")
 
 
-def action_of(state: State, trial: Trial) -> str:
-    """`sft(model=base, dataset=math, hyperparameters=gentle)`."""
+def action_of(state: State, trial: Trial, labels: Labels | None = None) -> str:
+    """`sft(model=base, dataset=math, hyperparameters=gentle)`, with other names for models where `labels` are given."""
     action = trial.choice.action
-    slots = (f"{slot}={'+'.join(state.pool[i].name for i in ids)}" for slot, ids in action.inputs.items())
+    slots = (f"{slot}={'+'.join(_name(state, i, labels) for i in ids)}" for slot, ids in action.inputs.items())
     return f"{action.type}({', '.join(slots)})"
 
 
@@ -24,6 +29,28 @@ def origin(state: State, object_id: ObjectId) -> str:
     """How an object came to be: its action, or that the user brought it."""
     trial = state.trial_of(object_id)
     return "brought by the user" if trial is None else action_of(state, trial)
+
+
+def recipe(state: State, object_id: ObjectId, labels: Labels | None = None) -> str:
+    """A model's lineage in one bounded line: `M0 > sft sort/gentle > sft call/firm`, or `ties(M1 + M4, half)`."""
+    steps: list[str] = []
+    while len(steps) < RECIPE_STEPS:
+        trial = state.trial_of(object_id)
+        if trial is None:
+            return " > ".join([_name(state, object_id, labels), *reversed(steps)]) if steps else "as given"
+        objects = [state.pool[i] for i in trial.choice.action.object_ids]
+        models = [obj for obj in objects if obj.kind == "model"]
+        rest = "/".join(obj.name for obj in objects if obj.kind != "model")
+        if len(models) != 1:
+            merged = f"{trial.choice.action.type}({' + '.join(_name(state, m.id, labels) for m in models)}, {rest})"
+            return " > ".join([merged, *reversed(steps)])
+        steps.append(f"{trial.choice.action.type} {rest}")
+        object_id = models[0].id
+    return " > ".join([_name(state, object_id, labels), *reversed(steps)])
+
+
+def _name(state: State, object_id: ObjectId, labels: Labels | None) -> str:
+    return (labels or {}).get(object_id) or state.pool[object_id].name
 
 
 def result(state: State, trial: Trial) -> str:

@@ -1,0 +1,1 @@
+"""Language models that policies and memories ask: through any provider, or served on this machine."""

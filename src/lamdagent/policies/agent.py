@@ -1,0 +1,207 @@
+"""A language model selects: first the action type, then all its objects in one answer.
+
+Source: LaMDAgent (arXiv 2505.21963). One inference for everything gave more answers that could not be parsed, and one
+per object brought effects of their order.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model
+
+from lamdagent.events import Asked, State, fold
+from lamdagent.evidence import labels, repeats
+from lamdagent.llm.chat import Chat
+from lamdagent.llm.prompts import render
+from lamdagent.llm.settings import CHAT_KEYS, ChatSettings
+from lamdagent.menu import Menu
+from lamdagent.protocols import Policy
+from lamdagent.types import Action, Choice, Object, ObjectId, Slot
+from lamdagent.words import recipe, scored, setting
+
+REASON_CHARS = 300
+ANSWER_TOKENS = 400
+MEMORY_CHARS = 6000
+Reason = Annotated[
+    str,
+    BeforeValidator(lambda text: text[:REASON_CHARS] if isinstance(text, str) else text),
+    Field(json_schema_extra={"maxLength": REASON_CHARS}),
+]
+
+
+class Config(ChatSettings):
+    """A language model that chooses in two steps, as in the paper, and falls back to another policy where it fails."""
+
+    fallback: str = Field("random", description="the policy that chooses where no answer can be used")
+    shown: int = Field(
+        24, ge=4, description="most models listed in a prompt: the best, the latest, the different, the untried"
+    )
+    prompts: str | None = Field(None, description="folder with your own system.md, type.md or objects.md")
+
+    def arguments(self) -> dict[str, Any]:
+        return {key: value for key, value in super().arguments().items() if key not in CHAT_KEYS}
+
+
+class Agent:
+    """Asks a language model what to do next.
+
+    Args:
+        chat: the model to ask.
+        fallback: chooses where no answer can be used; the choice says so.
+        shown: most models in a prompt.
+        prompts: the user's own prompt folder.
+    """
+
+    Config = Config
+    name = "agent"
+
+    def __init__(self, *, chat: Chat, fallback: Policy, shown: int = 24, prompts: Path | None = None) -> None:
+        self._chat, self._fallback, self._shown, self._prompts = chat, fallback, shown, prompts
+
+    def select(self, state: State, menu: Menu, n: int) -> Sequence[Choice]:
+        choices: list[Choice] = []
+        for _ in range(n):
+            choice = self._choose(state, menu)
+            if choice is None:
+                break
+            choices.append(choice)
+            # The next choice is made as if this one had begun, so that slots are not filled with the same idea.
+            state = fold([Asked(number=len(state.trials), choice=choice)], state)
+            menu = Menu(state, menu.types)
+        return choices
+
+    def _choose(self, state: State, menu: Menu) -> Choice | None:
+        doable = [type for type in menu.types if next(menu.of_type(type), None) is not None]
+        if not doable:
+            return None
+        rng = random.Random(f"{state.seed}:{len(state.trials)}")
+        chosen = self._ask_type(state, menu, rng.sample(doable, len(doable)))
+        if chosen is not None:
+            picked = self._ask_objects(state, menu, chosen[0], rng)
+            if picked is not None:
+                action, reason = picked
+                return Choice(action=action, reason=f"{chosen[1]} | {reason}", by=self.name)
+        fallback = self._fallback.select(state, menu, 1)
+        reason = f"no answer of {self._chat.client.model} could be used"
+        return next((Choice(action=c.action, reason=reason, by=f"{c.by} (fallback)") for c in fallback), None)
+
+    def _ask_type(self, state: State, menu: Menu, types: Sequence[str]) -> tuple[str, str] | None:
+        described = [describe_type(state, menu, type) for type in types]
+        schema = _schema("ActionTypeChoice", type=(Literal[tuple(types)], ...))
+        prompt = self._render("type.md", **self._situation(state), types=described)
+        answer: Any = self._ask(state, "type", prompt, schema)
+        return None if answer is None else (answer.type, answer.reason)
+
+    def _ask_objects(self, state: State, menu: Menu, type: str, rng: random.Random) -> tuple[Action, str] | None:
+        names = labels(state)
+        ids: dict[str, dict[str, ObjectId]] = {}
+        slots, fields = [], {}
+        for slot in menu.types[type].slots:
+            fitting = menu.options(type)[slot.name]
+            listed = list(shortlist(state, fitting, self._shown))
+            rng.shuffle(listed)
+            ids[slot.name] = {names.get(obj.id, obj.name): obj.id for obj in listed}
+            options = [
+                {"name": name, "about": describe(state, state.pool[i], names)} for name, i in ids[slot.name].items()
+            ]
+            left_out = len(fitting) - len(listed)
+            slots.append({"name": slot.name, "count": _count(slot), "options": options, "left_out": left_out})
+            fields[slot.name] = (_field(slot, tuple(ids[slot.name])), ...)
+
+        def action_of(answer: Any) -> Action:
+            picked = {slot: _listed(getattr(answer, slot)) for slot in ids}
+            return menu.action(type, {slot: [ids[slot][name] for name in picked[slot]] for slot in ids})
+
+        prompt = self._render(
+            "objects.md", **self._situation(state), type=describe_type(state, menu, type), slots=slots
+        )
+        schema = _schema("ObjectsChoice", **fields)
+        answer: Any = self._ask(state, "objects", prompt, schema, lambda a: menu.refusal(action_of(a)))
+        return None if answer is None else (action_of(answer), answer.reason)
+
+    def _ask(self, state: State, purpose: str, prompt: str, schema: Any, check: Any = lambda answer: None) -> Any:
+        goals = ", ".join(f"{g.task} (weight {g.weight:g}, best {g.max_score:g})" for g in state.goals)
+        return self._chat.ask(
+            trial=len(state.trials), purpose=purpose, system=self._render("system.md", goals=goals),
+            prompt=prompt, schema=schema, max_tokens=ANSWER_TOKENS, check=check,
+        )  # fmt: skip
+
+    def _situation(self, state: State) -> dict[str, Any]:
+        names = labels(state)
+        ranked = state.ranked()
+        best = f" The best model is {names[ranked[0][0].id]} with {scored(ranked[0][1])}." if ranked else ""
+        given = [f"{names[o.id]} {scored(v)}" for o, v in ranked if o.made_by is None]
+        started = f" Given at the start: {', '.join(given)}." if given else ""
+        memory = state.memory[:MEMORY_CHARS] or "None yet: this is the first trial."
+        standing = f"{len(state.trials)} trials so far.{best}{started}"
+        return {"standing": standing, "memory": memory, "warning": repeats(state)}
+
+    def _render(self, name: str, **values: Any) -> str:
+        return render("lamdagent.policies", name, self._prompts, **values)
+
+
+def describe_type(state: State, menu: Menu, type: str) -> dict[str, Any]:
+    """What a prompt says of an action type."""
+    action_type = menu.types[type]
+    slots = ", ".join(f"{_count(slot)} {slot.kind} ({slot.name})" for slot in action_type.slots)
+    about = (action_type.__doc__ or "").strip().splitlines()[0]
+    return {
+        "name": type,
+        "about": about,
+        "slots": slots,
+        "done": sum(t.choice.action.type == type for t in state.trials),
+    }
+
+
+def describe(state: State, obj: Object, names: Mapping[ObjectId, str]) -> str:
+    """What a prompt says of an object: a model's objective, scores and recipe; a dataset's rows; a setting's values."""
+    if obj.kind == "hyperparameters":
+        return setting(obj)
+    if obj.kind == "dataset":
+        return f"{obj.meta.get('rows', '?')} rows"
+    by_task = ", ".join(f"{s.task} {s.value:.2f}" for s in state.scores.get(obj.id, ()))
+    return f"objective {scored(state.objective(obj.id))} ({by_task}); recipe: {recipe(state, obj.id, names)}"
+
+
+def shortlist(state: State, fitting: Sequence[Object], most: int) -> Sequence[Object]:
+    """At most `most` objects: a third the best, then the latest, the untried, and the first of each lineage in turn."""
+    if len(fitting) <= most:
+        return fitting
+    used = {i for trial in state.trials for i in trial.choice.action.object_ids}
+    rank = {obj.id: i for i, (obj, _) in enumerate(state.ranked())}
+    best = sorted(fitting, key=lambda obj: rank.get(obj.id, len(rank)))
+    lineages: dict[str, Object] = {}
+    for obj in best:
+        lineages.setdefault(" ".join(sorted(set(recipe(state, obj.id).split(" > ")[1:]))), obj)
+    latest, untried = list(reversed(fitting)), [obj for obj in best if obj.id not in used]
+    picked: dict[ObjectId, Object] = {}
+    for group, share in ((best, 3), (latest, 4), (untried, 4), (list(lineages.values()), 1)):
+        room = most - len(picked) if share == 1 else most // share
+        fresh = [obj for obj in group if obj.id not in picked][:room]
+        picked.update((obj.id, obj) for obj in fresh)
+    return list(picked.values())
+
+
+def _schema(title: str, **fields: Any) -> type[BaseModel]:
+    config = ConfigDict(extra="forbid", protected_namespaces=())
+    made: type[BaseModel] = create_model(title, __config__=config, reason=(Reason, ...), **fields)
+    return made
+
+
+def _field(slot: Slot, names: tuple[str, ...]) -> Any:
+    one = Literal[names]
+    if slot.at_most == 1:
+        return one
+    return Annotated[list[one], Field(min_length=slot.at_least, max_length=slot.at_most)]  # type: ignore[valid-type]
+
+
+def _listed(value: str | list[str]) -> list[str]:
+    return value if isinstance(value, list) else [value]
+
+
+def _count(slot: Slot) -> str:
+    return f"{slot.at_least}" if slot.at_least == slot.at_most else f"{slot.at_least} to {slot.at_most}"
