@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from lamdagent import registry
 from lamdagent.config import Study, TaskEntry
+from lamdagent.errors import ConfigError
+from lamdagent.events import State, fold
 from lamdagent.execution import Bench
 from lamdagent.intake import own_items, own_metric, task_manager
+from lamdagent.llm.chat import Chat
+from lamdagent.llm.client import PydanticAi
+from lamdagent.llm.local import Local
+from lamdagent.llm.settings import ChatSettings
 from lamdagent.models import Models
 from lamdagent.models.sources import HUB, HubModel
 from lamdagent.protocols import ActionType, Memory, Policy
+from lamdagent.settings import Settings
 from lamdagent.store.artifacts import Artifacts
+from lamdagent.store.journal import SqliteJournal
 from lamdagent.tasks.harness import LmEvalTask
 from lamdagent.tasks.rows import lm_eval_task
 from lamdagent.types import Budget, Object, content_id
@@ -23,20 +32,57 @@ def action_types(study: Study) -> dict[str, ActionType]:
     return {name: registry.find("actions", name)(**config.arguments()) for name, config in study.actions.items()}
 
 
-def policy(study: Study) -> Policy:
+def chat(study: Study) -> Chat | None:
+    """The language model that the policy names, ready to be asked; None where it names none.
+
+    Raises:
+        UserError: it cannot be reached in principle, such as for want of a key.
+    """
+    settings = study.policy[1]
+    if not isinstance(settings, ChatSettings):
+        return None
+    client = Local(settings, home=study.home) if settings.model == "local" else PydanticAi(settings)
+    return Chat(client, budget=budget(study), attempts=settings.attempts, max_failures=settings.max_failures)
+
+
+def policy(study: Study, chat: Chat | None) -> Policy:
     kind, config = study.policy
-    made: Policy = registry.find("policies", kind)(**config.arguments())
+    arguments = _arguments(study, config, chat)
+    if "fallback" in arguments:
+        arguments["fallback"] = registry.find("policies", arguments["fallback"])()
+    if "past" in arguments:
+        arguments["past"] = _past(study, arguments["past"])
+    made: Policy = registry.find("policies", kind)(**arguments)
     return made
 
 
-def memory(study: Study) -> Memory:
+def memory(study: Study, chat: Chat | None) -> Memory:
     kind, config = study.memory
-    made: Memory = registry.find("memories", kind)(**config.arguments())
+    if kind == "reflection" and chat is None:
+        where = study.document.where(("memory", "kind"))
+        raise ConfigError(
+            f"{where}: memory: reflection asks the policy's language model; it needs policy: {{kind: agent}}"
+        )
+    made: Memory = registry.find("memories", kind)(**_arguments(study, config, chat if kind == "reflection" else None))
     return made
+
+
+def _arguments(study: Study, config: Settings, chat: Chat | None) -> dict[str, Any]:
+    arguments = config.arguments()
+    if arguments.get("prompts") is not None:
+        arguments["prompts"] = study.home / Path(arguments["prompts"]).expanduser()
+    return arguments if chat is None else {**arguments, "chat": chat}
+
+
+def _past(study: Study, given: str) -> State:
+    folder = study.home / Path(given).expanduser()
+    with contextlib.closing(SqliteJournal(folder / "journal.sqlite", writer=False)) as journal:
+        return fold(journal.read())
 
 
 def budget(study: Study) -> Budget:
-    return Budget(trials=study.body.budget.trials, hours=study.body.budget.hours)
+    bounds = study.body.budget
+    return Budget(trials=bounds.trials, hours=bounds.hours, usd=bounds.usd, tokens=bounds.tokens)
 
 
 def artifacts(study: Study) -> Artifacts:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lamdagent import build
+from lamdagent import build, intake
 from lamdagent.config import Document, Study, load_study
 from lamdagent.config.study import study_of
 from lamdagent.errors import JournalError
@@ -22,7 +22,11 @@ from lamdagent.store.artifacts import full_disk_is_the_users
 from lamdagent.store.journal import SqliteJournal
 from lamdagent.types import Progress
 
-FREE_TO_CHANGE = ("budget", "execution.workers", "execution.threads", "execution.timeout_min", "execution.batch_size")
+FREE_TO_CHANGE = (
+    "budget",
+    *(f"execution.{key}" for key in ("workers", "threads", "timeout_min", "batch_size")),
+    *(f"policy.{key}" for key in ("base_url", "timeout_s", "attempts", "max_failures", "price")),
+)
 Watch = Callable[[int | str, Progress], None]
 
 
@@ -66,38 +70,43 @@ def open_study(study: Study, *, watch: Watch = lambda key, progress: None, inlin
         UserError: the study file, its data, its journal or the machine needs the user.
     """
     check_tasks(study)
-    known = _known_pool(study)
-    brought = bring(study, known)
-    runner = _runner(study, watch, inline)
-    try:
-        file = study.folder / "journal.sqlite"
-        with contextlib.closing(SqliteJournal(file, writer=True)) as journal, full_disk_is_the_users(study.root):
-            store = build.artifacts(study)
-            store.sweep()
-            before = fold(journal.read())
-            if before.pool:
-                journal_events: list[Event] = _changes(study, before, brought.objects)
-            request = {"imports": {k: str(v) for k, v in brought.imports.items()}, "dtype": study.body.execution.dtype}
-            if not before.pool or any(store.record(i) is None for i in brought.imports):
-                done = (
-                    runner.prepare(request) if isinstance(runner, Process) else prepare(request, build.bench_of(study))
-                )
-                brought = with_facts(brought, done["models"])
-            if not before.pool:
-                journal_events = _first_events(study, brought.objects)
-            write_datasets(study, brought, store)
-            if journal_events:
-                journal.append(*journal_events)
-            search = Search(
-                journal=journal,
-                action_types=build.action_types(study),
-                policy=build.policy(study),
-                memory=build.memory(study),
-                budget=build.budget(study),
-            )
-            yield OpenStudy(study=study, search=search, runner=runner)
-    finally:
-        runner.close()
+    brought = bring(study, _known_pool(study))
+    with contextlib.ExitStack() as open_until_the_end:
+        chat = build.chat(study)
+        if chat is not None:
+            open_until_the_end.callback(chat.close)
+        policy, memory = build.policy(study, chat), build.memory(study, chat)
+        runner = _runner(study, watch, inline)
+        open_until_the_end.callback(runner.close)
+        journal = SqliteJournal(study.folder / "journal.sqlite", writer=True)
+        open_until_the_end.callback(journal.close)
+        open_until_the_end.enter_context(full_disk_is_the_users(study.root))
+        _begin(study, brought, journal, runner)
+        search = Search(
+            journal=journal,
+            action_types=build.action_types(study),
+            policy=policy,
+            memory=memory,
+            budget=build.budget(study),
+            chat=chat,
+        )
+        yield OpenStudy(study=study, search=search, runner=runner)
+
+
+def _begin(study: Study, brought: intake.Brought, journal: SqliteJournal, runner: Inline | Process) -> None:
+    """Journal what the study brings, or what it changed since the last run, once all of it is ready."""
+    store = build.artifacts(study)
+    store.sweep()
+    before = fold(journal.read())
+    events = _changes(study, before, brought.objects) if before.pool else []
+    if not before.pool or any(store.record(object_id) is None for object_id in brought.imports):
+        imports = {object_id: str(file) for object_id, file in brought.imports.items()}
+        request = {"imports": imports, "dtype": study.body.execution.dtype}
+        done = runner.prepare(request) if isinstance(runner, Process) else prepare(request, build.bench_of(study))
+        brought = with_facts(brought, done["models"])
+    write_datasets(study, brought, store)
+    if events := events if before.pool else _first_events(study, brought.objects):
+        journal.append(*events)
 
 
 def _known_pool(study: Study) -> Mapping[str, Any]:
@@ -137,7 +146,7 @@ def _changes(study: Study, before: State, objects: Sequence[Any]) -> list[Event]
     old, new = _flat(began.dump()), _flat(study.dump())
     changed = [k for k in sorted({*old, *new}) if old.get(k) != new.get(k) and not k.startswith(FREE_TO_CHANGE)]
     lines = [f"  {key}: was {old.get(key, 'not there')}, is {new.get(key, 'not there')}" for key in changed]
-    for key in ("budget.trials", "budget.hours"):
+    for key in ("budget.trials", "budget.hours", "budget.usd", "budget.tokens"):
         was, now = old.get(key), new.get(key)
         if now is not None and (was is None or now < was):
             lines.append(f"  {key}: was {'unbounded' if was is None else was}, is {now} (a budget can only be raised)")

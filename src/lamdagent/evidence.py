@@ -71,7 +71,8 @@ def repeats(state: State, window: int = REPEATS) -> str | None:
         return None
     best = max(values, key=lambda g: g.value, default=None)
     gained = "none was scored" if best is None else f"the largest gain was {best.value:+.3f}" + _error(best.stderr)
-    return f"The last {len(run)} choices were all of the pattern {_pattern(state, run[-1])}; {gained}. Choose another pattern."
+    pattern = _pattern(state, run[-1])
+    return f"The last {len(run)} choices were all of the pattern {pattern}; {gained}. Choose another pattern."
 
 
 def collapsed(state: State, window: int = REPEATS) -> int:

@@ -7,7 +7,9 @@ once more.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import importlib.metadata
+import math
 import resource
 import sys
 import time
@@ -66,7 +68,7 @@ class Desk:
     def progress(self, phase: str, done: int, total: int | None = None, **facts: float) -> None:
         now = time.monotonic()
         self._phases_s[self._phase] = self._phases_s.get(self._phase, 0.0) + now - self._since
-        self._phase, self._since = phase.split()[0], now
+        self._phase, self._since = (phase.split() or [self._phase])[0], now
         self._watch(Progress(phase=phase, done=done, total=total, facts=facts))
 
     def cost(self) -> Cost:
@@ -77,9 +79,16 @@ class Desk:
         return Cost(wall_s=round(time.monotonic() - self._started, 3), phases_s=phases_s, peak_bytes=peak_bytes)
 
 
-def work(job: Job, bench: Bench, watch: Callable[[Progress], None]) -> Outcome:
+def work(
+    job: Job,
+    bench: Bench,
+    watch: Callable[[Progress], None],
+    report: Callable[[Exception], None] = lambda error: None,
+) -> Outcome:
     """Execute the job's action, unless that was done before, and score what it made; or score the brought model.
 
+    Args:
+        report: is handed the exception that made the job fail, whole; the outcome holds the end of it.
     Raises:
         UserError: no job can be done here until the user mends something, such as a full disk.
     """
@@ -95,7 +104,7 @@ def work(job: Job, bench: Bench, watch: Callable[[Progress], None]) -> Outcome:
                 f"{bench.artifacts.root}: the disk is full ({error}). Free some space, then run the same command again: "
                 "nothing is lost."
             ) from error
-        traceback.print_exc()
+        report(error)
         message = f"{type(error).__name__}: {error}" if not isinstance(error, Diverged) else str(error)
         tail = "".join(traceback.format_exception(error)).splitlines()[-LOG_TAIL_LINES:]
         return Failed(cause=cause_of(error), message=message[:2000], log_tail="\n".join(tail), cost=desk.cost())
@@ -111,6 +120,7 @@ def cause_of(error: Exception) -> Cause:
     return "error"
 
 
+@functools.cache
 def versions() -> dict[str, str]:
     """The installed versions of what a result depends on."""
     found = {}
@@ -140,4 +150,8 @@ def _make(job: Job, desk: Desk, bench: Bench) -> Object:
 
 
 def _score(model: Object, desk: Desk, bench: Bench) -> tuple[Score, ...]:
-    return tuple(task.score(model, "validation", desk) for task in bench.tasks)
+    scores = tuple(task.score(model, "validation", desk) for task in bench.tasks)
+    for score in scores:
+        if not math.isfinite(score.value) or not math.isfinite(score.stderr or 0.0):
+            raise ValueError(f"task {score.task!r} gave a score that is not finite: {score.value} ± {score.stderr}")
+    return scores

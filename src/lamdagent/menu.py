@@ -26,19 +26,24 @@ class Menu:
     def __init__(self, state: State, types: Mapping[str, ActionType]) -> None:
         self._state, self.types = state, types
         self._place = {object_id: i for i, object_id in enumerate(state.pool)}
+        self._fit: dict[tuple[str, Slot], tuple[Object, ...]] = {}
 
     def options(self, type: str) -> dict[str, tuple[Object, ...]]:
         """The objects that fit each slot of an action type: lines for a prompt, not their product."""
         return {slot.name: self._fitting(type, slot) for slot in self.types[type].slots}
 
     def action(self, type: str, inputs: Mapping[str, Sequence[str]]) -> Action:
-        """An action from object ids, unordered slots put into pool order so that equal choices have equal ids."""
-        slots = {slot.name: slot for slot in self.types[type].slots}
+        """An action from object ids, unordered slots put into pool order so that equal choices have equal ids.
+
+        What the type does not have is left as it is given: `refusal` says what is wrong with it.
+        """
+        known = self.types.get(type)
+        unordered = {slot.name for slot in known.slots if not slot.ordered} if known else set()
         filled = {
-            name: tuple(ids if slots[name].ordered else sorted(ids, key=lambda i: self._place.get(i, -1)))
+            name: tuple(sorted(ids, key=lambda i: self._place.get(i, -1)) if name in unordered else ids)
             for name, ids in inputs.items()
         }
-        return Action(type=type, version=self.types[type].version, inputs=filled, seed=self._state.seed)
+        return Action(type=type, version=known.version if known else 0, inputs=filled, seed=self._state.seed)
 
     def refusal(self, action: Action) -> str | None:
         """Why an action cannot be done, in words to act on; None if it can."""
@@ -50,6 +55,8 @@ class Menu:
         for slot in type.slots:
             if reason := self._misfit(action, slot):
                 return reason
+        if reason := self._uncanonical(action):
+            return reason
         if (number := self._state.tried.get(action.id)) is not None:
             outcome = self._state.trials[number].outcome
             ended = "is running" if outcome is None else "failed" if isinstance(outcome, Failed) else "was done"
@@ -90,8 +97,9 @@ class Menu:
         return ways
 
     def _fitting(self, type: str, slot: Slot) -> tuple[Object, ...]:
-        objects = self._state.of_kind(slot.kind)
-        return tuple(o for o in objects if o.meta.get("action", type) == type)
+        if (type, slot) not in self._fit:
+            self._fit[type, slot] = tuple(o for o in self._state.pool.values() if _fits(o, type, slot))
+        return self._fit[type, slot]
 
     def _filled(self, type: str, slots: Sequence[Slot]) -> Iterator[dict[str, list[str]]]:
         # Recursive because itertools.product would first list every group of every slot.
@@ -115,14 +123,32 @@ class Menu:
         return self.action(type, inputs)
 
     def _misfit(self, action: Action, slot: Slot) -> str | None:
-        ids, where = action.inputs[slot.name], f"slot {slot.name!r} of {action.type}"
-        fitting = {o.id: o.name for o in self._fitting(action.type, slot)}
-        if unknown := [i for i in ids if i not in fitting]:
-            given = ", ".join(self._state.pool[i].name if i in self._state.pool else i for i in unknown)
-            return f"{where} takes {slot.kind} objects of the pool, not {given}. Known: {', '.join(fitting.values())}"
+        ids, pool = action.inputs[slot.name], self._state.pool
+        where = f"slot {slot.name!r} of {action.type}"
+        if unknown := [i for i in ids if i not in pool or not _fits(pool[i], action.type, slot)]:
+            given = ", ".join(pool[i].name if i in pool else i for i in unknown)
+            known = ", ".join(o.name for o in self._fitting(action.type, slot))
+            return f"{where} takes {slot.kind} objects of the pool, not {given}. Known: {known}"
         if len(set(ids)) != len(ids):
             return f"{where} takes different objects"
         if not slot.at_least <= len(ids) <= slot.at_most:
             wanted = f"{slot.at_least}" if slot.at_least == slot.at_most else f"{slot.at_least} to {slot.at_most}"
             return f"{where} takes {wanted} objects, not {len(ids)}"
         return None
+
+    def _uncanonical(self, action: Action) -> str | None:
+        # The id covers version, seed and order: the same work under another id would be done once more.
+        wanted = self.action(action.type, action.inputs)
+        if action == wanted:
+            return None
+        if (action.version, action.seed) != (wanted.version, wanted.seed):
+            given, known = (f"version {a.version} and seed {a.seed}" for a in (action, wanted))
+            return f"{action.type} has {known} here, not {given}"
+        filled = ((slot, ", ".join(self._state.pool[i].name for i in ids)) for slot, ids in wanted.inputs.items())
+        return (
+            f"{action.type} takes its objects in this order: {'; '.join(f'{slot}: {names}' for slot, names in filled)}"
+        )
+
+
+def _fits(obj: Object, type: str, slot: Slot) -> bool:
+    return obj.kind == slot.kind and obj.meta.get("action", type) == type

@@ -43,12 +43,23 @@ class Context(Protocol):
 
 
 class ActionType(Protocol):
-    """A way to make an object. `version` goes up when the same inputs would give another result."""
+    """A way to make an object. What stands here as properties may be plain attributes of the class."""
 
-    name: str
-    version: int
-    slots: tuple[Slot, ...]
-    makes: Kind
+    @property
+    def name(self) -> str:
+        """What a study file and the journal call it."""
+
+    @property
+    def version(self) -> int:
+        """Goes up when the same inputs would give another result."""
+
+    @property
+    def slots(self) -> tuple[Slot, ...]:
+        """What it takes."""
+
+    @property
+    def makes(self) -> Kind:
+        """What it makes."""
 
     def admits(self, inputs: Mapping[str, Sequence[Object]]) -> str | None:
         """None if these objects go together, else the reason why not. Pure and cheap; called in the driver."""

@@ -16,8 +16,15 @@ Family = Literal["actions", "policies", "memories"]
 
 BUILT_IN: dict[Family, dict[str, str]] = {
     "actions": {"sft": "lamdagent.actions.sft:Sft", "ties": "lamdagent.actions.ties:Ties"},
-    "policies": {"random": "lamdagent.policies.random:Random"},
-    "memories": {"table": "lamdagent.memories.table:Table"},
+    "policies": {
+        "agent": "lamdagent.policies.agent:Agent",
+        "random": "lamdagent.policies.random:Random",
+        "replay": "lamdagent.policies.replay:Replay",
+    },
+    "memories": {
+        "reflection": "lamdagent.memories.reflection:Reflection",
+        "table": "lamdagent.memories.table:Table",
+    },
 }
 SINGULAR: dict[Family, str] = {"actions": "action type", "policies": "policy", "memories": "memory"}
 

@@ -50,7 +50,7 @@ class Search:
         """Begin up to `n` trials within the budget; none where the budget or the menu is used up.
 
         Raises:
-            ContractViolation: the policy chose what the menu refuses.
+            ContractViolation: the policy chose what the menu refuses, or more than it was asked for.
         """
         menu, first = self.menu, len(self.state.trials)
         n = min(n, self.trials_left)
@@ -58,6 +58,8 @@ class Search:
             choices = self._policy.select(self.state, menu, n) if n > 0 else ()
         except BudgetSpent as spent:
             self.stopped, choices = str(spent), ()
+        if len(choices) > n:
+            raise ContractViolation(f"policy {self._policy.name!r} was asked for {n} choices and made {len(choices)}")
         seen: set[str] = set()
         for choice in choices:
             refusal = menu.refusal(choice.action)
@@ -71,11 +73,13 @@ class Search:
         """End a trial: journal its outcome, then let the memory take it in.
 
         Raises:
-            ContractViolation: there is no such trial, or it has ended already.
+            ContractViolation: there is no such trial, it has ended already, or it cannot have made this object.
         """
         if not 0 <= number < len(self.state.trials) or self.state.trials[number].outcome is not None:
             raise ContractViolation(f"told of trial {number}, which is not running")
         if isinstance(outcome, Made):
+            if outcome.object.id != (wanted := self.state.trials[number].choice.action.id):
+                raise ContractViolation(f"told that trial {number} made {outcome.object.id}; its action makes {wanted}")
             outcome = replace(outcome, object=replace(outcome.object, name=f"{outcome.object.kind}-{number}"))
         self._record(Told(number=number, outcome=outcome))
         return self._remember(self.state.trials[number])

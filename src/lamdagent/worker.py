@@ -12,6 +12,7 @@ import os
 import queue
 import sys
 import threading
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +95,7 @@ def _do(request: dict[str, Any], bench: Bench, answers: Any) -> dict[str, Any]:
     def watch(progress: Progress) -> None:
         print(json.dumps({"progress": PROGRESS.dump_python(progress, mode="json")}), file=answers)
 
-    outcome = work(job, bench, watch)
+    outcome = work(job, bench, watch, report=traceback.print_exception)
     sys.stdout.flush()
     sys.stderr.flush()
     return {"outcome": OUTCOME.dump_python(outcome, mode="json")}

@@ -1,19 +1,16 @@
 from __future__ import annotations
 
 import contextlib
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from toy_worker import MISHAPS
 
 from lamdagent.errors import ContractViolation, UserError
-from lamdagent.runners import process
 from lamdagent.runners.inline import Inline
 from lamdagent.runners.process import Process
 from lamdagent.testing import toy
@@ -21,18 +18,8 @@ from lamdagent.testing.contracts import RunnerContract
 from lamdagent.testing.contracts.runner import outcomes, step_jobs
 from lamdagent.types import Action, Failed, Job, Made, Progress
 
-WORKER = Path(__file__).with_name("toy_worker.py")
-
-
-def popen_toy_worker(command: list[str], **options: Any) -> subprocess.Popen[str]:
-    assert command[1:] == ["-m", "lamdagent.worker"]
-    return subprocess.Popen([sys.executable, str(WORKER)], **options)
-
-
-@pytest.fixture
-def toy_worker(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let `Process` start a worker that knows the toy world, and so needs neither a study file nor torch."""
-    monkeypatch.setattr(process, "subprocess", SimpleNamespace(Popen=popen_toy_worker, PIPE=subprocess.PIPE))
+# It knows the toy world, and so needs neither a study file nor torch.
+TOY_WORKER = (sys.executable, str(Path(__file__).with_name("toy_worker.py")))
 
 
 class TestInline(RunnerContract):
@@ -40,10 +27,9 @@ class TestInline(RunnerContract):
         return Inline(toy.bench(), slots=slots)
 
 
-@pytest.mark.usefixtures("toy_worker")
 class TestProcess(RunnerContract):
     def runner(self, folder: Path, *, slots: int = 1) -> Process:
-        return Process({"study": {}}, logs=folder / "logs", slots=slots)
+        return Process({"study": {}}, logs=folder / "logs", slots=slots, command=TOY_WORKER)
 
 
 def mishap(kind: str) -> Job:
@@ -54,14 +40,13 @@ def mishap(kind: str) -> Job:
 
 @contextlib.contextmanager
 def workers(folder: Path, **options: Any) -> Iterator[Process]:
-    runner = Process({"study": {}}, logs=folder, **options)
+    runner = Process({"study": {}}, logs=folder, command=TOY_WORKER, **options)
     try:
         yield runner
     finally:
         runner.close()
 
 
-@pytest.mark.usefixtures("toy_worker")
 @pytest.mark.parametrize(
     ("kind", "cause", "message"),
     [
@@ -83,7 +68,6 @@ def test_a_worker_that_dies_fails_its_trial_and_the_next_job_is_done(
     assert "about to fail" in (tmp_path / "100.log").read_text()
 
 
-@pytest.mark.usefixtures("toy_worker")
 def test_the_log_of_a_crashed_job_comes_back_with_it(tmp_path: Path) -> None:
     with workers(tmp_path) as runner:
         ((_, failed),) = outcomes(runner, [mishap("exit")])
@@ -91,7 +75,6 @@ def test_the_log_of_a_crashed_job_comes_back_with_it(tmp_path: Path) -> None:
     assert "about to fail" in failed.log_tail
 
 
-@pytest.mark.usefixtures("toy_worker")
 def test_a_job_that_hangs_is_stopped_at_the_timeout(tmp_path: Path) -> None:
     with workers(tmp_path, timeout_s=0.5) as runner:
         began = time.monotonic()
@@ -102,7 +85,6 @@ def test_a_job_that_hangs_is_stopped_at_the_timeout(tmp_path: Path) -> None:
         assert "timeout_min" in failed.message
 
 
-@pytest.mark.usefixtures("toy_worker")
 @pytest.mark.parametrize(
     ("kind", "error", "message"),
     [("full", UserError, "disk is full"), ("user", UserError, "mend this"), ("breach", ContractViolation, "a plugin")],
@@ -115,7 +97,6 @@ def test_what_only_the_user_can_mend_stops_the_search(
             outcomes(runner, [mishap(kind)])
 
 
-@pytest.mark.usefixtures("toy_worker")
 def test_progress_is_heard_while_a_job_runs(tmp_path: Path) -> None:
     heard: list[tuple[int | str, Progress]] = []
     with workers(tmp_path, watch=lambda key, progress: heard.append((key, progress))) as runner:
@@ -125,7 +106,6 @@ def test_progress_is_heard_while_a_job_runs(tmp_path: Path) -> None:
     assert any(progress.facts.get("loss") == 0.5 for _, progress in heard)
 
 
-@pytest.mark.usefixtures("toy_worker")
 def test_one_worker_does_job_after_job(tmp_path: Path) -> None:
     with workers(tmp_path) as runner:
         outcomes(runner, step_jobs(2))
@@ -134,8 +114,6 @@ def test_one_worker_does_job_after_job(tmp_path: Path) -> None:
         assert runner._slots[0].process is first
 
 
-@pytest.mark.usefixtures("toy_worker")
-@pytest.mark.xfail(strict=True, reason="Process.wait(0) looks at the time before it listens, so it never hears a thing")
 def test_polling_without_waiting_hears_what_has_ended(tmp_path: Path) -> None:
     with workers(tmp_path) as runner:
         (job,) = step_jobs(1)
@@ -147,7 +125,6 @@ def test_polling_without_waiting_hears_what_has_ended(tmp_path: Path) -> None:
     assert [key for key, _ in ended] == [0]
 
 
-@pytest.mark.usefixtures("toy_worker")
 def test_closing_stops_workers_in_the_middle_of_a_job(tmp_path: Path) -> None:
     with workers(tmp_path, slots=2) as runner:
         runner.submit(mishap("hang"))

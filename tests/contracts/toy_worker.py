@@ -35,7 +35,7 @@ class Mishap:
 
     name, version = "mishap", 1
     makes: Kind = "model"
-    slots: tuple[Slot, ...] = (Slot(name="model", kind="model"),)
+    slots = (Slot(name="model", kind="model"),)
 
     def admits(self, inputs: Mapping[str, Sequence[Object]]) -> str | None:
         return None

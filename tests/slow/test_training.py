@@ -86,7 +86,8 @@ def test_the_same_action_and_seed_give_the_same_weights(study: Path, tmp_path: P
 
 
 def test_lora_is_merged_back_into_a_plain_checkpoint_that_can_be_trained_again(study: Path) -> None:
-    lora = "actions.sft.hyperparameters.lora={learning_rate: 3e-3, per_device_train_batch_size: 16, peft: {r: 8}, gradient_checkpointing: true}"
+    setting = "{learning_rate: 3e-3, per_device_train_batch_size: 16, peft: {r: 8}, gradient_checkpointing: true}"
+    lora = f"actions.sft.hyperparameters.lora={setting}"
     with opened_study(study, lora) as opened:
         bench = build.bench_of(opened.study)
         made = train(opened, bench, base_of(opened), "reverse", "lora")

@@ -19,8 +19,9 @@ HEAVY = ("torch", "transformers", "trl", "peft", "datasets", "mergekit", "lm_eva
 # Beside the core, each plugin family may import what is named here, and never another family.
 MAY_IMPORT = {
     "actions": {"models", "models.facts", "settings"},
-    "policies": {"settings", "words"},
-    "memories": {"settings", "words"},
+    "policies": {"settings", "words", "evidence", "llm.chat", "llm.prompts", "llm.settings"},
+    "memories": {"settings", "words", "evidence", "llm.chat", "llm.prompts"},
+    "llm": {"settings"},
     "tasks": {"models"},
     "runners": {"execution", "worker"},
     "store": set(),

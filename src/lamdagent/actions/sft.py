@@ -73,7 +73,7 @@ class Sft:
     Config = Config
     name, version = "sft", 1
     makes: Kind = "model"
-    slots: tuple[Slot, ...] = (
+    slots = (
         Slot(name="model", kind="model"),
         Slot(name="dataset", kind="dataset"),
         Slot(name="hyperparameters", kind="hyperparameters"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +12,12 @@ from pydantic import Field, ValidationError, model_validator
 
 from lamdagent import registry
 from lamdagent.config.document import Document
+from lamdagent.config.problems import DEVICE, NAME, PATTERNS, in_words
 from lamdagent.errors import ConfigError, UnknownName, nearest
 from lamdagent.settings import Settings
 from lamdagent.types import Goal
 
-NAME = r"^[A-Za-z0-9][\w.\-]*$"
+MADE = re.compile(r"(model|dataset)-\d+")
 
 
 class ModelEntry(Settings):
@@ -80,13 +82,15 @@ class BudgetEntry(Settings):
 
     trials: int | None = Field(100, ge=1, description="trials begun")
     hours: float | None = Field(None, gt=0, description="hours that `lamdagent run` has worked")
+    usd: float | None = Field(None, gt=0, description="USD for the answers of a language model")
+    tokens: int | None = Field(None, ge=1, description="tokens of questions to a language model and its answers")
 
 
 class Execution(Settings):
     """How trials are run."""
 
     workers: int = Field(1, ge=1, description="worker processes, each with one device")
-    device: str = Field("auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$", description="auto, cpu, cuda, cuda:1, mps")
+    device: str = Field("auto", pattern=DEVICE, description="auto, cpu, cuda, cuda:1, mps")
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         "auto", description="what models are stored in; auto: as the base model came"
     )
@@ -142,10 +146,12 @@ class Study:
 
     def dump(self) -> dict[str, Any]:
         """The study as JSON values, every default filled in, without what may move: `root`."""
-        whole = self.body.model_dump(mode="json", exclude={"root"})
-        whole["actions"] = {name: config.model_dump(mode="json") for name, config in self.actions.items()}
+        whole = self.body.model_dump(mode="json", by_alias=True, exclude={"root"})
+        whole["actions"] = {
+            name: config.model_dump(mode="json", by_alias=True) for name, config in self.actions.items()
+        }
         for key, (kind, config) in (("policy", self.policy), ("memory", self.memory)):
-            whole[key] = {"kind": kind, **config.model_dump(mode="json")}
+            whole[key] = {"kind": kind, **config.model_dump(mode="json", by_alias=True)}
         return whole
 
 
@@ -174,6 +180,7 @@ def study_of(document: Document) -> Study:
         memory=_plugin("memories", "memory", body.memory, document),
         document=document,
     )
+    _refuse_names(study)
     _refuse_clashes(study)
     return study
 
@@ -199,21 +206,7 @@ def _validated(model: Any, data: Any, path: tuple[str | int, ...], document: Doc
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        lines = []
-        for problem in error.errors(include_url=False):
-            loc = (*path, *(p for p in problem["loc"] if not _is_union_arm(p)))
-            given = problem["input"]
-            if problem["type"] == "unknown_key":
-                loc, given = (*loc, problem["ctx"]["key"]), None
-            message = problem["msg"].removeprefix("Value error, ")
-            shown = f" (given: {given!r:.60})" if isinstance(given, str | int | float | bool) else ""
-            lines.append(f"{document.where(loc)}: {'.'.join(map(str, loc)) or 'study'}: {message}{shown}")
-        raise ConfigError("\n".join(dict.fromkeys(lines))) from error
-
-
-def _is_union_arm(part: str | int) -> bool:
-    # pydantic names the arm of a union (`list[float]`, `str`) inside the location.
-    return isinstance(part, str) and (part in ("int", "float", "str", "bool") or "[" in part)
+        raise ConfigError(in_words(error, data, path, document)) from error
 
 
 def _refuse_equal_settings(type: str, config: Any, document: Document) -> None:
@@ -223,6 +216,21 @@ def _refuse_equal_settings(type: str, config: Any, document: Document) -> None:
         if same != name:
             where = document.where(("actions", type, "hyperparameters", name))
             raise ConfigError(f"{where}: settings {same!r} and {name!r} of {type} are the same.")
+
+
+def _refuse_names(study: Study) -> None:
+    # Names become file names, lines of prompts, and words of --set.
+    settings = [("actions", type, "hyperparameters", n) for type, c in study.actions.items() for n in c.hyperparameters]
+    brought = [*(("models", name) for name in study.body.models), *(("datasets", name) for name in study.body.datasets)]
+    lines = []
+    for path in (*brought, *settings):
+        where = f"{study.document.where(path)}: {'.'.join(path)}"
+        if not re.fullmatch(NAME, path[-1]):
+            lines.append(f"{where}: {PATTERNS[NAME]} (given: {path[-1]!r})")
+        elif path in brought and MADE.fullmatch(path[-1]):
+            lines.append(f"{where}: model-N and dataset-N are names of what trial N makes. Choose another name.")
+    if lines:
+        raise ConfigError("\n".join(lines))
 
 
 def _refuse_clashes(study: Study) -> None:

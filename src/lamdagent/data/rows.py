@@ -62,7 +62,7 @@ def _from_file(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _jsonl(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    with file.open(encoding="utf-8") as lines:
+    with file.open(encoding="utf-8-sig") as lines:
         for number, line in enumerate(lines, 1):
             if line.strip():
                 try:
@@ -74,7 +74,7 @@ def _jsonl(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 
 def _json(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     try:
-        rows = json.loads(file.read_text(encoding="utf-8"))
+        rows = json.loads(file.read_text(encoding="utf-8-sig"))
     except ValueError as error:
         raise DataError(f"{file}: not JSON ({error}). One object a line is .jsonl.") from error
     if not isinstance(rows, list):
@@ -84,7 +84,7 @@ def _json(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _csv(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    with file.open(encoding="utf-8", newline="") as lines:
+    with file.open(encoding="utf-8-sig", newline="") as lines:
         for number, row in enumerate(csv.DictReader(lines)):
             if None in row or None in row.values():
                 raise DataError(f"{file} row {number}: has more or fewer cells than the header.")

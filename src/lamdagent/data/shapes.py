@@ -12,6 +12,7 @@ task files: `{prompt: "{{question}}\\nAnswer:", completion: " {{choices[answer]}
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from numbers import Number
 from typing import Any, Literal
 
 from lamdagent.errors import DataError, nearest
@@ -46,7 +47,7 @@ def task_items(rows: Iterable[tuple[str, Mapping[str, Any]]], columns: Mapping[s
     `answer` is a list of accepted strings, or with `choices` the index of the right one.
 
     Raises:
-        DataError: a row lacks prompt or answer, or the answer is none of the choices.
+        DataError: a row lacks prompt or answer, or the answer is none of the choices, or neither text nor number.
     """
     pick = selector(columns)
     for where, row in rows:
@@ -57,23 +58,28 @@ def task_items(rows: Iterable[tuple[str, Mapping[str, Any]]], columns: Mapping[s
             )
         prompt, answer, choices = _text(item, "prompt", where), item["answer"], item.get("choices")
         if choices is not None:
-            yield {"prompt": prompt, "choices": list(choices), "answer": _index(answer, choices, where)}
+            yield {"prompt": prompt, "choices": choices, "answer": _index(answer, choices, where)}
         else:
-            accepted = [str(a) for a in answer] if isinstance(answer, list) else [str(answer)]
-            yield {"prompt": prompt, "answer": accepted}
+            yield {"prompt": prompt, "answer": _accepted(answer, where)}
 
 
 def selector(columns: Mapping[str, str]) -> Callable[[str, Mapping[str, Any]], dict[str, Any]]:
     """A function from a row to the named columns; without `columns`, to the whole row.
 
     Raises:
-        DataError: (when called) a row has no such column, or a template fails on it.
+        DataError: a template cannot be read; or (when called) a row has no such column, or a template fails on it.
     """
     from jinja2 import StrictUndefined, TemplateError
     from jinja2.sandbox import SandboxedEnvironment
 
     environment = SandboxedEnvironment(undefined=StrictUndefined, keep_trailing_newline=True)
-    templates = {k: environment.from_string(v) for k, v in columns.items() if "{{" in v or "{%" in v}
+    templates = {}
+    for target, source in columns.items():
+        if "{{" in source or "{%" in source:
+            try:
+                templates[target] = environment.from_string(source)
+            except TemplateError as error:
+                raise DataError(f"columns: the template for {target!r} cannot be read: {error} ({source!r})") from error
 
     def pick(where: str, row: Mapping[str, Any]) -> dict[str, Any]:
         picked = {} if columns else dict(row)
@@ -95,7 +101,7 @@ def selector(columns: Mapping[str, str]) -> Callable[[str, Mapping[str, Any]], d
 def _shaped(row: dict[str, Any], where: str) -> tuple[Shape, dict[str, Any]]:
     if "messages" in row or "conversations" in row:
         turns = row["messages"] if "messages" in row else row["conversations"]
-        return "messages", {"messages": [_turn(turn, where) for turn in _list(turns, where)]}
+        return "messages", {"messages": _conversation(turns, where)}
     if {"prompt", "chosen", "rejected"} <= set(row):
         return "preference", {key: _text(row, key, where) for key in ("prompt", "chosen", "rejected")}
     if {"prompt", "completion"} <= set(row):
@@ -109,18 +115,21 @@ def _shaped(row: dict[str, Any], where: str) -> tuple[Shape, dict[str, Any]]:
     raise DataError(f"{where}: the columns {', '.join(row)} are none of: {ACCEPTED}. Map them with columns.")
 
 
+def _conversation(turns: Any, where: str) -> list[dict[str, str]]:
+    if not isinstance(turns, list) or not turns:
+        raise DataError(f"{where}: messages must be a list with at least one message.")
+    kept = [_turn(turn, where) for turn in turns]
+    if not any(turn["role"] == "assistant" for turn in kept[1:]):
+        raise DataError(f"{where}: messages need one of the assistant, after at least one other, to learn from.")
+    return kept
+
+
 def _turn(turn: Any, where: str) -> dict[str, str]:
     role = turn.get("role", turn.get("from")) if isinstance(turn, dict) else None
     content = turn.get("content", turn.get("value")) if isinstance(turn, dict) else None
     if role not in ROLES or not isinstance(content, str):
         raise DataError(f"{where}: a message needs a role ({', '.join(ROLES)}) and text as content, not {turn!r:.80}.")
     return {"role": ROLES[role], "content": content}
-
-
-def _list(value: Any, where: str) -> list[Any]:
-    if not isinstance(value, list) or not value:
-        raise DataError(f"{where}: messages must be a list with at least one message.")
-    return value
 
 
 def _text(row: Mapping[str, Any], key: str, where: str) -> str:
@@ -130,9 +139,16 @@ def _text(row: Mapping[str, Any], key: str, where: str) -> str:
     return value
 
 
-def _index(answer: Any, choices: list[Any], where: str) -> int:
-    if not all(isinstance(c, str) and c for c in choices):
-        raise DataError(f"{where}: choices must be a list of texts.")
+def _accepted(answer: Any, where: str) -> list[str]:
+    answers = answer if isinstance(answer, list) else [answer]
+    if not answers or not all(isinstance(a, str | Number) for a in answers):
+        raise DataError(f"{where}: answer must be a text, a number, or a list of them, not {answer!r:.60}.")
+    return [str(a) for a in answers]
+
+
+def _index(answer: Any, choices: Any, where: str) -> int:
+    if not isinstance(choices, list) or not all(isinstance(c, str) and c for c in choices):
+        raise DataError(f"{where}: choices must be a list of texts, not {choices!r:.60}.")
     if isinstance(answer, str) and answer in choices:
         return choices.index(answer)
     if isinstance(answer, str) and answer.isdigit():

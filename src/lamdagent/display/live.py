@@ -42,7 +42,8 @@ class Live:
             self._bars.remove_task(bar)
         colour = "red" if isinstance(outcome, Failed) else "green"
         title = self._outlook.title(key, state)
-        self._bars.console.print(f"[{colour}]{self._outlook.verdict(key, outcome, state)}[/]  ", end="")
+        verdict = f"{self._outlook.verdict(key, outcome, state)}  "
+        self._bars.console.print(verdict, style=colour, markup=False, highlight=False, end="")
         self._bars.console.print(title, style="dim", markup=False, highlight=False)
         if isinstance(outcome, Failed):
             self._bars.console.print(f"  {outcome.message}", markup=False, highlight=False)

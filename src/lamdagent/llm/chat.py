@@ -166,7 +166,7 @@ class Chat:
         if self._failures >= self._max_failures:
             raise UserError(
                 f"the last {self._failures} answers of {self.client.model!r} could not be used (the last one: {wrong}). "
-                "The study is paused and nothing is lost: mend the model or its server, or choose another policy, "
+                "The study is paused and nothing is lost: mend the model or its server (policy.base_url may change), "
                 "then run the same command again."
             )
 

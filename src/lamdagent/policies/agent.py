@@ -193,10 +193,10 @@ def _schema(title: str, **fields: Any) -> type[BaseModel]:
 
 
 def _field(slot: Slot, names: tuple[str, ...]) -> Any:
-    one = Literal[names]
+    one: Any = Literal[names]
     if slot.at_most == 1:
         return one
-    return Annotated[list[one], Field(min_length=slot.at_least, max_length=slot.at_most)]  # type: ignore[valid-type]
+    return Annotated[list[one], Field(min_length=slot.at_least, max_length=slot.at_most)]
 
 
 def _listed(value: str | list[str]) -> list[str]:

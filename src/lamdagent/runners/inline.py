@@ -23,8 +23,10 @@ class Inline:
     def wait(self, timeout_s: float | None = None) -> Sequence[tuple[int | str, Outcome]]:
         if not self._jobs:
             return []
-        job = self._jobs.pop(0)
-        return [(job.key, work(job, self._bench, lambda progress: self._watch(job.key, progress)))]
+        job = self._jobs[0]
+        outcome = work(job, self._bench, lambda progress: self._watch(job.key, progress))
+        del self._jobs[0]
+        return [(job.key, outcome)]
 
     def close(self) -> None:
         """Nothing to stop."""

@@ -23,6 +23,8 @@ from lamdagent.execution import LOG_TAIL_LINES
 from lamdagent.types import Cost, Failed, Job, Outcome, Progress
 from lamdagent.worker import JOB, OUTCOME, PROGRESS
 
+LISTEN_S = 0.2
+
 
 class _Slot:
     """One worker process and the job it is at."""
@@ -47,6 +49,7 @@ class Process:
         logs: folder for one log file per job.
         timeout_s: a job that takes longer fails.
         watch: hears of the progress of every job.
+        command: starts a worker that speaks as `lamdagent.worker` does.
     """
 
     def __init__(
@@ -57,9 +60,10 @@ class Process:
         slots: int = 1,
         timeout_s: float = 7200.0,
         watch: Callable[[int | str, Progress], None] = lambda key, progress: None,
+        command: Sequence[str] = (sys.executable, "-m", "lamdagent.worker"),
     ) -> None:
         self.slots, self._opening, self._logs = slots, opening, logs
-        self._timeout_s, self._watch = timeout_s, watch
+        self._timeout_s, self._watch, self._command = timeout_s, watch, list(command)
         self._slots = [_Slot(number) for number in range(slots)]
         self._queue: list[Job] = []
         self._heard: queue.Queue[tuple[_Slot, subprocess.Popen[str], dict[str, Any] | None]] = queue.Queue()
@@ -71,11 +75,14 @@ class Process:
     def wait(self, timeout_s: float | None = None) -> Sequence[tuple[int | str, Outcome]]:
         until = None if timeout_s is None else time.monotonic() + timeout_s
         ended: list[tuple[int | str, Outcome]] = []
-        while not ended and (until is None or time.monotonic() < until) and any(s.job for s in self._slots):
+        while not ended and any(s.job for s in self._slots):
             ended += self._overdue()
+            left_s = LISTEN_S if until is None else min(LISTEN_S, max(0.0, until - time.monotonic()))
             try:
-                slot, process, message = self._heard.get(timeout=0.2)
+                slot, process, message = self._heard.get(timeout=left_s)
             except queue.Empty:
+                if left_s < LISTEN_S:
+                    break
                 continue
             if process is slot.process:
                 ended += self._hear(slot, message)
@@ -118,7 +125,7 @@ class Process:
         self._logs.mkdir(parents=True, exist_ok=True)
         with (self._logs / f"worker-{slot.number}.log").open("ab") as log:
             slot.process = subprocess.Popen(
-                [sys.executable, "-m", "lamdagent.worker"],
+                self._command,
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True, encoding="utf-8",
                 start_new_session=True,
             )  # fmt: skip

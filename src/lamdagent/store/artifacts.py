@@ -37,12 +37,12 @@ class Artifacts:
         return self.root / object_id
 
     def record(self, object_id: ObjectId) -> dict[str, Any] | None:
-        """What `object.json` says, or None where there is no such artifact."""
-        file = self.folder(object_id) / "object.json"
-        if not file.exists():
+        """What `object.json` says, or None where there is no such artifact or its record is damaged."""
+        try:
+            record = json.loads((self.folder(object_id) / "object.json").read_text(encoding="utf-8"))
+        except (FileNotFoundError, ValueError):
             return None
-        record: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-        return record
+        return record if isinstance(record, dict) and isinstance(record.get("files"), dict) else None
 
     @contextlib.contextmanager
     def write(self, object_id: ObjectId, record: dict[str, Any]) -> Iterator[Path]:
@@ -72,21 +72,30 @@ class Artifacts:
     def sweep(self) -> None:
         """Remove what killed processes left half written."""
         for partial in self.root.glob(".partial-*"):
-            pid = int(partial.name.split("-")[1])
-            if not Path(f"/proc/{pid}").exists():
+            if not _runs(int(partial.name.split("-")[1])):
                 shutil.rmtree(partial, ignore_errors=True)
 
     def damaged(self, object_id: ObjectId) -> list[str]:
         """The files of an artifact that are missing or not what was written."""
         record, folder = self.record(object_id), self.folder(object_id)
         if record is None:
-            return [f"{folder}: missing"]
+            return [f"{folder / 'object.json'}: damaged" if (folder / "object.json").exists() else f"{folder}: missing"]
         files: Mapping[str, str] = record["files"]
         return [
             f"{folder / name}: {'changed' if (folder / name).exists() else 'missing'}"
             for name, expected in files.items()
             if not (folder / name).exists() or file_hash(folder / name) != expected
         ]
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # it is another user's
+        return True
+    return True
 
 
 @contextlib.contextmanager

@@ -7,9 +7,9 @@ import os
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NewType, cast
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from lamdagent import events
 from lamdagent.errors import JournalError
@@ -60,7 +60,10 @@ def from_json(kind: str, body: str) -> Event:
 
 def _codec(kind: str) -> TypeAdapter[Any]:
     if kind not in _CODECS:
-        _CODECS[kind] = TypeAdapter(KINDS[kind])
+        # JSON has no NaN. Pydantic takes a config for another name of a dataclass, not for the dataclass itself.
+        _CODECS[kind] = TypeAdapter(
+            cast(Any, NewType(kind, KINDS[kind])), config=ConfigDict(ser_json_inf_nan="strings")
+        )
     return _CODECS[kind]
 
 
@@ -85,9 +88,11 @@ class SqliteJournal:
                 self._db.execute("pragma journal_mode = wal")
                 self._db.execute("pragma synchronous = full")
             self._migrate(file, writer)
-        except sqlite3.Error as error:
+        except BaseException as error:
             self.close()
-            raise JournalError(f"{file}: cannot be opened ({error}). Restore it from a copy.") from error
+            if isinstance(error, sqlite3.Error):
+                raise JournalError(f"{file}: cannot be opened ({error}). Restore it from a copy.") from error
+            raise
 
     def append(self, *events: Event) -> None:
         rows = [(type(event).__name__, to_json(event)) for event in events]
@@ -105,12 +110,12 @@ class SqliteJournal:
             raise
 
     def read(self) -> Iterator[Event]:
-        for kind, body in self._db.execute("select kind, body from events order by seq"):
+        for kind, body in self._rows("kind, body"):
             yield from_json(kind, body)
 
     def times(self) -> list[tuple[str, str]]:
         """Kind and UTC time of every event, in order."""
-        return list(self._db.execute("select kind, at from events order by seq"))
+        return list(self._rows("kind, at"))
 
     def close(self) -> None:
         """Let go of the file and, for a writer, of the lock."""
@@ -120,8 +125,21 @@ class SqliteJournal:
             os.close(self._lock)
             self._lock = None
 
-    def _migrate(self, file: Path, writer: bool) -> None:
+    def _rows(self, columns: str) -> Iterator[tuple[str, str]]:
+        try:
+            if self._schema() > 0:  # else the writer was killed, or is about to make its table: there are no events
+                yield from self._db.execute(f"select {columns} from events order by seq")
+        except sqlite3.DatabaseError as error:
+            raise JournalError(
+                f"{self._file}: cannot be read ({error}). If it is damaged, restore it from a copy."
+            ) from error
+
+    def _schema(self) -> int:
         (version,) = self._db.execute("pragma user_version").fetchone()
+        return int(version)
+
+    def _migrate(self, file: Path, writer: bool) -> None:
+        version = self._schema()
         if version > len(MIGRATIONS):
             raise JournalError(f"{file}: written by a newer release (schema {version}); upgrade lamdagent")
         for number, script in enumerate(MIGRATIONS[version:], version + 1) if writer else ():

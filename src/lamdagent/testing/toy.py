@@ -58,7 +58,7 @@ class Step:
 
     name, version = "step", 1
     makes: Kind = "model"
-    slots: tuple[Slot, ...] = (
+    slots = (
         Slot(name="model", kind="model"),
         Slot(name="dataset", kind="dataset"),
         Slot(name="hyperparameters", kind="hyperparameters"),
@@ -83,7 +83,7 @@ class Mean:
 
     name, version = "mean", 1
     makes: Kind = "model"
-    slots: tuple[Slot, ...] = (Slot(name="models", kind="model", at_least=2, at_most=3),)
+    slots = (Slot(name="models", kind="model", at_least=2, at_most=3),)
 
     def admits(self, inputs: Mapping[str, Sequence[Object]]) -> str | None:
         models = inputs["models"]
@@ -238,7 +238,8 @@ def _grown(trials: int, seed: int, models: int) -> bytes:
 def without_costs(state: State) -> State:
     """A state without what differs from run to run: seconds, bytes, and the paths in a failure's log."""
     trials = tuple(replace(trial, outcome=_without_cost(trial.outcome)) for trial in state.trials)
-    return replace(state, trials=trials, wall_s=0.0)
+    exchanges = tuple(replace(exchange, wall_s=0.0) for exchange in state.exchanges)
+    return replace(state, trials=trials, exchanges=exchanges, wall_s=0.0)
 
 
 def _without_cost(outcome: Outcome | None) -> Outcome | None:

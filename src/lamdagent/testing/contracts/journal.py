@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import itertools
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
-from lamdagent.events import Asked, Brought, Event, Opened, Remembered, Scored, Told, Worked, fold
+from lamdagent.events import Asked, Brought, Event, Exchanged, Opened, Remembered, Scored, Told, Worked, fold
 from lamdagent.protocols import Journal
 from lamdagent.testing import toy
-from lamdagent.types import Action, Choice, Cost, Failed, Goal, Made, Object, Score
+from lamdagent.types import Action, Choice, Cost, Exchange, Failed, Goal, Made, Object, Score
 
 _CHOICE = Choice(
     action=Action(type="step", version=1, inputs={"model": ("m",), "dataset": ("d", "e")}, seed=3),
@@ -25,6 +26,11 @@ _SCORES = (
 _COST = Cost(wall_s=1.25, phases_s={"train": 1.0, "write": 0.25}, peak_bytes=2**40)
 _MADE = Object(id="m2", kind="model", name="model-0", made_by="m2", meta={"x": [0.5, -1.0], "root": "m", "deep": {}})
 
+_EXCHANGE = Exchange(
+    key="k", trial=0, purpose="choose", model="some:model", system="You search.", prompt="“What next?”\n{}",
+    answer='{"type": "step"}', tokens_in=1200, tokens_out=7, usd=0.00031, wall_s=0.5,
+)  # fmt: skip
+
 EVERY_EVENT: tuple[Event, ...] = (
     Opened(config={"study": "toy", "nested": [{"a": None, "b": True}]}, seed=7, goals=(Goal(task="near", weight=0.5),)),
     Brought(object=Object(id="d", kind="dataset", name="données", uri="./d.jsonl", meta={"rows": 3, "rate": 2e-5})),
@@ -33,6 +39,8 @@ EVERY_EVENT: tuple[Event, ...] = (
     Told(number=0, outcome=Made(object=_MADE, scores=_SCORES, cost=_COST)),
     Told(number=1, outcome=Failed(cause="oom", message="out of memory", log_tail="line\nline", cost=_COST)),
     Remembered(number=0, memory="…\n\ttext"),
+    Exchanged(exchange=_EXCHANGE),
+    Exchanged(exchange=replace(_EXCHANGE, answer=None, error="no answer came", tokens_out=0, usd=None)),
     Worked(wall_s=0.001),
 )
 

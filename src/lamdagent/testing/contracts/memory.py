@@ -48,7 +48,7 @@ class MemoryContract:
     def test_a_memory_made_anew_goes_on_from_the_state(self) -> None:
         whole = toy.grown(6)
         *earlier, last = self.updates(whole)
-        before = replace(whole, memory=earlier[-1], remembered=whole.remembered - {5})
+        before = replace(whole, memory=earlier[-1], memories=dict(enumerate(earlier)))
         assert self.memory().update(before, whole.trials[-1]) == last
 
     def test_trials_that_are_running_do_not_disturb_it(self) -> None:
