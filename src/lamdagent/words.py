@@ -42,7 +42,8 @@ def recipe(state: State, object_id: ObjectId, labels: Labels | None = None) -> s
         models = [obj for obj in objects if obj.kind == "model"]
         rest = "/".join(obj.name for obj in objects if obj.kind != "model")
         if len(models) != 1:
-            merged = f"{trial.choice.action.type}({' + '.join(_name(state, m.id, labels) for m in models)}, {rest})"
+            parts = [" + ".join(_name(state, m.id, labels) for m in models), *([rest] if rest else [])]
+            merged = f"{trial.choice.action.type}({', '.join(parts)})"
             return " > ".join([merged, *reversed(steps)])
         steps.append(f"{trial.choice.action.type} {rest}")
         object_id = models[0].id

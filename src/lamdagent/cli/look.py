@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,13 @@ from rich.table import Table
 
 from lamdagent.cli.studies import STUDY_HELP, TRIAL_HELP, ReadStudy, best_trial, find_trial, made_trial, read_study
 from lamdagent.events import State
+from lamdagent.evidence import REPEATS, collapsed
 from lamdagent.pipeline import node_label, pipeline_of, render, to_data
-from lamdagent.types import Failed, Made, Objective, Score, Trial
+from lamdagent.types import Exchange, Failed, Made, Objective, Score, Trial
 from lamdagent.words import action_of, duration, origin, result, scored, size
 
 JSON_HELP = "Print one JSON object instead."
+MADE_FACTS = ("examples", "cut_examples", "steps", "first_loss", "last_loss")
 HOW_WIDTH = 30  # narrower than this, how a model was made is left to `lineage`
 
 
@@ -26,7 +29,9 @@ def show(
     trial: str | None = typer.Argument(None, help=f"{TRIAL_HELP} Without it: the leaderboard."),
     as_json: bool = typer.Option(False, "--json", help=JSON_HELP),
     limit: int = typer.Option(20, min=1, help="Rows of the leaderboard."),
-) -> None:
+    transcript: bool = typer.Option(False, "--transcript", help="With a trial: all that a language model was asked "
+                                    "for it, and what it answered."),
+) -> None:  # fmt: skip
     """Show the leaderboard of a study, or one trial in full.
 
     Every score has its standard error: two models whose scores differ by less than about two of them may well be
@@ -36,7 +41,10 @@ def show(
     if trial is not None:
         found = find_trial(read, trial)
         if as_json:
-            typer.echo(json.dumps(_trial_data(read.state, found), indent=2, ensure_ascii=False))
+            data = _trial_data(read.state, found, transcript=transcript)
+            typer.echo(json.dumps(data, indent=2, ensure_ascii=False))
+        elif transcript:
+            _print_transcript(read.state, found)
         else:
             _print_trial(read.state, found)
     elif as_json:
@@ -70,6 +78,9 @@ def study_data(read: ReadStudy) -> dict[str, Any]:
         "trials": [_trial_data(state, t) for t in state.trials],
         "best": None if best is None else {"trial": best.number, **_objective(state.objective(best.choice.action.id))},
         "wall_s": round(state.wall_s, 1),
+        "tokens": state.tokens,
+        "usd": state.usd,
+        "repeats": collapsed(state),
     }
 
 
@@ -98,6 +109,10 @@ def print_leaderboard(state: State, limit: int) -> None:
     if len(rows) < len(ranked):
         console.print(f"{len(rows)} of {len(ranked)} models shown; more with --limit", style="dim", highlight=False)
     _print_failures(console, state)
+    if state.exchanges:
+        console.print(f"language model: {_spending(state.exchanges)}", highlight=False)
+        repeated = f"{collapsed(state)} of {len(state.trials)} choices repeat the {REPEATS} before"
+        console.print(f"mode collapse: {repeated}", highlight=False)
     if state.running:
         console.print(f"open: {', '.join(f'trial {t.number}' for t in state.running)}", highlight=False)
 
@@ -120,25 +135,54 @@ def _print_failures(console: Console, state: State) -> None:
 
 
 def _print_trial(state: State, trial: Trial) -> None:
-    lines = [f"trial {trial.number}: {action_of(state, trial)}", f"result: {result(state, trial)}"]
+    outcome, lines = (
+        trial.outcome,
+        [f"trial {trial.number}: {action_of(state, trial)}", f"result: {result(state, trial)}"],
+    )
     lines.append(f"chosen by {trial.choice.by}: {trial.choice.reason}")
-    outcome = trial.outcome
     if outcome is not None:
-        cost = outcome.cost
-        phases = ", ".join(f"{phase} {duration(s)}" for phase, s in cost.phases_s.items())
-        memory = f"; peak memory {size(cost.peak_bytes)}" if cost.peak_bytes else ""
-        lines.append(f"took {duration(cost.wall_s)} ({phases}){memory}")
+        phases = ", ".join(f"{phase} {duration(s)}" for phase, s in outcome.cost.phases_s.items())
+        memory = f"; peak memory {size(outcome.cost.peak_bytes)}" if outcome.cost.peak_bytes else ""
+        lines.append(f"took {duration(outcome.cost.wall_s)} ({phases}){memory}")
+    if asked := _exchanges(state, trial):
+        lines.append(f"language model: {len(asked)} questions, {_spending(asked)}")
     if isinstance(outcome, Made):
         lines += [f"  {s.task}: {scored(s)} on {s.n} items" for s in outcome.scores]
-        made = {k: v for k, v in outcome.object.meta.items() if k in ("examples", "steps", "first_loss", "last_loss")}
-        lines += [f"  {key}: {value}" for key, value in made.items()]
+        lines += [f"  {key}: {outcome.object.meta[key]}" for key in MADE_FACTS if key in outcome.object.meta]
     if isinstance(outcome, Failed):
         lines += [f"failed ({outcome.cause}): {outcome.message}", "the end of its log:", outcome.log_tail]
+    for when, text in (("before", _memory_before(state, trial)), ("after", state.memories.get(trial.number, ""))):
+        lines += [f"memory {when}:", *(f"  {line}" for line in text.splitlines())] if text else []
     typer.echo("\n".join(lines))
 
 
-def _trial_data(state: State, trial: Trial) -> dict[str, Any]:
-    outcome, action = trial.outcome, trial.choice.action
+def _print_transcript(state: State, trial: Trial) -> None:
+    for number, exchange in enumerate(_exchanges(state, trial), 1):
+        typer.echo(f"=== question {number}, {exchange.purpose}, to {exchange.model}, {duration(exchange.wall_s)}")
+        typer.echo(f"--- system\n{exchange.system}\n--- prompt\n{exchange.prompt}")
+        typer.echo(f"--- answer\n{exchange.answer if exchange.answer is not None else 'none came'}")
+        if exchange.error:
+            typer.echo(f"--- of no use: {exchange.error}")
+
+
+def _exchanges(state: State, trial: Trial) -> list[Exchange]:
+    return [exchange for exchange in state.exchanges if exchange.trial == trial.number]
+
+
+def _spending(exchanges: Sequence[Exchange]) -> str:
+    tokens_in, tokens_out = sum(e.tokens_in for e in exchanges), sum(e.tokens_out for e in exchanges)
+    unpriced = any(e.usd is None for e in exchanges)
+    usd = "price unknown" if unpriced else f"{sum(e.usd or 0.0 for e in exchanges):.4f} USD"
+    return f"{tokens_in:,} tokens in, {tokens_out:,} out, {usd}"
+
+
+def _memory_before(state: State, trial: Trial) -> str:
+    earlier = [number for number in state.memories if number < trial.number]
+    return state.memories[max(earlier)] if earlier else ""
+
+
+def _trial_data(state: State, trial: Trial, *, transcript: bool = False) -> dict[str, Any]:
+    outcome, action, asked = trial.outcome, trial.choice.action, _exchanges(state, trial)
     status = "running" if outcome is None else "failed" if isinstance(outcome, Failed) else "made"
     return {
         "number": trial.number,
@@ -155,6 +199,10 @@ def _trial_data(state: State, trial: Trial) -> dict[str, Any]:
         "cause": outcome.cause if isinstance(outcome, Failed) else None,
         "message": outcome.message if isinstance(outcome, Failed) else None,
         "cost": None if outcome is None else dataclasses.asdict(outcome.cost),
+        "tokens": sum(e.tokens_in + e.tokens_out for e in asked),
+        "usd": None if any(e.usd is None for e in asked) else sum(e.usd or 0.0 for e in asked),
+        "memory": state.memories.get(trial.number),
+        **({"transcript": [dataclasses.asdict(e) for e in asked]} if transcript else {}),
     }
 
 

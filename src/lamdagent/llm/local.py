@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,8 @@ class Local:
         self.model = f"local:{weights.stem}"
 
     def complete(self, *, system: str, prompt: str, schema: type[BaseModel], max_tokens: int) -> Reply:
-        return self._client.complete(system=system, prompt=prompt, schema=schema, max_tokens=max_tokens)
+        reply = self._client.complete(system=system, prompt=prompt, schema=schema, max_tokens=max_tokens)
+        return replace(reply, usd=0.0)
 
     def price(self, tokens_in: int, tokens_out: int) -> float | None:
         return 0.0

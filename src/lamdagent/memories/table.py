@@ -5,9 +5,10 @@ from __future__ import annotations
 from pydantic import Field
 
 from lamdagent.events import State
+from lamdagent.evidence import labels
 from lamdagent.settings import Settings
 from lamdagent.types import Failed, Trial
-from lamdagent.words import action_of, origin, result, scored
+from lamdagent.words import action_of, recipe, result, scored
 
 
 class Config(Settings):
@@ -18,7 +19,8 @@ class Config(Settings):
 
 
 class Table:
-    """Lists the best models and the latest trials. The text is bounded, whatever the number of trials."""
+    """Lists the best models and the latest trials, models under the neutral labels of the agent's prompts. The text is
+    bounded, whatever the number of trials."""
 
     Config = Config
 
@@ -28,9 +30,11 @@ class Table:
     def update(self, state: State, trial: Trial) -> str:
         ended = [t for t in state.trials if t.outcome is not None]
         failed = sum(isinstance(t.outcome, Failed) for t in ended)
-        ranked = state.ranked()[: self._best]
-        best = [f"  {scored(objective)} {obj.name}: {origin(state, obj.id)}" for obj, objective in ranked]
-        latest = [f"  {result(state, t)} trial {t.number}: {action_of(state, t)}" for t in ended[-self._latest :]]
+        names, ranked = labels(state), state.ranked()[: self._best]
+        best = [f"  {names[obj.id]} {scored(objective)}: {recipe(state, obj.id, names)}" for obj, objective in ranked]
+        latest = [
+            f"  trial {t.number}: {action_of(state, t, names)} gave {result(state, t)}" for t in ended[-self._latest :]
+        ]
         return "\n".join(
             [f"{len(ended)} trials ended, {failed} of them failed.", "Best models:", *best, "Latest trials:", *latest]
         )

@@ -1,0 +1,69 @@
+"""A language model that costs nothing: it answers from a script, or with the first thing its schema allows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from pydantic import BaseModel
+
+from lamdagent.llm.chat import Chat, Reply
+from lamdagent.types import Budget
+
+Line = str | Exception | Callable[[str, type[BaseModel]], str]
+
+
+class FakeClient:
+    """Answers each question with the next line of a script; when that is used up, with `obliging`.
+
+    A line is the answer's text, an exception to raise, or a function of the prompt and the schema. `asked` keeps
+    (system, prompt) of every call.
+    """
+
+    model = "fake"
+
+    def __init__(self, script: Iterable[Line] = (), *, usd_per_token: float | None = None) -> None:
+        self._script, self._usd_per_token = list(script), usd_per_token
+        self.asked: list[tuple[str, str]] = []
+        self.schemas: list[dict[str, Any]] = []
+        self.closed = False
+
+    def complete(self, *, system: str, prompt: str, schema: type[BaseModel], max_tokens: int) -> Reply:
+        self.asked.append((system, prompt))
+        self.schemas.append(schema.model_json_schema())
+        line = self._script.pop(0) if self._script else obliging
+        if isinstance(line, Exception):
+            raise line
+        text = line if isinstance(line, str) else line(prompt, schema)
+        tokens_in, tokens_out = len(prompt) // 4, len(text) // 4
+        return Reply(text=text, tokens_in=tokens_in, tokens_out=tokens_out, usd=self.price(tokens_in, tokens_out))
+
+    def price(self, tokens_in: int, tokens_out: int) -> float | None:
+        return None if self._usd_per_token is None else (tokens_in + tokens_out) * self._usd_per_token
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def fake_chat(client: FakeClient, *, budget: Budget = Budget(), max_failures: int = 10) -> Chat:  # noqa: B008
+    """A chat over a fake client that never waits."""
+    return Chat(client, budget=budget, max_failures=max_failures, sleep=lambda seconds: None)
+
+
+def obliging(prompt: str, schema: type[BaseModel]) -> str:
+    """An answer that fits the schema; which of the allowed values it names follows from the prompt's length."""
+    turn = len(prompt)
+    return json.dumps({name: _value(part, turn) for name, part in schema.model_json_schema()["properties"].items()})
+
+
+def _value(part: dict[str, Any], turn: int) -> Any:
+    if "const" in part:
+        return part["const"]
+    if "enum" in part:
+        return part["enum"][turn % len(part["enum"])]
+    if part.get("type") == "array":
+        names = part["items"].get("enum") or [part["items"]["const"]]
+        start = turn % len(names)
+        return (names[start:] + names[:start])[: part.get("minItems", 1)]
+    return f"because {turn}"

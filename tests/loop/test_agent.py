@@ -1,0 +1,318 @@
+"""The language model in the loop: two questions and a note per trial, and nothing it says can break a search."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lamdagent.display.quiet import Quiet
+from lamdagent.errors import UserError
+from lamdagent.events import Exchanged, State, fold
+from lamdagent.evidence import collapsed, repeats
+from lamdagent.llm.chat import NoReply
+from lamdagent.memories.reflection import HEADING, Reflection
+from lamdagent.memories.table import Table
+from lamdagent.menu import Menu
+from lamdagent.policies.agent import REASON_CHARS, Agent
+from lamdagent.policies.random import Random
+from lamdagent.policies.replay import Replay
+from lamdagent.search import Search, run
+from lamdagent.store.journal import MemoryJournal
+from lamdagent.testing import toy
+from lamdagent.testing.fake_chat import FakeClient, fake_chat, obliging
+from lamdagent.types import Budget, Exchange
+
+from .test_killed import Killed, Mortal
+
+
+def opened(
+    client: FakeClient,
+    journal: Any = None,
+    *,
+    budget: Budget = Budget(trials=5),
+    **memory: Any,  # noqa: B008
+) -> Search:
+    """A toy search whose policy and memory ask a fake model."""
+    journal = journal if journal is not None else MemoryJournal()
+    toy.open_toy(journal)
+    chat = fake_chat(client, budget=budget)
+    return Search(
+        journal=journal,
+        action_types=toy.ACTION_TYPES,
+        policy=Agent(chat=chat, fallback=Random()),
+        memory=Reflection(chat=chat, **memory),
+        budget=budget,
+        chat=chat,
+    )
+
+
+def searched(client: FakeClient, **options: Any) -> State:
+    return run(opened(client, **options), toy.inline(), Quiet())
+
+
+def purposes(state: State) -> list[str]:
+    return [exchange.purpose for exchange in state.exchanges]
+
+
+def test_every_trial_asks_for_a_type_then_for_all_objects_then_for_notes() -> None:
+    state = searched(FakeClient())
+    assert len(state.trials) == 5
+    assert purposes(state) == ["type", "objects", "memory"] * 5
+    assert all(trial.choice.by == "agent" for trial in state.trials)
+
+
+def test_answers_are_bound_to_what_the_menu_offers() -> None:
+    client = FakeClient()
+    searched(client, budget=Budget(trials=1))
+    type_schema, objects_schema, _ = client.schemas
+    assert type_schema["properties"]["type"]["const"] == "step"
+    assert set(objects_schema["properties"]["dataset"]["enum"]) == set(toy.DATASETS)
+    assert objects_schema["properties"]["reason"]["maxLength"] == REASON_CHARS
+    assert objects_schema["additionalProperties"] is False
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        ("", "it was empty"),
+        ("I would rather not.", "it was not JSON"),
+        ('{"reason": "r", "type": "stepp"}', "type: Input should be 'step'"),
+        ('{"type": "step"}', "reason: Field required"),
+        ('{"reason": "r", "type": "step", "more": 1}', "more: Extra inputs are not permitted"),
+        ("[]", "the answer: "),
+    ],
+)
+def test_an_answer_that_cannot_be_used_is_asked_for_again_with_the_reason(answer: str, told: str) -> None:
+    client = FakeClient([answer])
+    state = searched(client, budget=Budget(trials=1))
+    assert told in client.asked[1][1]
+    assert "Your last answer could not be used" in client.asked[1][1]
+    assert state.trials[0].choice.by == "agent"
+    assert told in (state.exchanges[0].error or "")
+
+
+def test_an_action_that_was_done_before_is_refused_in_words_the_model_can_act_on() -> None:
+    def same(prompt: str, schema: Any) -> str:
+        return json.dumps({"reason": "again", "model": "M0", "dataset": "east", "hyperparameters": "slow"})
+
+    step = '{"reason": "r", "type": "step"}'
+    client = FakeClient([step, same, obliging, step, same])
+    state = searched(client, budget=Budget(trials=2))
+    assert "already tried" in client.asked[5][1]
+    assert state.trials[1].choice.by == "agent"
+
+
+def test_where_no_answer_can_be_used_the_fallback_chooses_and_the_trial_says_so() -> None:
+    state = searched(FakeClient(["no", "no", "no"]), budget=Budget(trials=1))
+    assert state.trials[0].choice.by == "random (fallback)"
+    assert "no answer of fake could be used" in state.trials[0].choice.reason
+    assert [e.answer for e in state.exchanges[:3]] == ["no"] * 3
+
+
+def test_a_server_that_is_down_is_asked_again_after_a_growing_wait() -> None:
+    waits: list[float] = []
+    client = FakeClient([NoReply("HTTP 503"), NoReply("timed out")])
+    search = opened(client, budget=Budget(trials=1))
+    search._policy._chat._sleep = waits.append  # type: ignore[attr-defined]
+    state = run(search, toy.inline(), Quiet())
+    assert waits == [1.0, 2.0]
+    assert [e.error for e in state.exchanges[:2]] == ["HTTP 503", "timed out"]
+    assert state.trials[0].choice.by == "agent"
+
+
+def test_ten_failures_in_a_row_pause_the_study_ready_to_resume() -> None:
+    journal = MemoryJournal()
+    with pytest.raises(UserError, match=r"last 10 answers of 'fake'.*paused and nothing is lost"):
+        run(opened(FakeClient([NoReply("down")] * 50), journal), toy.inline(), Quiet())
+    state = run(opened(FakeClient(), journal), toy.inline(), Quiet())
+    assert len(state.trials) == 5
+    assert all(trial.outcome is not None for trial in state.trials)
+
+
+def test_a_search_killed_after_any_append_never_asks_what_was_answered_before() -> None:
+    whole_client = FakeClient()
+    whole, at = searched(whole_client), 0
+    while True:
+        journal, clients = MemoryJournal(), [FakeClient(), FakeClient()]
+        toy.open_toy(journal)
+        try:
+            run(opened(clients[0], Mortal(journal, at=at, written=True)), toy.inline(), Quiet())
+            killed = False
+        except Killed:
+            killed = True
+        state = run(opened(clients[1], journal), toy.inline(), Quiet())
+        assert toy.without_costs(state) == toy.without_costs(whole)
+        assert [q for c in clients for q in c.asked] == whole_client.asked
+        if not killed:
+            return
+        at += 1
+
+
+def test_tokens_stop_the_search_before_the_call_that_would_pass_them_also_after_a_restart() -> None:
+    journal, budget = MemoryJournal(), Budget(trials=50, tokens=9000)
+    search = opened(FakeClient(), journal, budget=budget)
+    state = run(search, toy.inline(), Quiet())
+    assert 0 < len(state.trials) < 50
+    assert state.tokens <= 9000
+    assert search.stopped is not None
+    assert "budget.tokens" in search.stopped
+    again = FakeClient()
+    run(opened(again, journal, budget=budget), toy.inline(), Quiet())
+    assert again.asked == []
+
+
+def test_money_stops_the_search_and_needs_a_price() -> None:
+    state = searched(FakeClient(usd_per_token=1e-5), budget=Budget(trials=50, usd=0.1))
+    assert 0 < len(state.trials) < 50
+    assert 0 < state.usd <= 0.1
+    with pytest.raises(UserError, match=r"no price is known for 'fake'.*policy\.price"):
+        fake_chat(FakeClient(), budget=Budget(usd=1))
+
+
+def test_notes_replace_the_old_ones_and_stand_in_the_next_prompts() -> None:
+    answers = [obliging, obliging, '{"notes": "East helps."}']
+    client = FakeClient(answers)
+    state = searched(client, budget=Budget(trials=2))
+    assert state.memories[0].startswith("East helps." + HEADING)
+    assert all("East helps." in prompt for _, prompt in client.asked[3:6])
+    assert "East helps." not in state.memories[1]
+
+
+def test_evidence_is_computed_and_can_be_left_out() -> None:
+    with_it, without = searched(FakeClient()), searched(FakeClient(), evidence=False)
+    assert "Mean gain of the objective over the best parent" in with_it.memory
+    assert "Never tried together" in with_it.memory or "Never used" in with_it.memory
+    assert HEADING not in without.memory
+
+
+def test_notes_that_cannot_be_had_leave_the_old_ones_and_add_the_result() -> None:
+    client = FakeClient([obliging, obliging, '{"notes": "East helps."}', obliging, obliging, "", "", ""])
+    state = searched(client, budget=Budget(trials=2))
+    notes = state.memories[1].partition(HEADING)[0]
+    assert notes.startswith("East helps.\nNot reflected on: ")
+
+
+def test_a_reason_that_is_too_long_is_cut_and_kept_whole_in_the_transcript() -> None:
+    long = json.dumps({"reason": "x" * 2000, "type": "step"})
+    state = searched(FakeClient([long]), budget=Budget(trials=1))
+    assert state.exchanges[0].answer == long
+    assert len(state.trials[0].choice.reason) < 2 * REASON_CHARS + 10
+
+
+def test_models_stand_under_neutral_labels_in_an_order_that_changes() -> None:
+    client = FakeClient()
+    state = searched(client, budget=Budget(trials=12))
+    objects = [prompt for (_, prompt), e in zip(client.asked, state.exchanges, strict=True) if e.purpose == "objects"]
+    assert not any(name in prompt for prompt in objects for name in ("- base", "model-"))
+    objects = [prompt.partition("# Objects")[2] for prompt in objects]
+    listed = [[line for line in prompt.splitlines() if line.startswith("- M")] for prompt in objects]
+    assert len({lines[0].split(":")[0] for lines in listed if len(lines) > 2}) > 2
+
+
+def test_a_second_slot_is_filled_knowing_of_the_first() -> None:
+    client = FakeClient()
+    search = opened(client)
+    (base,) = search.state.unscored
+    runner = toy.inline()
+    runner.submit(job_of_base(base))
+    [(_, outcome)] = runner.wait()
+    search.welcome(base, outcome)
+    first, second = search.ask(2)
+    assert first.choice.action.id != second.choice.action.id
+    assert client.asked[0][1] != client.asked[2][1]
+
+
+def job_of_base(base: Any) -> Any:
+    from lamdagent.types import Job
+
+    return Job(key=base.name, action=None, objects=(base,))
+
+
+def test_prompts_stay_bounded_at_a_thousand_trials_and_say_what_is_left_out() -> None:
+    state = toy.grown(1000)
+    client = FakeClient()
+    agent = Agent(chat=fake_chat(client), fallback=Random())
+    (choice,) = agent.select(state, Menu(state, toy.ACTION_TYPES), 1)
+    assert Menu(state, toy.ACTION_TYPES).refusal(choice.action) is None
+    objects = client.asked[-1][1]
+    assert f"(24 of {len(state.of_kind('model')):,} listed)".replace(",", "") in objects
+    assert all(len(prompt) < 16_000 for _, prompt in client.asked)
+    reflection = Reflection(chat=fake_chat(client))
+    assert len(reflection.update(state, state.trials[-1])) < 8_000
+
+
+def test_repeats_without_gain_are_told_with_their_figures_and_counted() -> None:
+    def stuck(prompt: str, schema: Any) -> str:
+        properties = schema.model_json_schema()["properties"]
+        if "dataset" not in properties:
+            return obliging(prompt, schema) if "notes" in properties else '{"reason": "r", "type": "step"}'
+        models = properties["model"].get("enum") or [properties["model"]["const"]]
+        newest = max(models, key=lambda name: int(name[1:]))
+        return json.dumps({"reason": "r", "model": newest, "dataset": "south-west", "hyperparameters": "slow"})
+
+    client = FakeClient([stuck] * 100)
+    state = searched(client, budget=Budget(trials=8))
+    assert repeats(state) is not None
+    assert "all of the pattern step(south-west, slow)" in (repeats(state) or "")
+    assert any("# Warning" in prompt for _, prompt in client.asked)
+    assert collapsed(state) == 3
+
+
+def test_a_users_own_prompt_replaces_the_shipped_one_and_its_mistakes_are_told(tmp_path: Path) -> None:
+    (tmp_path / "type.md").write_text("Pick a type. {{ standing }}")
+    client, state = FakeClient(), toy.grown(2)
+    menu = Menu(state, toy.ACTION_TYPES)
+    Agent(chat=fake_chat(client), fallback=Random(), prompts=tmp_path).select(state, menu, 1)
+    assert client.asked[0][1].startswith("Pick a type. 2 trials so far.")
+    (tmp_path / "type.md").write_text("{{ standng }}")
+    with pytest.raises(UserError, match=r"type\.md.*standng.*It may use: memory, standing"):
+        Agent(chat=fake_chat(client), fallback=Random(), prompts=tmp_path).select(state, menu, 1)
+
+
+def test_a_replay_repeats_the_choices_of_another_study() -> None:
+    past = searched(FakeClient(), budget=Budget(trials=8))
+    again = toy.search(Replay(past=past), trials=20)
+    assert [t.choice.action for t in again.trials] == [t.choice.action for t in past.trials]
+    other_seed = toy.search(Replay(past=past), trials=20, seed=9)
+    assert [t.choice.action.type for t in other_seed.trials] == [t.choice.action.type for t in past.trials]
+
+
+def test_what_was_said_is_kept_with_its_trial_and_a_failed_call_costs_nothing() -> None:
+    state = searched(FakeClient([NoReply("down")]), budget=Budget(trials=2))
+    first = state.exchanges[0]
+    assert (first.trial, first.purpose, first.answer, first.tokens_in) == (0, "type", None, 0)
+    assert {e.trial for e in state.exchanges} == {0, 1}
+    assert state.tokens == sum(e.tokens_in + e.tokens_out for e in state.exchanges)
+
+
+def test_an_agent_whose_menu_is_empty_asks_nothing() -> None:
+    client = FakeClient()
+    agent = Agent(chat=fake_chat(client), fallback=Random())
+    empty = State(goals=toy.GOALS)
+    assert list(agent.select(empty, Menu(empty, toy.ACTION_TYPES), 1)) == []
+    assert client.asked == []
+
+
+def test_a_table_memory_goes_with_an_agent_too() -> None:
+    journal = MemoryJournal()
+    toy.open_toy(journal)
+    chat = fake_chat(FakeClient())
+    search = Search(
+        journal=journal, action_types=toy.ACTION_TYPES, policy=Agent(chat=chat, fallback=Random()),
+        memory=Table(), budget=Budget(trials=3), chat=chat,
+    )  # fmt: skip
+    assert purposes(run(search, toy.inline(), Quiet())) == ["type", "objects"] * 3
+    assert fold(journal.read()) == search.state
+
+
+def test_an_answer_to_another_question_is_not_taken_for_this_one() -> None:
+    journal = MemoryJournal()
+    toy.open_toy(journal)
+    stranger = Exchange(key="elsewhere", trial=0, purpose="type", model="fake", system="", prompt="", answer="{}")
+    journal.append(Exchanged(exchange=stranger))
+    client = FakeClient()
+    run(opened(client, journal, budget=Budget(trials=1)), toy.inline(), Quiet())
+    assert len(client.asked) == 3
