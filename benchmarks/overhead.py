@@ -20,7 +20,8 @@ from lamdagent.memories.table import Table
 from lamdagent.policies.random import Random
 from lamdagent.search import Search, job_of
 from lamdagent.store.journal import MemoryJournal, SqliteJournal
-from lamdagent.testing.toy import ToyRunner, open_toy, toy_types
+from lamdagent.testing.toy import ACTION_TYPES, inline, open_toy
+from lamdagent.types import Job
 
 AROUND = 10
 
@@ -40,10 +41,12 @@ def main() -> None:
 
 
 def times(journal: MemoryJournal | SqliteJournal, trials: int) -> list[float]:
-    search = Search(journal=journal, action_types=toy_types(), policy=Random(), memory=Table())
-    runner, spent = ToyRunner(), []
+    search = Search(journal=journal, action_types=ACTION_TYPES, policy=Random(), memory=Table())
+    runner, spent = inline(), []
     for model in search.state.unscored:
-        runner.score(search, model)
+        runner.submit(Job(key=model.name, action=None, objects=(model,)))
+        [(_, outcome)] = runner.wait()
+        search.welcome(model, outcome)
     for _ in range(trials):
         started = time.perf_counter()
         (trial,) = search.ask()

@@ -29,7 +29,7 @@ class Search:
         action_types: Mapping[str, ActionType],
         policy: Policy,
         memory: Memory,
-        budget: Budget = Budget(),  # noqa: B008
+        budget: Budget = Budget(),
         chat: Chat | None = None,
     ) -> None:
         self._journal, self._policy, self._memory = journal, policy, memory

@@ -3,7 +3,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +65,9 @@ def test_a_worker_that_dies_fails_its_trial_and_the_next_job_is_done(
     assert failed.cause == cause
     assert message in failed.message
     assert isinstance(ended[0], Made)
-    assert "about to fail" in (tmp_path / "100.log").read_text()
+    log = (tmp_path / "100.log").read_text()
+    assert "about to fail" in log
+    assert ("Traceback" in log) == (kind == "memory")
 
 
 def test_the_log_of_a_crashed_job_comes_back_with_it(tmp_path: Path) -> None:
@@ -95,6 +97,25 @@ def test_what_only_the_user_can_mend_stops_the_search(
     with workers(tmp_path) as runner:
         with pytest.raises(error, match=message):
             outcomes(runner, [mishap(kind)])
+
+
+def test_a_job_stays_open_where_only_the_user_can_mend_it() -> None:
+    class Unmended(toy.Step):
+        mended = False
+
+        def execute(self, inputs: Any, seed: int, ctx: Any) -> Mapping[str, Any]:
+            if not self.mended:
+                raise UserError("mend this")
+            return super().execute(inputs, seed, ctx)
+
+    step = Unmended()
+    runner = Inline(toy.bench({"step": step}))
+    for job in step_jobs(2):
+        runner.submit(job)
+    with pytest.raises(UserError):
+        runner.wait()
+    step.mended = True
+    assert [key for _ in range(2) for key, _ in runner.wait()] == [0, 1]
 
 
 def test_progress_is_heard_while_a_job_runs(tmp_path: Path) -> None:

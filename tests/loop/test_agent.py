@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,7 @@ def opened(
     journal: Any = None,
     *,
     budget: Budget = Budget(trials=5),
-    **memory: Any,  # noqa: B008
+    **memory: Any,
 ) -> Search:
     """A toy search whose policy and memory ask a fake model."""
     journal = journal if journal is not None else MemoryJournal()
@@ -54,7 +55,8 @@ def searched(client: FakeClient, **options: Any) -> State:
 
 
 def purposes(state: State) -> list[str]:
-    return [exchange.purpose for exchange in state.exchanges]
+    """What was asked for, a question that was asked again counted once."""
+    return [purpose for purpose, _ in itertools.groupby(exchange.purpose for exchange in state.exchanges)]
 
 
 def test_every_trial_asks_for_a_type_then_for_all_objects_then_for_notes() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from lamdagent.display.quiet import Quiet
-from lamdagent.errors import ContractViolation, UserError
+from lamdagent.errors import BudgetSpent, ContractViolation, UserError
 from lamdagent.events import Brought, State, Told, Worked, fold
 from lamdagent.execution import Bench, work
 from lamdagent.memories.table import Table
@@ -20,7 +20,7 @@ from lamdagent.runners.inline import Inline
 from lamdagent.search import Search, job_of, run
 from lamdagent.store.journal import MemoryJournal
 from lamdagent.testing import toy
-from lamdagent.types import Budget, Choice, Failed, Job, Made, Object, Outcome, Score
+from lamdagent.types import Budget, Choice, Exchange, Failed, Job, Made, Object, Outcome, Score
 
 
 def opened(journal: MemoryJournal | None = None, **parts: Any) -> Search:
@@ -101,8 +101,9 @@ def test_a_made_object_that_is_not_of_the_trial_is_refused() -> None:
     search = opened()
     (trial,) = search.ask()
     stranger = toy.point("stranger", (1.0, 1.0))
-    with pytest.raises(ContractViolation):
+    with pytest.raises(ContractViolation, match=f"trial 0 made {stranger.id}"):
         search.tell(trial.number, Made(object=stranger, scores=()))
+    assert search.state.running == (trial,)
 
 
 def test_made_models_are_named_by_their_trial() -> None:
@@ -147,6 +148,34 @@ def test_a_budget_of_hours_counts_what_earlier_runs_worked() -> None:
     assert search.ask() == ()
     assert opened(journal, budget=Budget(hours=1.0)).trials_left == 0
     assert opened(journal, budget=Budget(hours=1.1)).trials_left > 0
+
+
+def test_a_policy_that_may_not_spend_more_stops_the_search_and_says_why() -> None:
+    def choose(state: State, menu: Menu, n: int) -> Sequence[Choice]:
+        if state.trials:
+            raise BudgetSpent("budget.usd: 0.9 of 1 are spent")
+        return [choice(menu, **EAST)]
+
+    journal = MemoryJournal()
+    search = opened(journal, policy=Chooses(choose))
+    state = run(search, Inline(toy.bench()), Quiet())
+    assert search.stopped == "budget.usd: 0.9 of 1 are spent"
+    assert [type(trial.outcome) for trial in state.trials] == [Made]
+    assert len(run(opened(journal), Inline(toy.bench()), Quiet()).trials) == 6
+
+
+def test_a_chat_is_bound_to_the_state_and_what_it_says_is_journalled() -> None:
+    class Talk:
+        def bind(self, state: Callable[[], State], record: Callable[[Exchange], None]) -> None:
+            self.state, self.record = state, record
+
+    journal, chat = MemoryJournal(), Talk()
+    search = opened(journal, chat=chat)
+    exchange = Exchange(key="k", trial=0, purpose="type", model="m", system="", prompt="", tokens_in=3, usd=0.5)
+    chat.record(exchange)
+    assert chat.state() is search.state
+    assert search.state.exchanges == (exchange,)
+    assert fold(journal.read()) == search.state
 
 
 def test_trials_that_run_when_the_hours_are_up_are_still_told() -> None:
@@ -207,8 +236,9 @@ def test_a_policy_that_breaks_its_contract_is_named_and_nothing_is_begun(breach:
 
 def test_a_policy_that_chooses_more_than_it_was_asked_for_breaks_its_contract() -> None:
     search = opened(policy=Chooses(lambda state, menu, n: [choice(menu, **EAST), choice(menu, **NORTH)]))
-    with pytest.raises(ContractViolation):
+    with pytest.raises(ContractViolation, match="policy 'by hand' was asked for 1 choices and made 2"):
         search.ask(1)
+    assert search.state.trials == ()
 
 
 def test_the_same_merge_in_another_order_is_refused() -> None:
@@ -243,6 +273,43 @@ def test_a_failing_base_model_stops_the_search_and_is_tried_again_by_the_next_ru
         run(opened(journal), Inline(broken), Quiet())
     assert fold(journal.read()).trials == ()
     assert len(run(opened(journal), Inline(toy.bench()), Quiet()).trials) == 6
+
+
+@pytest.mark.parametrize(("value", "stderr"), [(float("nan"), None), (float("inf"), 0.1), (0.5, float("nan"))])
+def test_a_score_that_is_not_finite_fails_the_trial_and_names_the_task(value: float, stderr: float | None) -> None:
+    class Odd(toy.Near):
+        def score(self, model: Object, split: Any, ctx: Any) -> Score:
+            score = super().score(model, split, ctx)
+            return score if model.made_by is None else replace(score, value=value, stderr=stderr)
+
+    bench = replace(toy.bench(), tasks=[Odd("near-east", (1.5, 0.5)), toy.TASKS[1]])
+    state = run(opened(budget=Budget(trials=1)), Inline(bench), Quiet())
+    outcome = state.trials[0].outcome
+    assert isinstance(outcome, Failed)
+    assert outcome.cause == "error"
+    assert "task 'near-east' gave a score that is not finite" in outcome.message
+
+
+def test_a_phase_without_a_name_belongs_to_the_one_before() -> None:
+    class Silent(toy.Step):
+        def execute(self, inputs: Any, seed: int, ctx: Any) -> Mapping[str, Any]:
+            ctx.progress("", 1, 2)
+            return super().execute(inputs, seed, ctx)
+
+    search = opened(policy=Chooses(lambda state, menu, n: [choice(menu, **EAST)]))
+    (trial,) = search.ask()
+    outcome = done(job_of(trial, search.state), toy.bench({"step": Silent()}))
+    assert isinstance(outcome, Made)
+    assert set(outcome.cost.phases_s) == {"load", "train", "write"}
+
+
+def test_a_failure_is_reported_whole_to_who_asks_and_printed_nowhere(capfd: pytest.CaptureFixture[str]) -> None:
+    search = opened(policy=Chooses(lambda state, menu, n: [choice(menu, **WILD)]))
+    (trial,) = search.ask()
+    reported: list[Exception] = []
+    work(job_of(trial, search.state), toy.bench(), lambda progress: None, reported.append)
+    assert [str(error)[:9] for error in reported] == ["the point"]
+    assert capfd.readouterr() == ("", "")
 
 
 def test_a_failed_trial_is_remembered_and_never_chosen_again() -> None:

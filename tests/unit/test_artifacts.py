@@ -108,8 +108,13 @@ def test_scores_added_later_are_no_damage(store: Artifacts) -> None:
 
 def test_a_damaged_record_is_damage_too(store: Artifacts) -> None:
     written(store)
-    (store.folder("abc") / "object.json").write_text('{"id": "ab')
-    assert store.damaged("abc") != []
+    file = store.folder("abc") / "object.json"
+    for text in ('{"id": "ab', "[]", '{"id": "abc"}', '"\udcff'):
+        file.write_text(text, encoding="utf-8", errors="surrogateescape")
+        assert store.record("abc") is None
+        assert store.damaged("abc") == [f"{file}: damaged"]
+    written(store)
+    assert store.damaged("abc") == []
 
 
 def test_a_sweep_removes_what_dead_processes_left_and_nothing_else(store: Artifacts) -> None:

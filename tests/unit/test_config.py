@@ -280,14 +280,12 @@ def test_a_dump_gives_the_same_study_again(load: Load) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "text"),
-    [
-        ("a date that is none", STUDY + "extra: 2024-13-45\n"),
-        ("a control character", "study: a\x00b\n"),
-    ],
+    ("line", "text"),
+    [(len(STUDY.splitlines()) + 1, STUDY + "extra: 2024-13-45\n"), (2, "seed: 0\nstudy: a\x00b\n")],
+    ids=["a date that is none", "a control character"],
 )
-def test_text_that_the_parser_stumbles_over_is_refused(kind: str, text: str, refusal: Callable[..., str]) -> None:
-    assert refusal(text).startswith("study.yaml:")
+def test_text_that_the_parser_stumbles_over_is_refused(line: int, text: str, refusal: Callable[..., str]) -> None:
+    assert refusal(text).startswith(f"study.yaml:{line}: ")
 
 
 def test_a_file_that_is_not_utf_8_is_refused(tmp_path: Path) -> None:
@@ -315,10 +313,8 @@ def test_merged_mappings_can_be_used_again(models: str, paths: list[str], load: 
 
 @pytest.mark.parametrize("value", ["{<<: 3, path: x}", "{<<: [3], path: x}"])
 def test_only_mappings_can_be_merged(value: str, refusal: Callable[..., str]) -> None:
-    assert (
-        refusal(changed("{path: models/base}", value))
-        == "study.yaml:4: << takes a mapping, or a list of them, to merge in."
-    )
+    told = refusal(changed("{path: models/base}", value))
+    assert told == "study.yaml:4: << takes a mapping, or a list of them, to merge in."
 
 
 def test_the_arms_of_a_union_are_told_as_one(refusal: Callable[..., str]) -> None:

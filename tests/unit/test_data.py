@@ -9,7 +9,7 @@ import pytest
 
 from lamdagent.data.rows import Source, read_rows
 from lamdagent.data.shapes import task_items, training_rows
-from lamdagent.errors import DataError, LamdagentError
+from lamdagent.errors import DataError
 
 ROWS = [{"prompt": f"p{i}", "completion": f"c{i}"} for i in range(10)]
 Write = Callable[[str, str], Path]
@@ -228,13 +228,13 @@ def test_rows_are_shaped_one_at_a_time() -> None:
 
 
 def test_a_template_that_does_not_parse_is_the_users_to_mend() -> None:
-    with pytest.raises(LamdagentError):
-        shaped({"a": "x"}, text="{{a")
+    assert "the template for 'text' cannot be read: " in error_of(lambda: shaped({"a": "x"}, text="{{a"))
 
 
-def test_a_conversation_without_an_assistant_turn_is_refused() -> None:
-    with pytest.raises(DataError):
-        shaped({"messages": [{"role": "user", "content": "hello?"}]})
+@pytest.mark.parametrize("messages", [turns(user="hello?"), turns(assistant="hello?"), turns(assistant="a", user="u")])
+def test_a_conversation_without_an_assistant_turn_is_refused(messages: list[dict[str, str]]) -> None:
+    message = error_of(lambda: shaped({"messages": messages}))
+    assert message == "f:1: messages need one of the assistant, after at least one other, to learn from."
 
 
 # Task rows
@@ -279,11 +279,11 @@ def test_a_task_row_that_makes_no_item_is_told_with_its_line(row: dict[str, Any]
 
 @pytest.mark.parametrize("choices", ["x or y", 3, {"a": "x"}])
 def test_choices_that_are_no_list_are_refused(choices: Any) -> None:
-    with pytest.raises(DataError):
-        items({"prompt": "p", "choices": choices, "answer": 0})
+    message = error_of(lambda: items({"prompt": "p", "choices": choices, "answer": 0}))
+    assert message == f"f:1: choices must be a list of texts, not {choices!r}."
 
 
 @pytest.mark.parametrize("answer", [None, [], {"a": 1}, [None]])
 def test_an_answer_that_is_neither_text_nor_number_is_refused(answer: Any) -> None:
-    with pytest.raises(DataError):
-        items({"prompt": "p", "answer": answer})
+    message = error_of(lambda: items({"prompt": "p", "answer": answer}))
+    assert message == f"f:1: answer must be a text, a number, or a list of them, not {answer!r}."

@@ -179,6 +179,15 @@ def test_a_refusal_passes_on_the_reason_of_the_action_type() -> None:
     assert MENU.refusal(action) == "base, other do not descend from one base model"
 
 
+def test_a_refusal_says_in_which_order_version_and_seed_an_action_is_taken() -> None:
+    state = toy.grown(1)
+    menu = Menu(state, toy.ACTION_TYPES)
+    merge = menu.action("mean", {"models": named(state, "base", "model-0")})
+    turned = replace(merge, inputs={"models": merge.inputs["models"][::-1]})
+    assert menu.refusal(turned) == "mean takes its objects in this order: models: base, model-0"
+    assert menu.refusal(replace(merge, version=9)) == "mean has version 1 and seed 0 here, not version 9 and seed 0"
+
+
 def test_a_refusal_says_how_the_earlier_trial_ended() -> None:
     choice = Choice(action=MENU.action("step", STEP), reason="", by="")
     running = fold([Asked(number=0, choice=choice)], STATE)

@@ -1,0 +1,62 @@
+"""A real language model behind a real OpenAI-compatible server: SmolLM2-135M under llama.cpp, schemas enforced by it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import BaseModel, Field
+
+from lamdagent.errors import UserError
+from lamdagent.llm.local import Local, smollm2
+from lamdagent.llm.settings import ChatSettings
+
+pytest.importorskip("xllamacpp")
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def weights() -> Path:
+    try:
+        return smollm2()
+    except UserError as error:
+        pytest.skip(str(error))
+
+
+class Answer(BaseModel):
+    """A choice with a reason."""
+
+    reason: str = Field(json_schema_extra={"maxLength": 40})
+    type: str = Field(json_schema_extra={"enum": ["sft", "ties"]})
+
+
+def test_the_server_holds_a_small_model_to_the_schema(weights: Path) -> None:
+    client = Local(ChatSettings(model="local", gguf=str(weights)), home=Path())
+    try:
+        reply = client.complete(system="Answer in JSON.", prompt="Choose sft or ties.", schema=Answer, max_tokens=100)
+    finally:
+        client.close()
+    answer = json.loads(reply.text)
+    assert answer["type"] in ("sft", "ties")
+    assert len(answer["reason"]) <= 40
+    assert reply.tokens_in > 0
+    assert reply.usd == 0.0
+
+
+def test_a_study_with_a_local_agent_runs_and_keeps_its_train_of_thought(
+    study: Path, lamdagent: Any, weights: Path
+) -> None:
+    memory = "memory={kind: reflection, max_tokens: 60}"
+    done = lamdagent(
+        "run", study, "--json", "--policy.kind", "agent", "--policy.model", "local", "--set", memory, "--trials", "2"
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    trials = json.loads(done.stdout)["trials"]
+    assert all(trial["by"] == "agent" for trial in trials)
+    assert all(trial["tokens"] > 0 and trial["usd"] == 0.0 and trial["memory"] for trial in trials)
+    shown = lamdagent("show", study, "1", "--transcript").stdout
+    assert "=== question 1, type" in shown
+    assert '"type"' in shown
+    assert "memory before:" in lamdagent("show", study, "1").stdout
