@@ -19,6 +19,9 @@ quick: .venv/dev ## the tests that take seconds
 slow: .venv/dev ## the tests that train tiny real models
 	.venv/bin/python -m pytest -q -m slow
 
+picture: ## draw docs/demo.svg from the demo's search
+	.venv/bin/python docs/picture.py demo/study.yaml
+
 gpu: .venv/dev ## the tests that need a GPU
 	.venv/bin/python -m pytest -q -m gpu
 
@@ -44,4 +47,4 @@ docs: .venv/dev ## write docs/config.md and docs/cli.md anew
 	$(PIP) -e '.[dev]'
 	touch $@
 
-.PHONY: help demo test quick slow gpu check bench docs
+.PHONY: help demo test quick slow gpu check bench docs picture

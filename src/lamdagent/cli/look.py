@@ -84,9 +84,9 @@ def study_data(read: ReadStudy) -> dict[str, Any]:
     }
 
 
-def print_leaderboard(state: State, limit: int) -> None:
+def print_leaderboard(state: State, limit: int, console: Console | None = None) -> None:
     """Models by objective, the brought ones always among them; then failures by cause."""
-    console = Console()
+    console = console or Console()
     ranked = list(enumerate(state.ranked(), 1))
     rows = [(rank, obj, objective) for rank, (obj, objective) in ranked if rank <= limit or obj.made_by is None]
     heads = ["#", "model", "objective", *(goal.task for goal in state.goals)]

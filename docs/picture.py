@@ -1,0 +1,31 @@
+"""Draw the leaderboard of a study as docs/demo.svg:  python docs/picture.py demo/study.yaml"""
+
+from __future__ import annotations
+
+import io
+import sys
+from pathlib import Path
+
+from rich.console import Console
+
+from lamdagent.cli.look import print_leaderboard
+from lamdagent.cli.studies import read_study
+from lamdagent.pipeline import node_label, pipeline_of, render
+
+WIDTH, ROWS = 150, 8
+
+
+def main(study: str) -> None:
+    state = read_study(Path(study)).state
+    console = Console(record=True, width=WIDTH, file=io.StringIO(), force_terminal=True)
+    console.print("$ lamdagent show demo", highlight=False)
+    print_leaderboard(state, ROWS, console)
+    console.print("\n$ lamdagent lineage demo", highlight=False)
+    best = state.ranked()[0][0]
+    tree = render(pipeline_of(state, best.id), lambda node: node_label(state, node))
+    console.print(tree, highlight=False, markup=False)
+    console.save_svg(str(Path(__file__).parent / "demo.svg"), title="lamdagent")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
