@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lamdagent import registry
-from lamdagent.config import Study, TaskEntry
+from lamdagent.config import Study, TaskEntry, load_study
 from lamdagent.errors import ConfigError
 from lamdagent.events import State, fold
 from lamdagent.execution import Bench
@@ -75,7 +75,8 @@ def _arguments(study: Study, config: Settings, chat: Chat | None) -> dict[str, A
 
 
 def _past(study: Study, given: str) -> State:
-    folder = study.home / Path(given).expanduser()
+    place = study.home / Path(given).expanduser()
+    folder = load_study(place).folder if place.is_file() else place
     with contextlib.closing(SqliteJournal(folder / "journal.sqlite", writer=False)) as journal:
         return fold(journal.read())
 
@@ -113,7 +114,7 @@ def locate(home: Path, store: Artifacts, obj: Object) -> Path:
 def _task(study: Study, entry: TaskEntry) -> LmEvalTask:
     batch_size = study.body.execution.batch_size
     common: dict[str, Any] = {"name": entry.task, "limit": entry.limit, "chat": entry.chat, "batch_size": batch_size}
-    key = entry.model_dump(mode="json", exclude={"weight", "max_score", "path"})
+    key = entry.model_dump(mode="json", exclude_defaults=True, exclude={"weight", "max_score", "path"})
     if entry.path is None:
         return LmEvalTask(
             id=content_id(["named", key, _lm_eval_version()]),

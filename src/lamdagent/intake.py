@@ -18,6 +18,7 @@ from lamdagent.errors import ConfigError, DataError, nearest
 from lamdagent.execution import Bench
 from lamdagent.models.facts import read_facts
 from lamdagent.models.sources import HubModel, folder_id, gguf_id, resolve
+from lamdagent.settings import Settings
 from lamdagent.store.artifacts import Artifacts
 from lamdagent.tasks.rows import CHOICE_METRICS, METRICS
 from lamdagent.types import Kind, Object, ObjectId, content_id
@@ -79,16 +80,7 @@ def bring(study: Study, known: Mapping[ObjectId, Object], *, offline: bool = Fal
         for name, entry in study.body.datasets.items()
     ]
     settings = [
-        Object(
-            id=content_id(["hyperparameters", action, setting.model_dump(mode="json")]),
-            kind="hyperparameters",
-            name=name,
-            meta={
-                "action": action,
-                "values": setting.model_dump(mode="json"),
-                "given": [key for key in type(setting).model_fields if key in setting.model_fields_set],
-            },
-        )
+        _setting(action, name, setting)
         for action, config in study.actions.items()
         for name, setting in config.hyperparameters.items()
     ]
@@ -169,6 +161,17 @@ def task_source(study: Study, entry: TaskEntry) -> Source:
 
 def dataset_source(study: Study, entry: DatasetEntry) -> Source:
     return Source(path=entry.path, folder=study.home, name=entry.name, split=entry.split, revision=entry.revision)
+
+
+def _setting(action: str, name: str, setting: Settings) -> Object:
+    values, given = setting.model_dump(mode="json"), setting.model_dump(mode="json", exclude_defaults=True)
+    meta = {"action": action, "values": values, "given": list(given)}
+    return Object(id=setting_id(action, given), kind="hyperparameters", name=name, meta=meta)
+
+
+def setting_id(action: str, given: Mapping[str, Any]) -> ObjectId:
+    """The id of a setting: of the values that are not defaults, so that a key of a later release changes no id."""
+    return content_id(["hyperparameters", action, dict(given)])
 
 
 def _models(study: Study, known: Mapping[str, Object], offline: bool) -> tuple[list[Object], dict[ObjectId, Path]]:

@@ -8,10 +8,11 @@ from pathlib import Path
 from lamdagent.build import locate
 from lamdagent.errors import DataError
 from lamdagent.events import State
+from lamdagent.intake import setting_id
 from lamdagent.models.sources import HUB, folder_id
 from lamdagent.store.artifacts import Artifacts
 from lamdagent.tasks.harness import score_of
-from lamdagent.types import Action, Object, content_id
+from lamdagent.types import Action, Object
 
 
 def verify_study(state: State, artifacts: Artifacts, home: Path) -> tuple[int, list[str]]:
@@ -36,8 +37,8 @@ def verify_study(state: State, artifacts: Artifacts, home: Path) -> tuple[int, l
 
 def _object(obj: Object, artifacts: Artifacts, home: Path) -> list[str]:
     if obj.kind == "hyperparameters":
-        expected = content_id(["hyperparameters", obj.meta["action"], dict(obj.meta["values"])])
-        return [] if obj.id == expected else ["its values do not give its id"]
+        given = {key: obj.meta["values"][key] for key in obj.meta["given"]}
+        return [] if obj.id == setting_id(obj.meta["action"], given) else ["its values do not give its id"]
     if obj.made_by is None and obj.kind == "model" and not obj.uri.endswith(".gguf"):
         return _brought_model(obj, artifacts, home)
     damaged = artifacts.damaged(obj.id)

@@ -64,12 +64,11 @@ def result(state: State, trial: Trial) -> str:
 
 
 def setting(obj: Object) -> str:
-    """What the user wrote of a hyperparameter setting: `learning_rate=0.001, num_train_epochs=1`."""
+    """What a hyperparameter setting changes of the defaults: `learning_rate=0.001, num_train_epochs=2`."""
     values = obj.meta["values"]
     shown = {key: values[key] for key in obj.meta.get("given", values)}
-    return ", ".join(
-        f"{key}={value:g}" if isinstance(value, float) else f"{key}={value}" for key, value in shown.items()
-    )
+    pairs = (f"{key}={value:g}" if isinstance(value, float) else f"{key}={value}" for key, value in shown.items())
+    return ", ".join(pairs) or "all defaults"
 
 
 def duration(seconds: float) -> str:

@@ -16,7 +16,7 @@ from lamdagent.types import Choice, ObjectId
 class Config(Settings):
     """Choose what another study chose, in its order. What cannot be done here is left out."""
 
-    from_: str = Field(alias="from", description="the run folder of the study to repeat, such as runs/tiny")
+    from_: str = Field(alias="from", description="the study to repeat: its file, or its run folder such as runs/tiny")
 
     def arguments(self) -> dict[str, Any]:
         return {"past": self.from_}
