@@ -7,6 +7,7 @@ without being read back. torch and transformers are imported when the first mode
 from __future__ import annotations
 
 import copy
+import gc
 import os
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -71,11 +72,20 @@ class Models:
     def keep(self, object_id: ObjectId, loaded: Loaded) -> None:
         """Let `load` answer with this model for as long as there is room."""
         _unpatch(loaded.model)
+        self._release()
         loaded.model.eval()
         self._kept[object_id] = loaded
         room = KEPT_SHARE * memory_bytes(self.device)
         while len(self._kept) > 1 and sum(_bytes(k.model) for k in self._kept.values()) > room:
             self._kept.popitem(last=False)
+
+    def _release(self) -> None:
+        """Give back what the last job left behind: optimiser states and activations live in reference cycles."""
+        gc.collect()
+        if self.device.startswith("cuda"):
+            import torch
+
+            torch.cuda.empty_cache()
 
     def save(self, loaded: Loaded, folder: Path) -> None:
         """Write a plain Hugging Face folder in the model's stored dtype, and leave the model equal to what is on disk.

@@ -120,7 +120,7 @@ class Agent:
             "objects.md", **self._situation(state), type=describe_type(state, menu, type), slots=slots
         )
         schema = _schema("ObjectsChoice", **fields)
-        answer: Any = self._ask(state, "objects", prompt, schema, lambda a: menu.refusal(action_of(a)))
+        answer: Any = self._ask(state, "objects", prompt, schema, lambda a: _relabelled(state, menu.refusal(action_of(a)), names))
         return None if answer is None else (action_of(answer), answer.reason)
 
     def _ask(self, state: State, purpose: str, prompt: str, schema: Any, check: Any = lambda answer: None) -> Any:
@@ -197,6 +197,13 @@ def _field(slot: Slot, names: tuple[str, ...]) -> Any:
     if slot.at_most == 1:
         return one
     return Annotated[list[one], Field(min_length=slot.at_least, max_length=slot.at_most)]
+
+
+def _relabelled(state: State, refusal: str | None, names: Mapping[ObjectId, str]) -> str | None:
+    """A refusal in the labels that the model was shown."""
+    for object_id, label in names.items() if refusal else ():
+        refusal = (refusal or "").replace(repr(state.pool[object_id].name), repr(label))
+    return refusal
 
 
 def _listed(value: str | list[str]) -> list[str]:
