@@ -120,7 +120,11 @@ class Agent:
             "objects.md", **self._situation(state), type=describe_type(state, menu, type), slots=slots
         )
         schema = _schema("ObjectsChoice", **fields)
-        answer: Any = self._ask(state, "objects", prompt, schema, lambda a: _relabelled(state, menu.refusal(action_of(a)), names))
+
+        def check(answer: Any) -> str | None:
+            return _relabelled(state, menu.refusal(action_of(answer)), names)
+
+        answer: Any = self._ask(state, "objects", prompt, schema, check)
         return None if answer is None else (action_of(answer), answer.reason)
 
     def _ask(self, state: State, purpose: str, prompt: str, schema: Any, check: Any = lambda answer: None) -> Any:
