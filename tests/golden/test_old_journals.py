@@ -1,0 +1,56 @@
+"""Journals of every release still fold. A new release adds a file: GOLDEN=write pytest tests/golden"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+import lamdagent
+from lamdagent.display.quiet import Quiet
+from lamdagent.events import fold
+from lamdagent.memories.reflection import Reflection
+from lamdagent.policies.agent import Agent
+from lamdagent.policies.random import Random
+from lamdagent.search import Search, run
+from lamdagent.store.journal import MemoryJournal, from_json, to_json
+from lamdagent.testing import toy
+from lamdagent.testing.fake_chat import FakeClient, fake_chat
+from lamdagent.types import Budget
+
+HERE = Path(__file__).parent
+TRIALS = 12
+
+
+def write_journal_of_this_release() -> None:
+    journal, chat = MemoryJournal(), fake_chat(FakeClient())
+    toy.open_toy(journal)
+    policy, memory = Agent(chat=chat, fallback=Random()), Reflection(chat=chat)
+    search = Search(
+        journal=journal, action_types=toy.ACTION_TYPES, policy=policy, memory=memory,
+        budget=Budget(trials=TRIALS), chat=chat,
+    )  # fmt: skip
+    run(search, toy.inline(), Quiet())
+    rows = [json.dumps([type(event).__name__, json.loads(to_json(event))]) for event in journal.read()]
+    (HERE / f"journal-{lamdagent.__version__}.jsonl").write_text("\n".join(rows) + "\n", encoding="utf-8")
+
+
+if os.environ.get("GOLDEN") == "write":
+    write_journal_of_this_release()
+
+
+@pytest.mark.parametrize("file", sorted(HERE.glob("journal-*.jsonl")), ids=lambda file: file.stem)
+def test_a_journal_of_an_earlier_release_still_folds(file: Path) -> None:
+    rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    state = fold(from_json(kind, json.dumps(body)) for kind, body in rows)
+    assert len(state.trials) == TRIALS
+    assert all(trial.outcome is not None for trial in state.trials)
+    assert len(state.memories) == TRIALS
+    assert state.ranked()
+    assert state.tokens > 0
+
+
+def test_there_is_a_journal_of_this_release() -> None:
+    assert (HERE / f"journal-{lamdagent.__version__}.jsonl").exists()
