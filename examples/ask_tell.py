@@ -12,7 +12,7 @@ from lamdagent.types import Job
 
 
 def main(study_file: str, trials: int = 2) -> None:
-    study = lamdagent.load_study(Path(study_file), [f"budget.trials={trials}"])
+    study = lamdagent.load_study(Path(study_file), ["study=by-hand", f"budget.trials={trials}"])
     with lamdagent.open_study(study, inline=True) as opened:
         search, runner = opened.search, opened.runner
 

@@ -165,7 +165,7 @@ def dataset_source(study: Study, entry: DatasetEntry) -> Source:
 
 def _setting(action: str, name: str, setting: Settings) -> Object:
     values, given = setting.model_dump(mode="json"), setting.model_dump(mode="json", exclude_defaults=True)
-    meta = {"action": action, "values": values, "given": list(given)}
+    meta = {"action": action, "values": values, "given": given}
     return Object(id=setting_id(action, given), kind="hyperparameters", name=name, meta=meta)
 
 

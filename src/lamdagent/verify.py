@@ -37,8 +37,7 @@ def verify_study(state: State, artifacts: Artifacts, home: Path) -> tuple[int, l
 
 def _object(obj: Object, artifacts: Artifacts, home: Path) -> list[str]:
     if obj.kind == "hyperparameters":
-        given = {key: obj.meta["values"][key] for key in obj.meta["given"]}
-        return [] if obj.id == setting_id(obj.meta["action"], given) else ["its values do not give its id"]
+        return [] if obj.id == setting_id(obj.meta["action"], obj.meta["given"]) else ["its values do not give its id"]
     if obj.made_by is None and obj.kind == "model" and not obj.uri.endswith(".gguf"):
         return _brought_model(obj, artifacts, home)
     damaged = artifacts.damaged(obj.id)

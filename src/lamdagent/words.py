@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from lamdagent.events import State
 from lamdagent.types import Failed, Object, ObjectId, Objective, Score, Trial
@@ -65,10 +66,14 @@ def result(state: State, trial: Trial) -> str:
 
 def setting(obj: Object) -> str:
     """What a hyperparameter setting changes of the defaults: `learning_rate=0.001, num_train_epochs=2`."""
-    values = obj.meta["values"]
-    shown = {key: values[key] for key in obj.meta.get("given", values)}
-    pairs = (f"{key}={value:g}" if isinstance(value, float) else f"{key}={value}" for key, value in shown.items())
-    return ", ".join(pairs) or "all defaults"
+    given = obj.meta.get("given", obj.meta["values"])
+    return ", ".join(f"{key}={_shown(value)}" for key, value in given.items()) or "all defaults"
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{key}: {_shown(v)}" for key, v in value.items()) + "}" if value else "defaults"
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def duration(seconds: float) -> str:

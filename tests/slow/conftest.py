@@ -22,6 +22,7 @@ actions:
   sft:
     hyperparameters:
       firm: {learning_rate: 1e-3, per_device_train_batch_size: 16}
+      lora: {learning_rate: 3e-3, per_device_train_batch_size: 16, peft: {r: 8}}
   ties:
     models: [2]
     hyperparameters:

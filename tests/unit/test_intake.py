@@ -1,0 +1,22 @@
+"""Ids of what the user brings."""
+
+from __future__ import annotations
+
+from lamdagent.actions.sft import Peft, Setting
+from lamdagent.intake import _setting, setting_id
+from lamdagent.words import setting
+
+
+def test_a_settings_id_follows_from_what_its_object_records() -> None:
+    made = _setting("sft", "lora", Setting(learning_rate=1e-3, peft=Peft(r=8)))
+    assert made.id == setting_id("sft", made.meta["given"])
+    assert made.meta["values"]["peft"]["lora_alpha"] == 32
+    assert setting(made) == "learning_rate=0.001, peft={r: 8}"
+
+
+def test_writing_a_default_out_changes_no_id() -> None:
+    plain, written = Setting(peft=Peft()), Setting(num_train_epochs=1.0, peft=Peft(r=16))
+    assert _setting("sft", "a", plain).id == _setting("sft", "b", written).id
+    assert _setting("sft", "a", plain).id != _setting("sft", "a", Setting()).id
+    assert setting(_setting("sft", "a", plain)) == "peft=defaults"
+    assert setting(_setting("sft", "a", Setting())) == "all defaults"
