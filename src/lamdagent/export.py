@@ -20,7 +20,8 @@ CARD = """---
 
 # {name}
 
-Made by [lamdagent](https://arxiv.org/abs/2505.21963)-style pipeline search: trial {number} of study `{study}`.
+Trial {number} of the lamdagent study `{study}`: a search over post-training pipelines as in
+[LaMDAgent](https://arxiv.org/abs/2505.21963).
 
 ## Scores
 
