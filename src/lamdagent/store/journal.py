@@ -113,10 +113,6 @@ class SqliteJournal:
         for kind, body in self._rows("kind, body"):
             yield from_json(kind, body)
 
-    def times(self) -> list[tuple[str, str]]:
-        """Kind and UTC time of every event, in order."""
-        return list(self._rows("kind, at"))
-
     def close(self) -> None:
         """Let go of the file and, for a writer, of the lock."""
         if hasattr(self, "_db"):
