@@ -21,7 +21,7 @@ from typing import Any
 
 from lamdagent.errors import ContractViolation, Diverged, UserError
 from lamdagent.protocols import ActionType, Task
-from lamdagent.store.artifacts import Artifacts
+from lamdagent.store.artifacts import Artifacts, full_disk_is_the_users
 from lamdagent.types import Cause, Cost, Failed, Job, Made, Object, ObjectId, Outcome, Progress, Score
 
 VERSIONED = ("lamdagent", "torch", "transformers", "trl", "peft", "datasets", "mergekit", "lm_eval")
@@ -94,16 +94,13 @@ def work(
     """
     desk = Desk(job, bench, watch)
     try:
-        model = _make(job, desk, bench) if job.action else job.objects[0]
-        return Made(object=model, scores=_score(model, desk, bench) if model.kind == "model" else (), cost=desk.cost())
+        with full_disk_is_the_users(bench.artifacts.root):
+            model = _make(job, desk, bench) if job.action else job.objects[0]
+            scores = _score(model, desk, bench) if model.kind == "model" else ()
+        return Made(object=model, scores=scores, cost=desk.cost())
     except (UserError, ContractViolation):
         raise
     except Exception as error:  # a failure of one trial is a value: the search goes on
-        if "no space left" in str(error).lower():
-            raise UserError(
-                f"{bench.artifacts.root}: the disk is full ({error}). Free some space, then run the same command again: "
-                "nothing is lost."
-            ) from error
         report(error)
         message = f"{type(error).__name__}: {error}" if not isinstance(error, Diverged) else str(error)
         tail = "".join(traceback.format_exception(error)).splitlines()[-LOG_TAIL_LINES:]

@@ -17,7 +17,7 @@ from lamdagent.data.shapes import task_items, training_rows
 from lamdagent.errors import ConfigError, DataError, nearest
 from lamdagent.execution import Bench
 from lamdagent.models.facts import read_facts
-from lamdagent.models.sources import HubModel, folder_id, gguf_id, resolve
+from lamdagent.models.sources import HUB, HubModel, folder_id, gguf_id, resolve
 from lamdagent.settings import Settings
 from lamdagent.store.artifacts import Artifacts
 from lamdagent.tasks.rows import CHOICE_METRICS, METRICS
@@ -206,7 +206,7 @@ def _model(study: Study, name: str, root: ObjectId | None, known: Object | None)
         uri, facts = entry.path, read_facts(path)
         object_id = folder_id(path, root)
     else:
-        pinned = known is not None and known.uri.startswith(f"hf://{entry.path}@")
+        pinned = known is not None and known.uri.startswith(f"{HUB}{entry.path}@")
         hub = HubModel.of(known.uri) if known is not None and pinned else resolve(entry.path, entry.revision)
         object_id = content_id([hub.uri, root])
         uri, facts = hub.uri, read_facts(hub.folder())

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from lamdagent.actions.sft import Peft, Setting
+import json
+from pathlib import Path
+
+from lamdagent.actions.sft import Peft, Setting, training_rows
 from lamdagent.intake import _setting, setting_id
 from lamdagent.words import setting
 
@@ -20,3 +23,9 @@ def test_writing_a_default_out_changes_no_id() -> None:
     assert _setting("sft", "a", plain).id != _setting("sft", "a", Setting()).id
     assert setting(_setting("sft", "a", plain)) == "peft=defaults"
     assert setting(_setting("sft", "a", Setting())) == "all defaults"
+
+
+def test_a_line_separator_inside_a_text_does_not_split_its_row(tmp_path: Path) -> None:
+    row = {"prompt": "one\u2028two\x85", "completion": "three"}
+    (tmp_path / "data.jsonl").write_text(json.dumps(row, ensure_ascii=False) + "\n", encoding="utf-8")
+    assert training_rows(tmp_path / "data.jsonl") == [row]

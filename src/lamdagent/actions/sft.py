@@ -103,7 +103,8 @@ class Sft:
 
 def training_rows(file: Path) -> list[dict[str, Any]]:
     """Rows as TRL takes them; a conversation becomes one example for each of its assistant turns."""
-    rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    with file.open(encoding="utf-8") as lines:  # str.splitlines would also split at separators inside a text
+        rows = [json.loads(line) for line in lines]
     return [example for row in rows for example in (_turns(row["messages"]) if "messages" in row else [row])]
 
 

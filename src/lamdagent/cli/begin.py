@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import sys
@@ -137,5 +136,4 @@ def _search(file: Path, overrides: Sequence[str], *, plain: bool, as_json: bool)
         typer.echo(json.dumps(study_data(read_study(study.folder)), indent=2, ensure_ascii=False))
         return
     print_leaderboard(state, limit=10)
-    with contextlib.suppress(UserError):
-        typer.echo(f"\nnext: lamdagent lineage {file}, or lamdagent export {file} best --to FOLDER")
+    typer.echo(f"\nnext: lamdagent lineage {file}, or lamdagent export {file} best --to FOLDER")

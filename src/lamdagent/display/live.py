@@ -25,9 +25,9 @@ class Live:
         )
         self._search = self._bars.add_task("search", total=budget.trials, step="")
         self._jobs: dict[int | str, TaskID] = {}
-        self._bars.start()
 
     def began(self, job: Job, state: State) -> None:
+        self._bars.start()  # not before: an error in the study file leaves the terminal as it was
         self._outlook.began(job.key)
         self._jobs[job.key] = self._bars.add_task(self._outlook.title(job.key, state), total=None, step="")
 

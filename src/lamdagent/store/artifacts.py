@@ -107,13 +107,20 @@ def full_disk_is_the_users(folder: Path) -> Iterator[None]:
     """
     try:
         yield
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+    except Exception as error:
+        if isinstance(error, UserError) or not _is_full_disk(error):
             raise
+        where = getattr(error, "filename", None) or folder
         raise UserError(
-            f"{error.filename or folder}: the disk is full. Free some space (`lamdagent show` names the models that are "
-            "not among the best), then run the same command again: nothing is lost."
+            f"{where}: the disk is full ({error}). Free some space (`lamdagent show` names the models that are not among "
+            "the best), then run the same command again: nothing is lost."
         ) from error
+
+
+def _is_full_disk(error: Exception) -> bool:
+    # safetensors reports a full disk as an error of its own, with the system's words.
+    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return full or "no space left" in str(error).lower()
 
 
 def file_hash(file: Path) -> str:
