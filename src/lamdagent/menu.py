@@ -96,6 +96,17 @@ class Menu:
             ways *= sum(count(n, k) for k in range(slot.at_least, slot.at_most + 1))
         return ways
 
+    def near(self, action: Action) -> Iterator[tuple[str, Object, Action]]:
+        """Every doable action that has one object of another in its place: the slot, the new object, the action."""
+        for slot in self.types[action.type].slots:
+            ids = action.inputs[slot.name]
+            fresh = [obj for obj in self._fitting(action.type, slot) if obj.id not in ids]
+            for i, obj in itertools.product(range(len(ids)), fresh):
+                inputs = {**action.inputs, slot.name: (*ids[:i], obj.id, *ids[i + 1 :])}
+                other = self.action(action.type, inputs)
+                if self.refusal(other) is None:
+                    yield slot.name, obj, other
+
     def _fitting(self, type: str, slot: Slot) -> tuple[Object, ...]:
         if (type, slot) not in self._fit:
             self._fit[type, slot] = tuple(o for o in self._state.pool.values() if _fits(o, type, slot))

@@ -20,6 +20,7 @@ from pydantic import TypeAdapter
 
 from lamdagent.errors import LamdagentError, UserError
 from lamdagent.execution import Bench, work
+from lamdagent.machine import cores
 from lamdagent.types import Job, Outcome, Progress
 
 JOB: TypeAdapter[Job] = TypeAdapter(Job)
@@ -66,7 +67,7 @@ def _open(request: dict[str, Any]) -> Bench:
     study = study_of(Document.of(Path(request["file"]), request["study"]))
     _take_one_gpu(request["slot"])
     execution = study.body.execution
-    _use_threads(execution.threads or max(1, (os.cpu_count() or 1) // execution.workers))
+    _use_threads(execution.threads or max(1, cores() // execution.workers))
     return bench_of(study)
 
 

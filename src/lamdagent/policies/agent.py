@@ -26,6 +26,8 @@ from lamdagent.words import recipe, scored, setting
 REASON_CHARS = 300
 ANSWER_TOKENS = 400
 MEMORY_CHARS = 6000
+DONE_SHOWN = 6  # earlier partners of a model
+INSTEAD_SHOWN = 8  # objects of a slot that a refusal offers instead
 Reason = Annotated[
     str,
     BeforeValidator(lambda text: text[:REASON_CHARS] if isinstance(text, str) else text),
@@ -106,7 +108,8 @@ class Agent:
             rng.shuffle(listed)
             ids[slot.name] = {names.get(obj.id, obj.name): obj.id for obj in listed}
             options = [
-                {"name": name, "about": describe(state, state.pool[i], names)} for name, i in ids[slot.name].items()
+                {"name": name, "about": describe(state, state.pool[i], names) + done_with(state, i, type, names)}
+                for name, i in ids[slot.name].items()
             ]
             left_out = len(fitting) - len(listed)
             slots.append({"name": slot.name, "count": _count(slot), "options": options, "left_out": left_out})
@@ -122,7 +125,9 @@ class Agent:
         schema = _schema("ObjectsChoice", **fields)
 
         def check(answer: Any) -> str | None:
-            return _relabelled(state, menu.refusal(action_of(answer)), names)
+            action = action_of(answer)
+            refusal = menu.refusal(action)
+            return refusal and _relabelled(state, refusal, names) + _instead(menu, action, ids)
 
         answer: Any = self._ask(state, "objects", prompt, schema, check)
         return None if answer is None else (action_of(answer), answer.reason)
@@ -171,6 +176,18 @@ def describe(state: State, obj: Object, names: Mapping[ObjectId, str]) -> str:
     return f"objective {scored(state.objective(obj.id))} ({by_task}); recipe: {recipe(state, obj.id, names)}"
 
 
+def done_with(state: State, object_id: ObjectId, type: str, names: Mapping[ObjectId, str]) -> str:
+    """What a model was taken together with in actions of a type before, the latest few; nothing for other objects."""
+    if state.pool[object_id].kind != "model":
+        return ""
+    done = [
+        "/".join(names.get(i, state.pool[i].name) for i in trial.choice.action.object_ids if i != object_id)
+        for trial in state.trials
+        if trial.choice.action.type == type and object_id in trial.choice.action.object_ids
+    ]
+    return f"; done with: {', '.join(done[-DONE_SHOWN:])}" if done else ""
+
+
 def shortlist(state: State, fitting: Sequence[Object], most: int) -> Sequence[Object]:
     """At most `most` objects: a third the best, then the latest, the untried, and the first of each lineage in turn."""
     if len(fitting) <= most:
@@ -203,11 +220,22 @@ def _field(slot: Slot, names: tuple[str, ...]) -> Any:
     return Annotated[list[one], Field(min_length=slot.at_least, max_length=slot.at_most)]
 
 
-def _relabelled(state: State, refusal: str | None, names: Mapping[ObjectId, str]) -> str | None:
+def _relabelled(state: State, refusal: str, names: Mapping[ObjectId, str]) -> str:
     """A refusal in the labels that the model was shown."""
-    for object_id, label in names.items() if refusal else ():
-        refusal = (refusal or "").replace(repr(state.pool[object_id].name), repr(label))
+    for object_id, label in names.items():
+        refusal = refusal.replace(repr(state.pool[object_id].name), repr(label))
     return refusal
+
+
+def _instead(menu: Menu, action: Action, ids: Mapping[str, Mapping[str, ObjectId]]) -> str:
+    """What could be done in place of a refused action by changing one object of it, among those that were shown."""
+    shown = {object_id: name for slot in ids.values() for name, object_id in slot.items()}
+    found: dict[str, dict[str, None]] = {}
+    for slot, obj, _ in menu.near(action):
+        if obj.id in shown:
+            found.setdefault(slot, {})[shown[obj.id]] = None
+    parts = [f"another of {slot} ({', '.join(list(names)[:INSTEAD_SHOWN])})" for slot, names in found.items()]
+    return f". Doable with one change: {'; or '.join(parts)}" if parts else ""
 
 
 def _listed(value: str | list[str]) -> list[str]:
