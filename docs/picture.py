@@ -16,10 +16,11 @@ WIDTH, ROWS = 150, 8
 
 
 def main(study: str) -> None:
-    state = read_study(Path(study)).state
+    read = read_study(Path(study))
+    state = read.state
     console = Console(record=True, width=WIDTH, file=io.StringIO(), force_terminal=True)
     console.print("$ lamdagent show demo", highlight=False)
-    print_leaderboard(state, ROWS, console)
+    print_leaderboard(state, ROWS, read.artifacts, console)
     console.print("\n$ lamdagent lineage demo", highlight=False)
     best = state.ranked()[0][0]
     tree = render(pipeline_of(state, best.id), lambda node: node_label(state, node))

@@ -9,15 +9,16 @@ from typing import Any
 
 from lamdagent import registry
 from lamdagent.config import Study, TaskEntry, load_study
-from lamdagent.errors import ConfigError
+from lamdagent.errors import ConfigError, Invalid
+from lamdagent.evaluation import Evaluation
 from lamdagent.events import State, fold
-from lamdagent.execution import Bench
-from lamdagent.intake import own_items, own_metric, task_manager
+from lamdagent.execution import Bench, Desk
+from lamdagent.intake import own_metric, own_sides, task_manager
 from lamdagent.llm.chat import Chat
 from lamdagent.llm.client import PydanticAi
 from lamdagent.llm.local import Local
 from lamdagent.llm.settings import ChatSettings
-from lamdagent.models import Models
+from lamdagent.models import Models, validity
 from lamdagent.models.sources import HUB, HubModel
 from lamdagent.protocols import ActionType, Memory, Policy
 from lamdagent.settings import Settings
@@ -26,6 +27,9 @@ from lamdagent.store.journal import SqliteJournal
 from lamdagent.tasks.harness import LmEvalTask
 from lamdagent.tasks.rows import lm_eval_task
 from lamdagent.types import Budget, Object, content_id
+
+EXAMINED = 8  # items a made model is examined with
+NOT_IN_IDS = {"weight", "max_score", "path", "limit", "test"}
 
 
 def action_types(study: Study) -> dict[str, ActionType]:
@@ -93,13 +97,34 @@ def artifacts(study: Study) -> Artifacts:
 def bench_of(study: Study) -> Bench:
     """What a worker needs to do this study's jobs. Nothing is loaded yet."""
     execution, store = study.body.execution, artifacts(study)
+    models, tasks = Models(device=execution.device, dtype=execution.dtype), [_task(study, e) for e in study.body.tasks]
     return Bench(
         action_types=action_types(study),
-        tasks=[_task(study, entry) for entry in study.body.tasks],
+        evaluation=Evaluation(
+            tasks=tasks,
+            goals=study.goals,
+            first=study.body.evaluation.items,
+            most=study.body.evaluation.max_items,
+        ),
         artifacts=store,
-        models=Models(device=execution.device, dtype=execution.dtype),
+        models=models,
         locate=lambda obj: locate(study.home, store, obj),
+        examine=_examiner(models, tasks),
     )
+
+
+def _examiner(models: Models, tasks: Sequence[LmEvalTask]) -> Callable[[str, Object, Desk], Mapping[str, float]]:
+    def examine(object_id: str, root: Object, desk: Desk) -> Mapping[str, float]:
+        examples = [e for task in tasks for e in task.examples(max(1, EXAMINED // len(tasks)))]
+        made = models.load(object_id, desk.workdir / "weights")
+        findings = validity.examine(
+            made, examples, base_rate=lambda: validity.end_rate(models.load(root.id, desk.weights(root)), examples)
+        )
+        if findings.faults:
+            raise Invalid("; ".join(findings.faults))
+        return findings.facts
+
+    return examine
 
 
 def locate(home: Path, store: Artifacts, obj: Object) -> Path:
@@ -114,40 +139,41 @@ def locate(home: Path, store: Artifacts, obj: Object) -> Path:
 def _task(study: Study, entry: TaskEntry) -> LmEvalTask:
     batch_size = study.body.execution.batch_size
     common: dict[str, Any] = {"name": entry.task, "limit": entry.limit, "chat": entry.chat, "batch_size": batch_size}
-    key = entry.model_dump(mode="json", exclude_defaults=True, exclude={"weight", "max_score", "path"})
+    # What only says which items are asked, or how a score counts, gives no item another result.
+    key = entry.model_dump(mode="json", exclude_defaults=True, exclude=NOT_IN_IDS)
     if entry.path is None:
+        named = content_id(["named", key, _lm_eval_version()])
         return LmEvalTask(
-            id=content_id(["named", key, _lm_eval_version()]),
-            load=lambda: _named(study, entry),
+            ids={"validation": named, "test": named},
+            load=lambda split: _named(study, entry),
             metric=str(entry.metric),
             divide=True,
             **common,
         )
-    items = own_items(study, entry)
-    metric = own_metric(entry, items)
+    sides = own_sides(study, entry)
+    metric = own_metric(entry, sides["validation"])
     return LmEvalTask(
-        id=content_id(["rows", key, metric, items]),
-        load=_own(entry, items, metric),
+        ids={split: content_id(["rows", key, metric, items]) for split, items in sides.items()},
+        load=lambda split: _own(entry, sides[split], metric),
         metric=metric,
         divide=False,
         **common,
     )
 
 
-def _own(entry: TaskEntry, items: Sequence[Mapping[str, Any]], metric: str) -> Callable[[], Mapping[str, Any]]:
-    def load() -> Mapping[str, Any]:
-        made = lm_eval_task(
-            entry.task,
-            items,
-            metric=metric,
-            max_new_tokens=entry.max_new_tokens,
-            until=entry.until,
-            target_delimiter=entry.target_delimiter,
-        )
-        made.set_config("num_fewshot", 0)
-        return {entry.task: made}
-
-    return load
+def _own(entry: TaskEntry, items: Sequence[Mapping[str, Any]], metric: str) -> Mapping[str, Any]:
+    if not items:
+        return {}
+    made = lm_eval_task(
+        entry.task,
+        items,
+        metric=metric,
+        max_new_tokens=entry.max_new_tokens,
+        until=entry.until,
+        target_delimiter=entry.target_delimiter,
+    )
+    made.set_config("num_fewshot", 0)
+    return {entry.task: made}
 
 
 def _named(study: Study, entry: TaskEntry) -> Mapping[str, Any]:

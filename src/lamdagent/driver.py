@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from lamdagent import build, intake
+from lamdagent import build, gate, intake
 from lamdagent.config import Document, Study, load_study
 from lamdagent.config.study import study_of
 from lamdagent.errors import JournalError
@@ -22,10 +23,9 @@ from lamdagent.store.artifacts import full_disk_is_the_users
 from lamdagent.store.journal import SqliteJournal
 from lamdagent.types import Progress
 
-FREE_TO_CHANGE = (
-    "budget",
-    *(f"execution.{key}" for key in ("workers", "threads", "timeout_min", "batch_size")),
-    *(f"policy.{key}" for key in ("base_url", "timeout_s", "attempts", "max_failures", "price")),
+FREE_TO_CHANGE = re.compile(
+    r"budget\.|execution\.(workers|threads|timeout_min|batch_size)$|tasks\..*\.test$"
+    r"|policy\.(base_url|timeout_s|attempts|max_failures|price)"
 )
 Watch = Callable[[int | str, Progress], None]
 
@@ -51,10 +51,15 @@ def run_study(
     Raises:
         UserError: the study file, its data, its journal or the machine needs the user.
     """
+    return run_loaded(load_study(Path(file), overrides), display=display, inline=inline)
+
+
+def run_loaded(study: Study, *, display: Display | None = None, inline: bool = False) -> State:
+    """The same for a study that was read before."""
     from lamdagent.display.quiet import Quiet
 
     shown = display or Quiet()
-    with open_study(load_study(Path(file), overrides), watch=shown.progressed, inline=inline) as opened:
+    with open_study(study, watch=shown.progressed, inline=inline) as opened:
         try:
             return run(opened.search, opened.runner, shown)
         finally:
@@ -99,12 +104,19 @@ def _begin(study: Study, brought: intake.Brought, journal: SqliteJournal, runner
     store.sweep()
     before = fold(journal.read())
     events = _changes(study, before, brought.objects) if before.pool else []
-    if not before.pool or any(store.record(object_id) is None for object_id in brought.imports):
+    write_datasets(study, brought, store)
+    new_tests = bool(before.pool) and _tests(before.config) != _tests(study.dump())
+    if not before.pool or new_tests or any(store.record(object_id) is None for object_id in brought.imports):
         imports = {object_id: str(file) for object_id, file in brought.imports.items()}
-        request = {"imports": imports, "dtype": study.body.execution.dtype}
+        used = before.pool.values() if before.pool else brought.objects
+        datasets = {obj.name: obj.id for obj in used if obj.kind == "dataset"}
+        request = {"imports": imports, "dtype": study.body.execution.dtype, "datasets": datasets}
         done = runner.prepare(request) if isinstance(runner, Process) else prepare(request, build.bench_of(study))
         brought = with_facts(brought, done["models"])
-    write_datasets(study, brought, store)
+        mode = study.body.contamination
+        if before.pool and mode == "drop":
+            mode = "fail"  # the rows were trained on already
+        brought = replace(brought, objects=gate.close(done["overlaps"], mode, brought.objects, store))
     if events := events if before.pool else _first_events(study, brought.objects):
         journal.append(*events)
 
@@ -131,7 +143,7 @@ def _runner(study: Study, watch: Watch, inline: bool) -> Inline | Process:
 
 
 def _first_events(study: Study, objects: Sequence[Any]) -> list[Event]:
-    opened = Opened(config=study.dump(), seed=study.body.seed, goals=study.goals)
+    opened = Opened(config=study.dump(), seed=study.body.seed, goals=study.goals, guards=study.guards)
     return [opened, *(Brought(object=obj) for obj in objects)]
 
 
@@ -144,7 +156,7 @@ def _changes(study: Study, before: State, objects: Sequence[Any]) -> list[Event]
     # Read by this release, so that keys which are newer than the study stand at their defaults.
     began = study_of(Document.of(study.file, dict(before.config)))
     old, new = _flat(began.dump()), _flat(study.dump())
-    changed = [k for k in sorted({*old, *new}) if old.get(k) != new.get(k) and not k.startswith(FREE_TO_CHANGE)]
+    changed = [k for k in sorted({*old, *new}) if old.get(k) != new.get(k) and not FREE_TO_CHANGE.match(k)]
     lines = [f"  {key}: was {old.get(key, 'not there')}, is {new.get(key, 'not there')}" for key in changed]
     for key in ("budget.trials", "budget.hours", "budget.usd", "budget.tokens"):
         was, now = old.get(key), new.get(key)
@@ -152,14 +164,24 @@ def _changes(study: Study, before: State, objects: Sequence[Any]) -> list[Event]
             lines.append(f"  {key}: was {'unbounded' if was is None else was}, is {now} (a budget can only be raised)")
     ids = {obj.name: obj.id for obj in objects}
     for obj in before.pool.values():
-        if obj.made_by is None and obj.kind != "hyperparameters" and ids.get(obj.name, obj.id) != obj.id:
+        if (
+            obj.made_by is None
+            and obj.kind != "hyperparameters"
+            and ids.get(obj.name, obj.id) != obj.meta.get("whole", obj.id)
+        ):
             lines.append(f"  {obj.kind} {obj.name} ({obj.uri}): its content changed")
     if lines:
         raise JournalError(
             f"{study.file}: the study {study.body.study!r} began otherwise:\n" + "\n".join(lines) + "\nPut it back, or "
             "give the file another `study:` name to begin a new one (finished work is found again and not repeated)."
         )
-    return [] if old == new else [Opened(config=study.dump(), seed=before.seed, goals=before.goals)]
+    return (
+        [] if old == new else [Opened(config=study.dump(), seed=before.seed, goals=before.goals, guards=before.guards)]
+    )
+
+
+def _tests(config: Mapping[str, Any]) -> list[Any]:
+    return [task.get("test") for task in config["tasks"]]
 
 
 def _flat(value: Any, prefix: str = "") -> dict[str, Any]:

@@ -8,6 +8,7 @@
     │   ├── DataError           a dataset, a task file or a model folder, with file and line
     │   └── JournalError        a study's journal: locked, damaged, or of another study file
     ├── BudgetSpent             the next call to a language model would pass the budget; the search stops
+    ├── Invalid                 a model was made that is not worth scoring; a failed trial, not an error of ours
     ├── Diverged                training left the finite numbers; a failed trial, not an error of ours
     └── ContractViolation       a plugin broke the contract of its protocol
 
@@ -50,6 +51,10 @@ class JournalError(UserError):
 
 class Diverged(LamdagentError):
     """Training gave a loss or weights that are not finite."""
+
+
+class Invalid(LamdagentError):
+    """A made model is broken: weights, vocabulary, endless answers, or an absurd loss."""
 
 
 class BudgetSpent(LamdagentError):

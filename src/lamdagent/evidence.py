@@ -58,7 +58,18 @@ def table(state: State) -> str:
     causes = Counter(t.outcome.cause for t in state.trials if isinstance(t.outcome, Failed))
     if causes:
         lines += ["Failures: " + ", ".join(f"{cause} {n}" for cause, n in causes.most_common())]
+    lines += [f"Of {len(state.scores)} models these {words}" for words in [_guards(state, names)] if words]
     return "\n".join([*lines, *_never(state)])
+
+
+def _guards(state: State, names: dict[ObjectId, str]) -> str:
+    broken = [(names[i], {guard for guard, _ in state.broken(i)}) for i in state.scores]
+    by_task = [
+        f"{guard.task} (at most -{guard.max_drop:g}): {', '.join(name for name, guards in broken if guard in guards)}"
+        for guard in state.guards
+        if any(guard in guards for _, guards in broken)
+    ]
+    return f"break a guard and rank last: {'; '.join(by_task)}" if by_task else ""
 
 
 def repeats(state: State, window: int = REPEATS) -> str | None:

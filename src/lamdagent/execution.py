@@ -9,35 +9,40 @@ from __future__ import annotations
 import dataclasses
 import functools
 import importlib.metadata
-import math
 import resource
 import sys
 import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lamdagent.errors import ContractViolation, Diverged, UserError
-from lamdagent.protocols import ActionType, Task
+from lamdagent.errors import ContractViolation, Diverged, Invalid, UserError
+from lamdagent.evaluation import Evaluation
+from lamdagent.protocols import ActionType
 from lamdagent.store.artifacts import Artifacts, full_disk_is_the_users
 from lamdagent.types import Cause, Cost, Failed, Job, Made, Object, ObjectId, Outcome, Progress, Score
 
 VERSIONED = ("lamdagent", "torch", "transformers", "trl", "peft", "datasets", "mergekit", "lm_eval")
 OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory", "not enough memory")
 LOG_TAIL_LINES = 30
+Scores = tuple[Score, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Bench:
-    """What jobs are done with. `locate` gives the Hugging Face folder of a model that the user brought."""
+    """What jobs are done with. `locate` gives the Hugging Face folder of a model that the user brought.
+
+    `examine` looks at a model just made in the desk's `workdir`: figures of it, or `Invalid` raised.
+    """
 
     action_types: Mapping[str, ActionType]
-    tasks: Sequence[Task]
+    evaluation: Evaluation
     artifacts: Artifacts
     models: Any
     locate: Callable[[Object], Path]
+    examine: Callable[[ObjectId, Object, Desk], Mapping[str, float]] | None = None
 
 
 class Desk:
@@ -96,21 +101,21 @@ def work(
     try:
         with full_disk_is_the_users(bench.artifacts.root):
             model = _make(job, desk, bench) if job.action else job.objects[0]
-            scores = _score(model, desk, bench) if model.kind == "model" else ()
-        return Made(object=model, scores=scores, cost=desk.cost())
+            scores, rescored = _score(model, job, desk, bench) if model.kind == "model" else ((), {})
+        return Made(object=model, scores=scores, cost=desk.cost(), rescored=rescored)
     except (UserError, ContractViolation):
         raise
     except Exception as error:  # a failure of one trial is a value: the search goes on
         report(error)
-        message = f"{type(error).__name__}: {error}" if not isinstance(error, Diverged) else str(error)
+        message = f"{type(error).__name__}: {error}" if not isinstance(error, Diverged | Invalid) else str(error)
         tail = "".join(traceback.format_exception(error)).splitlines()[-LOG_TAIL_LINES:]
         return Failed(cause=cause_of(error), message=message[:2000], log_tail="\n".join(tail), cost=desk.cost())
 
 
 def cause_of(error: Exception) -> Cause:
     """The kind of failure an exception stands for."""
-    if isinstance(error, Diverged):
-        return "diverged"
+    if isinstance(error, Diverged | Invalid):
+        return "diverged" if isinstance(error, Diverged) else "invalid"
     text = str(error).lower()
     if isinstance(error, MemoryError) or any(words in text for words in OUT_OF_MEMORY):
         return "oom"
@@ -141,14 +146,27 @@ def _make(job: Job, desk: Desk, bench: Bench) -> Object:
     with bench.artifacts.write(action.id, record) as workdir:
         desk.workdir = workdir
         record["meta"] = dict(type.execute(inputs, action.seed, desk))
+        if type.makes == "model" and bench.examine is not None:
+            desk.progress("check", 0)
+            record["meta"] |= bench.examine(action.id, desk.object(record["meta"]["root"]), desk)
         desk.progress("write", 0)
         record["cost"] = dataclasses.asdict(desk.cost())
     return dataclasses.replace(made, meta=record["meta"])
 
 
-def _score(model: Object, desk: Desk, bench: Bench) -> tuple[Score, ...]:
-    scores = tuple(task.score(model, "validation", desk) for task in bench.tasks)
-    for score in scores:
-        if not math.isfinite(score.value) or not math.isfinite(score.stderr or 0.0):
-            raise ValueError(f"task {score.task!r} gave a score that is not finite: {score.value} ± {score.stderr}")
-    return scores
+def _score(model: Object, job: Job, desk: Desk, bench: Bench) -> tuple[Scores, dict[ObjectId, Scores]]:
+    """The model's scores, and the leader's new ones where the two raced beyond what the leader had been asked."""
+
+    def scores(of: Object, n: int | None) -> Scores:
+        root = of.meta.get("root", of.id)
+        return bench.evaluation.scores(of, job.split, desk, n, desk.object(root) if root != of.id else None)
+
+    first = job.items or (bench.evaluation.first if job.split == "validation" else None)
+    found = scores(model, first)
+    if job.leader is None or job.split != "validation":
+        return found, {}
+    leader = desk.object(job.leader)
+    asked = bench.evaluation.race(model, leader, desk)
+    if asked == first:
+        return found, {}
+    return scores(model, asked), {leader.id: scores(leader, asked)}

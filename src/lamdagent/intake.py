@@ -12,16 +12,17 @@ from pathlib import Path
 from typing import Any
 
 from lamdagent.config import DatasetEntry, Study, TaskEntry
-from lamdagent.data.rows import Source, read_rows
+from lamdagent.data.rows import SLICE, Source, read_rows
 from lamdagent.data.shapes import task_items, training_rows
 from lamdagent.errors import ConfigError, DataError, nearest
 from lamdagent.execution import Bench
+from lamdagent.gate import overlaps
 from lamdagent.models.facts import read_facts
 from lamdagent.models.sources import HUB, HubModel, folder_id, gguf_id, resolve
 from lamdagent.settings import Settings
 from lamdagent.store.artifacts import Artifacts
 from lamdagent.tasks.rows import CHOICE_METRICS, METRICS
-from lamdagent.types import Kind, Object, ObjectId, content_id
+from lamdagent.types import Kind, Object, ObjectId, Split, content_id
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +58,7 @@ def check_tasks(study: Study) -> None:
             _check_named(study, entry, where)
         elif task_source(study, entry).file is not None:
             try:
-                own_items(study, entry)
+                own_sides(study, entry)
             except (ConfigError, DataError) as error:
                 raise type(error)(f"{where}: {error}") from error
 
@@ -107,7 +108,8 @@ def prepare(request: Mapping[str, Any], bench: Bench) -> dict[str, Any]:
     """In a worker, once: import .gguf files, and load every task's items.
 
     Returns:
-        `models`: the facts of each imported model; `tasks`: items on each side of each task.
+        `models`: the facts of each imported model; `tasks`: items on each side of each task; `overlaps`: what the
+        `datasets` of the request hold of those items.
     Raises:
         DataError: a model cannot be imported or a task has no validation items.
     """
@@ -119,10 +121,10 @@ def prepare(request: Mapping[str, Any], bench: Bench) -> dict[str, Any]:
             with bench.artifacts.write(object_id, {"id": object_id, "kind": "model", "meta": {}}) as folder:
                 import_gguf(Path(file), folder / "weights", dtype=request["dtype"])
         facts[object_id] = read_facts(bench.artifacts.folder(object_id) / "weights")
-    sizes = {task.name: task.sizes() for task in bench.tasks}  # type: ignore[attr-defined]
+    sizes = {task.name: task.sizes() for task in bench.evaluation.tasks}  # type: ignore[attr-defined]
     if empty := [name for name, sides in sizes.items() if not sides["validation"]]:
         raise DataError(f"no validation items in task {', '.join(empty)}")
-    return {"models": facts, "tasks": sizes}
+    return {"models": facts, "tasks": sizes, "overlaps": overlaps(request.get("datasets", {}), bench)}
 
 
 def with_facts(brought: Brought, facts: Mapping[ObjectId, Mapping[str, Any]]) -> Brought:
@@ -134,13 +136,33 @@ def with_facts(brought: Brought, facts: Mapping[ObjectId, Mapping[str, Any]]) ->
     return dataclasses.replace(brought, objects=objects)
 
 
-def own_items(study: Study, entry: TaskEntry) -> list[dict[str, Any]]:
-    """A task's own rows as items.
+def own_sides(study: Study, entry: TaskEntry) -> dict[Split, list[dict[str, Any]]]:
+    """The items of both sides of a task of own rows; the test side is empty where the study file names none.
+
+    Raises:
+        ConfigError: the metric does not go with the rows.
+        DataError: an item stands on both sides.
+    """
+    validation = own_items(study, entry)
+    if entry.test is None:
+        return {"validation": validation, "test": []}
+    test = own_items(study, entry, "test")
+    asked = {json.dumps(item, sort_keys=True) for item in validation}
+    if shared := [item for item in test if json.dumps(item, sort_keys=True) in asked]:
+        raise DataError(
+            f"task {entry.task!r}: {len(shared)} of {len(test)} test items are validation items too, such as "
+            f"{shared[0]['prompt'][:80]!r}. A sealed test must hold other items: take them out of `path` or `test`."
+        )
+    return {"validation": validation, "test": test}
+
+
+def own_items(study: Study, entry: TaskEntry, split: Split = "validation") -> list[dict[str, Any]]:
+    """A task's own rows of one side as items.
 
     Raises:
         ConfigError: the metric does not go with the rows.
     """
-    items = list(task_items(read_rows(task_source(study, entry)), entry.columns))
+    items = list(task_items(read_rows(task_source(study, entry, split)), entry.columns))
     metric = own_metric(entry, items)
     if metric not in METRICS:
         raise ConfigError(f"task {entry.task!r}: own rows have no metric {metric!r}. {nearest(metric, METRICS)}")
@@ -155,8 +177,14 @@ def own_metric(entry: TaskEntry, items: list[dict[str, Any]]) -> str:
     return entry.metric or ("acc" if "choices" in items[0] else "exact_match")
 
 
-def task_source(study: Study, entry: TaskEntry) -> Source:
-    return Source(path=str(entry.path), folder=study.home, name=entry.name, split=entry.split)
+def task_source(study: Study, entry: TaskEntry, split: Split = "validation") -> Source:
+    """Where a side's own rows come from: `test` names another split of the same path, or a path of its own."""
+    source = Source(path=str(entry.path), folder=study.home, name=entry.name, split=entry.split)
+    if split == "validation":
+        return source
+    other = dataclasses.replace(source, path=str(entry.test), split="train")
+    named_split = SLICE.match(str(entry.test)) is not None and other.file is None
+    return dataclasses.replace(source, split=str(entry.test)) if named_split else other
 
 
 def dataset_source(study: Study, entry: DatasetEntry) -> Source:

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from lamdagent.events import Event, State
 from lamdagent.menu import Menu
-from lamdagent.types import Choice, Exchange, Job, Kind, Object, ObjectId, Outcome, Progress, Score, Slot, Split, Trial
+from lamdagent.types import Choice, Exchange, Job, Kind, Object, ObjectId, Outcome, Progress, Slot, Split, Trial
 
 
 class Context(Protocol):
@@ -96,13 +96,16 @@ class Chat(Protocol):
 
 
 class Task(Protocol):
-    """What a model is scored on. `id` covers everything that could change a score."""
+    """What a model is scored on. An id of `ids` covers everything that could change a score on its side."""
 
     name: str
-    id: str
+    ids: Mapping[Split, str]
 
-    def score(self, model: Object, split: Split, ctx: Context) -> Score:
-        """Score a model and keep what each item gave in the model's folder. The search asks for validation only."""
+    def values(self, model: Object, split: Split, ctx: Context, n: int | None = None) -> Sequence[float]:
+        """What each of the first `n` items of a side gives (None: each), in an order that is the same for all models.
+
+        What was asked before is kept in the model's folder and not asked again. The search asks for validation only.
+        """
 
 
 class Runner(Protocol):

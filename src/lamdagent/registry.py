@@ -18,8 +18,11 @@ BUILT_IN: dict[Family, dict[str, str]] = {
     "actions": {"sft": "lamdagent.actions.sft:Sft", "ties": "lamdagent.actions.ties:Ties"},
     "policies": {
         "agent": "lamdagent.policies.agent:Agent",
+        "evolution": "lamdagent.policies.evolution:Evolution",
+        "greedy": "lamdagent.policies.greedy:Greedy",
         "random": "lamdagent.policies.random:Random",
         "replay": "lamdagent.policies.replay:Replay",
+        "tpe": "lamdagent.policies.tpe:Tpe",
     },
     "memories": {
         "reflection": "lamdagent.memories.reflection:Reflection",

@@ -7,11 +7,11 @@ journal goes on where it stopped, and no trial is lost or run twice.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from lamdagent.errors import BudgetSpent, ContractViolation, UserError
-from lamdagent.events import Asked, Event, Exchanged, Remembered, Scored, State, Told, Worked, fold
+from lamdagent.events import Asked, Event, Exchanged, Remembered, Scored, State, Tested, Told, Unsealed, Worked, fold
 from lamdagent.menu import Menu
 from lamdagent.protocols import ActionType, Chat, Display, Journal, Memory, Policy, Runner
 from lamdagent.types import Budget, Job, Made, Object, ObjectId, Outcome, Trial
@@ -96,6 +96,20 @@ class Search:
             )
         self._record(Scored(object_id=model.id, scores=outcome.scores, cost=outcome.cost))
 
+    def unseal(self, models: Sequence[ObjectId]) -> None:
+        """Journal that the test side is about to be looked at."""
+        self._record(Unsealed(models=tuple(models)))
+
+    def tested(self, model: Object, outcome: Outcome) -> None:
+        """Journal how a model scored on the test side.
+
+        Raises:
+            UserError: it could not be scored.
+        """
+        if not isinstance(outcome, Made):
+            raise UserError(f"model {model.name!r} could not be tested ({outcome.cause}): {outcome.message}")
+        self._record(Tested(object_id=model.id, scores=outcome.scores))
+
     def worked(self, wall_s: float) -> None:
         """Journal driver time, which counts against `budget.hours` over all restarts."""
         self._record(Worked(wall_s=wall_s))
@@ -118,14 +132,20 @@ class Search:
 
 
 def job_of(trial: Trial, state: State) -> Job:
-    """A trial as what a runner takes: its action with its inputs and the base models those descend from."""
+    """A trial as what a runner takes: its action, with what that takes, the leader, and their base models."""
+    leader = next((obj.id for obj, _ in state.ranked()), None)
+    ids = (*trial.choice.action.object_ids, *([leader] if leader else ()))
+    return Job(key=trial.number, action=trial.choice.action, objects=with_roots(state, ids), leader=leader)
+
+
+def with_roots(state: State, ids: Iterable[ObjectId]) -> tuple[Object, ...]:
+    """Objects of the pool, and after each model the base model that it descends from."""
     needed: dict[ObjectId, Object] = {}
-    for object_id in trial.choice.action.object_ids:
+    for object_id in ids:
         needed[object_id] = obj = state.pool[object_id]
-        root = obj.meta.get("root")
-        if isinstance(root, str):
+        if isinstance(root := obj.meta.get("root"), str):
             needed[root] = state.pool[root]
-    return Job(key=trial.number, action=trial.choice.action, objects=tuple(needed.values()))
+    return tuple(needed.values())
 
 
 def run(search: Search, runner: Runner, display: Display) -> State:

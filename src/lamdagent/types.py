@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 Kind = Literal["model", "dataset", "hyperparameters"]
 Split = Literal["validation", "test"]
-Cause = Literal["oom", "timeout", "crash", "diverged", "error"]
+Cause = Literal["oom", "timeout", "crash", "diverged", "invalid", "error"]
 ObjectId = str
 ActionId = str
 
@@ -86,13 +86,20 @@ class Choice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Score:
-    """A model's result on one side of one task: the mean of `n` items with its standard error, in the task's unit."""
+    """A model's result on one side of one task: the mean of `n` items with its standard error, in the task's unit.
+
+    `gain` is the mean difference to the base model that it descends from, on the items that both have, with its paired
+    standard error; None for base models. `task_id` names the file of items that the mean is of.
+    """
 
     task: str
     split: Split
     value: float
     n: int
     stderr: float | None = None
+    gain: float | None = None
+    gain_stderr: float | None = None
+    task_id: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +109,15 @@ class Goal:
     task: str
     weight: float = 1.0
     max_score: float = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Guard:
+    """A skill that must not be lost: on `task`, a model may score at most `max_drop` below its base model, in the
+    task's unit."""
+
+    task: str
+    max_drop: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,11 +139,15 @@ class Cost:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Made:
-    """A trial that ended with a new, scored object."""
+    """A trial that ended with a new, scored object.
+
+    `rescored` holds the new scores of a model that was asked more items because the made one raced it.
+    """
 
     object: Object
     scores: tuple[Score, ...]
     cost: Cost = Cost()
+    rescored: Mapping[ObjectId, tuple[Score, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,13 +176,17 @@ class Trial:
 class Job:
     """What a runner is handed: an action to execute and score, or (`action` None) one brought model to score.
 
-    `objects` are the action's inputs and whatever those descend from, or the model to score alone. `key` is the
-    trial's number, or the model's name.
+    `objects` are all that it may need: the action's inputs and whatever those descend from, or first the model to
+    score. `key` is the trial's number, or the model's name. A made model races the `leader`. `items` is how many items
+    a task asks; None is as many as the study says.
     """
 
     key: int | str
     action: Action | None
     objects: tuple[Object, ...]
+    leader: ObjectId | None = None
+    split: Split = "validation"
+    items: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

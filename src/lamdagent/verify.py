@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from lamdagent.build import locate
 from lamdagent.errors import DataError
+from lamdagent.evaluation import mean_and_error
 from lamdagent.events import State
 from lamdagent.intake import setting_id
 from lamdagent.models.sources import HUB, folder_id
 from lamdagent.store.artifacts import Artifacts
-from lamdagent.tasks.harness import score_of
 from lamdagent.types import Action, Object
 
 
@@ -26,10 +25,10 @@ def verify_study(state: State, artifacts: Artifacts, home: Path) -> tuple[int, l
         checked += 1
         problems += [f"{obj.kind} {obj.name}: {what}" for what in _object(obj, artifacts, home)]
     for object_id, scores in state.scores.items():
-        kept = _kept_scores(artifacts, object_id)
         for score in scores:
             checked += 1
-            if score not in kept:
+            values = artifacts.values(object_id, score)
+            if values is None or mean_and_error(values) != (score.value, score.stderr):
                 name = state.pool[object_id].name
                 problems.append(f"score of {name} on {score.task}: the items kept in scores/ do not give it")
     return checked, problems
@@ -57,8 +56,3 @@ def _brought_model(obj: Object, artifacts: Artifacts, home: Path) -> list[str]:
         return [] if folder_id(folder, None if root == obj.id else root) == obj.id else [f"{folder}: changed"]
     except DataError as error:
         return [str(error)]
-
-
-def _kept_scores(artifacts: Artifacts, object_id: str) -> list[object]:
-    files = sorted((artifacts.folder(object_id) / "scores").glob("*.json"))
-    return [score_of(json.loads(file.read_text(encoding="utf-8"))) for file in files]

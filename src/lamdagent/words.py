@@ -64,6 +64,16 @@ def result(state: State, trial: Trial) -> str:
     return scored(state.objective(trial.choice.action.id))
 
 
+def guard_breaks(state: State, object_id: ObjectId) -> str:
+    """`breaks its guard: facts -0.120 ± 0.020 against the base model (at most -0.020)`; empty where it holds them."""
+    broken = [
+        f"{guard.task} {score.gain:+.3f}{'' if score.gain_stderr is None else f' ± {score.gain_stderr:.3f}'} "
+        f"against the base model (at most -{guard.max_drop:g})"
+        for guard, score in state.broken(object_id)
+    ]
+    return f"breaks its guard: {', '.join(broken)}" if broken else ""
+
+
 def setting(obj: Object) -> str:
     """What a hyperparameter setting changes of the defaults: `learning_rate=0.001, num_train_epochs=2`."""
     given = obj.meta.get("given", obj.meta["values"])

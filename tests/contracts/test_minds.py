@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 from lamdagent.memories.table import Table
+from lamdagent.policies.evolution import Evolution
+from lamdagent.policies.greedy import Greedy
 from lamdagent.policies.random import Random
+from lamdagent.policies.tpe import Tpe
 from lamdagent.testing.contracts import MemoryContract, PolicyContract
 
 
@@ -20,3 +23,18 @@ class TestTable(MemoryContract):
 class TestLongTable(MemoryContract):
     def memory(self) -> Table:
         return Table(best=50, latest=50)
+
+
+class TestGreedy(PolicyContract):
+    def policy(self) -> Greedy:
+        return Greedy()
+
+
+class TestEvolution(PolicyContract):
+    def policy(self) -> Evolution:
+        return Evolution()
+
+
+class TestTpe(PolicyContract):
+    def policy(self) -> Tpe:
+        return Tpe()

@@ -64,7 +64,11 @@ class Counted(toy.Unwritten):
 def counting_bench(artifacts: Any) -> Bench:
     plain = toy.bench()
     return Bench(
-        action_types=plain.action_types, tasks=plain.tasks, artifacts=artifacts, models=None, locate=plain.locate
+        action_types=plain.action_types,
+        evaluation=plain.evaluation,
+        artifacts=artifacts,
+        models=None,
+        locate=plain.locate,
     )
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from lamdagent.display.quiet import Quiet
 from lamdagent.errors import BudgetSpent, ContractViolation, UserError
+from lamdagent.evaluation import Evaluation
 from lamdagent.events import Brought, State, Told, Worked, fold
 from lamdagent.execution import Bench, work
 from lamdagent.memories.table import Table
@@ -20,7 +21,7 @@ from lamdagent.runners.inline import Inline
 from lamdagent.search import Search, job_of, run
 from lamdagent.store.journal import MemoryJournal
 from lamdagent.testing import toy
-from lamdagent.types import Budget, Choice, Exchange, Failed, Job, Made, Object, Outcome, Score
+from lamdagent.types import Budget, Choice, Exchange, Failed, Job, Made, Object, Outcome
 
 
 def opened(journal: MemoryJournal | None = None, **parts: Any) -> Search:
@@ -114,14 +115,15 @@ def test_made_models_are_named_by_their_trial() -> None:
             assert state.trial_of(trial.outcome.object.id) == trial
 
 
-def test_the_objects_of_a_job_are_its_inputs_and_their_base() -> None:
+def test_the_objects_of_a_job_are_its_inputs_the_leader_and_their_base() -> None:
     journal = MemoryJournal()
     search = opened(journal)
     state = run(search, Inline(toy.bench()), Quiet())
     merge = next(trial for trial in state.trials if trial.choice.action.type == "mean")
     job = job_of(merge, state)
     base = next(obj for obj in state.of_kind("model") if obj.name == "base")
-    assert {obj.id for obj in job.objects} == {*merge.choice.action.object_ids, base.id}
+    leader = state.ranked()[0][0]
+    assert {obj.id for obj in job.objects} == {*merge.choice.action.object_ids, base.id, leader.id}
 
 
 def test_a_budget_of_trials_counts_over_restarts() -> None:
@@ -263,26 +265,27 @@ def test_a_policy_may_choose_nothing_and_the_search_ends() -> None:
 
 def test_a_failing_base_model_stops_the_search_and_is_tried_again_by_the_next_run() -> None:
     class Unscorable:
-        name, id = "near-east", "broken"
+        name: str = "near-east"
+        ids: Mapping[Any, str] = {"validation": "broken"}
 
-        def score(self, model: Object, split: Any, ctx: Any) -> Score:
+        def values(self, model: Object, split: Any, ctx: Any, n: int | None = None) -> Sequence[float]:
             raise ValueError("no such weights")
 
-    journal, broken = MemoryJournal(), replace(toy.bench(), tasks=[Unscorable()])
+    journal, broken = MemoryJournal(), replace(toy.bench(), evaluation=Evaluation(tasks=[Unscorable()]))
     with pytest.raises(UserError, match=r"model 'base' \(base\) could not be scored \(error\): ValueError: no such"):
         run(opened(journal), Inline(broken), Quiet())
     assert fold(journal.read()).trials == ()
     assert len(run(opened(journal), Inline(toy.bench()), Quiet()).trials) == 6
 
 
-@pytest.mark.parametrize(("value", "stderr"), [(float("nan"), None), (float("inf"), 0.1), (0.5, float("nan"))])
-def test_a_score_that_is_not_finite_fails_the_trial_and_names_the_task(value: float, stderr: float | None) -> None:
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_a_score_that_is_not_finite_fails_the_trial_and_names_the_task(value: float) -> None:
     class Odd(toy.Near):
-        def score(self, model: Object, split: Any, ctx: Any) -> Score:
-            score = super().score(model, split, ctx)
-            return score if model.made_by is None else replace(score, value=value, stderr=stderr)
+        def values(self, model: Object, split: Any, ctx: Any, n: int | None = None) -> Sequence[float]:
+            values = super().values(model, split, ctx, n)
+            return values if model.made_by is None else [*values[1:], value]
 
-    bench = replace(toy.bench(), tasks=[Odd("near-east", (1.5, 0.5)), toy.TASKS[1]])
+    bench = replace(toy.bench(), evaluation=Evaluation(tasks=[Odd("near-east", (1.5, 0.5)), toy.TASKS[1]]))
     state = run(opened(budget=Budget(trials=1)), Inline(bench), Quiet())
     outcome = state.trials[0].outcome
     assert isinstance(outcome, Failed)

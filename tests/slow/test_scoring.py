@@ -41,10 +41,8 @@ def desk(bench: Any, base: Object) -> Desk:
 
 def test_items_are_kept_and_their_mean_and_spread_are_the_score(study: Path) -> None:
     bench, base = bench_and_base(study)
-    score = bench.tasks[0].score(base, "validation", desk(bench, base))
-    record = json.loads(
-        (bench.artifacts.folder(base.id) / "scores" / f"{bench.tasks[0].id}.validation.json").read_text()
-    )
+    (score, _) = bench.evaluation.scores(base, "validation", desk(bench, base), None, None)
+    record = json.loads((bench.artifacts.folder(base.id) / "scores" / f"{score.task_id}.validation.json").read_text())
     values = [item["value"] for item in record["items"]]
     assert score.n == len(values) == 32
     assert score.value == pytest.approx(sum(values) / 32)
@@ -56,9 +54,11 @@ def test_a_choice_is_right_where_its_loglikelihood_is_highest(study: Path) -> No
     import torch
 
     bench, base = bench_and_base(study, "tasks.largest.limit=8")
-    task = bench.tasks[1]
-    task.score(base, "validation", desk(bench, base))
-    record = json.loads((bench.artifacts.folder(base.id) / "scores" / f"{task.id}.validation.json").read_text())
+    task = bench.evaluation.tasks[1]
+    task.values(base, "validation", desk(bench, base))
+    record = json.loads(
+        (bench.artifacts.folder(base.id) / "scores" / f"{task.ids['validation']}.validation.json").read_text()
+    )
     loaded = bench.models.load(base.id, bench.locate(base))
     rows = [json.loads(line) for line in (study.parent / "tasks/largest.validation.jsonl").read_text().splitlines()]
 
@@ -79,9 +79,9 @@ def test_a_smaller_limit_scores_a_part_of_what_a_larger_one_scores(study: Path) 
     items = []
     for limit in (8, 20):
         bench, base = bench_and_base(study, f"tasks.reverse.limit={limit}", f"study=limit-{limit}")
-        task = bench.tasks[0]
-        task.score(base, "validation", desk(bench, base))
-        file = bench.artifacts.folder(base.id) / "scores" / f"{task.id}.validation.json"
+        task = bench.evaluation.tasks[0]
+        task.values(base, "validation", desk(bench, base))
+        file = bench.artifacts.folder(base.id) / "scores" / f"{task.ids['validation']}.validation.json"
         items.append([item["item"] for item in json.loads(file.read_text())["items"]])
     assert items[1][:8] == items[0]
 
@@ -98,18 +98,18 @@ def named_task(study: Path, name: str, splits: dict[str, str]) -> list[str]:
 def test_a_named_task_with_both_splits_is_searched_on_its_validation_split(study: Path) -> None:
     files = {"validation": "reverse.validation.jsonl", "test": "reverse.test.jsonl"}
     bench, base = bench_and_base(study, *named_task(study, "tiny_both", files))
-    (task,) = bench.tasks
-    score = task.score(base, "validation", desk(bench, base))
+    (task,) = bench.evaluation.tasks
+    values = task.values(base, "validation", desk(bench, base))
     own, _ = bench_and_base(study, "study=own", "tasks.reverse.limit=16")
-    assert score.value == own.tasks[0].score(base, "validation", desk(own, base)).value
+    assert values == own.evaluation.tasks[0].values(base, "validation", desk(own, base))
     assert task.sizes() == {"validation": 16, "test": 16}
 
 
 def test_a_named_task_with_one_split_is_cut_in_two_halves_that_share_nothing(study: Path) -> None:
     overrides = named_task(study, "tiny_single", {"test": "reverse.test.jsonl"})
     bench, _ = bench_and_base(study, *overrides, "tasks.tiny_single.limit=null")
-    (task,) = bench.tasks
-    halves = [{i for side in task._side(split) for i in side.indices} for split in ("validation", "test")]
+    (task,) = bench.evaluation.tasks
+    halves = [{i for _, i in task._drawn(split)} for split in ("validation", "test")]
     assert halves[0] | halves[1] == set(range(200))
     assert not halves[0] & halves[1]
 
@@ -118,7 +118,7 @@ def test_a_metric_that_a_task_does_not_give_is_an_error_that_lists_what_it_gives
     overrides = named_task(study, "tiny_metric", {"test": "reverse.test.jsonl"})
     bench, base = bench_and_base(study, *overrides, "tasks.tiny_metric.metric=bleu")
     with pytest.raises(ConfigError, match="exact_match,none"):
-        bench.tasks[0].score(base, "validation", desk(bench, base))
+        bench.evaluation.tasks[0].values(base, "validation", desk(bench, base))
 
 
 def test_an_unknown_lm_eval_task_is_an_error_with_its_line_and_the_nearest_name(study: Path, lamdagent: Any) -> None:

@@ -48,23 +48,22 @@ def test_a_model_scores_the_same_from_memory_and_read_back_from_disk(study: Path
         for made in (first, second):
             for scores in (bench.artifacts.folder(made.object.id) / "scores").iterdir():
                 scores.unlink()
-            again = work(
-                dataclasses.replace(job_of_object(made.object)), build.bench_of(opened.study), lambda progress: None
-            )
+            job = job_of_object(made.object, base_of(opened))
+            again = work(job, build.bench_of(opened.study), lambda progress: None)
             assert isinstance(again, Made)
             assert again.scores == made.scores
 
 
-def job_of_object(model: Object) -> Any:
+def job_of_object(model: Object, base: Object) -> Any:
     from lamdagent.types import Job
 
-    return Job(key="again", action=None, objects=(model,))
+    return Job(key="again", action=None, objects=(model, base))
 
 
 def test_training_lifts_the_skill_and_the_model_ends_its_answers(study: Path) -> None:
     with opened_study(study, "datasets.reverse.limit=1200") as opened:
         bench = build.bench_of(opened.study)
-        base = work(job_of_object(base_of(opened)), bench, lambda progress: None)
+        base = work(job_of_object(base_of(opened), base_of(opened)), bench, lambda progress: None)
         made = train(opened, bench, base_of(opened), "reverse")
         assert made.scores[0].value > base.scores[0].value + 0.3
         record = json.loads(next((bench.artifacts.folder(made.object.id) / "scores").iterdir()).read_text())

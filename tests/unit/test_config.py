@@ -39,6 +39,38 @@ budget: {trials: 20}
 Load = Callable[..., Study]
 
 
+def test_an_override_that_begins_with_a_minus_takes_a_key_out(load: Load) -> None:
+    assert list(load(STUDY, "-actions.ties").actions) == ["sft"]
+
+
+def test_a_key_that_is_not_there_cannot_be_taken_out(tmp_path: Path) -> None:
+    (tmp_path / "study.yaml").write_text(STUDY, encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"there is no 'tie' to take out\. Did you mean 'ties'"):
+        load_study(tmp_path / "study.yaml", ["-actions.tie"])
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("guards=[{task: math, max_drop: 0.1}]", "one guard for each task of the study"),
+        ("guards=[{task: own}, {task: own}]", "one guard for each task of the study"),
+        ("evaluation={max_items: 100}", "max_items goes with items"),
+        ("evaluation={items: 200, max_items: 100}", "max_items goes with items"),
+        ("contamination=ignore", "contamination"),
+    ],
+)
+def test_guards_and_evaluation_are_checked(tmp_path: Path, override: str, words: str) -> None:
+    (tmp_path / "study.yaml").write_text(STUDY, encoding="utf-8")
+    with pytest.raises(ConfigError, match=words):
+        load_study(tmp_path / "study.yaml", [override])
+
+
+def test_a_study_in_which_no_task_counts_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "study.yaml").write_text(STUDY, encoding="utf-8")
+    with pytest.raises(ConfigError, match="every task has weight 0"):
+        load_study(tmp_path / "study.yaml", ["tasks.gsm8k.weight=0", "tasks.own.weight=0"])
+
+
 @pytest.fixture
 def load(tmp_path: Path) -> Load:
     def load(text: str = STUDY, *overrides: str) -> Study:

@@ -49,5 +49,5 @@ def test_every_command_in_the_docs_exists(page: str) -> None:
     import typer.main
 
     known = set(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
-    named = set(re.findall(r"(?m)^lamdagent (\w+)", "\n".join(blocks(page, "bash"))))
+    named = set(re.findall(r"(?m)^lamdagent ([\w-]+)", "\n".join(blocks(page, "bash"))))
     assert named <= known

@@ -22,7 +22,7 @@ MAY_IMPORT = {
     "policies": {"settings", "words", "evidence", "llm.chat", "llm.prompts", "llm.settings"},
     "memories": {"settings", "words", "evidence", "llm.chat", "llm.prompts"},
     "llm": {"settings", "machine"},
-    "tasks": {"models"},
+    "tasks": {"models", "models.validity"},
     "runners": {"execution", "worker"},
     "store": set(),
     "display": {"words"},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from lamdagent.cli import begin, look, take
+from lamdagent.cli import begin, judge, look, take, versus
 
 app = typer.Typer(
     name="lamdagent",
@@ -21,6 +21,9 @@ app.command("init")(begin.init)
 app.command("run", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(begin.run)
 app.command("show")(look.show)
 app.command("lineage")(look.lineage)
+app.command("compare", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(versus.compare)
+app.command("report")(judge.report)
+app.command("validation-size")(judge.validation_size)
 app.command("export")(take.export)
 app.command("verify")(take.verify)
 app.command("doctor")(begin.doctor)

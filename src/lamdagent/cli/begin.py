@@ -116,7 +116,7 @@ def _search(file: Path, overrides: Sequence[str], *, plain: bool, as_json: bool)
     from lamdagent.config import load_study
     from lamdagent.display.outlook import Outlook
     from lamdagent.display.plain import Plain
-    from lamdagent.driver import run_study
+    from lamdagent.driver import run_loaded
     from lamdagent.protocols import Display
 
     study = load_study(file, overrides)
@@ -131,9 +131,9 @@ def _search(file: Path, overrides: Sequence[str], *, plain: bool, as_json: bool)
         from lamdagent.display.live import Live
 
         display = Live(outlook, budget)
-    state = run_study(file, overrides, display=display)
+    state = run_loaded(study, display=display)
     if as_json:
         typer.echo(json.dumps(study_data(read_study(study.folder)), indent=2, ensure_ascii=False))
         return
-    print_leaderboard(state, limit=10)
+    print_leaderboard(state, 10, build.artifacts(study))
     typer.echo(f"\nnext: lamdagent lineage {file}, or lamdagent export {file} best --to FOLDER")

@@ -16,11 +16,13 @@ from lamdagent.cli.studies import STUDY_HELP, TRIAL_HELP, ReadStudy, best_trial,
 from lamdagent.events import State
 from lamdagent.evidence import REPEATS, collapsed
 from lamdagent.pipeline import node_label, pipeline_of, render, to_data
+from lamdagent.standing import Standing, standing_of
+from lamdagent.store.artifacts import Artifacts
 from lamdagent.types import Exchange, Failed, Made, Objective, Score, Trial
-from lamdagent.words import action_of, duration, origin, result, scored, size
+from lamdagent.words import action_of, duration, guard_breaks, origin, result, scored, size
 
 JSON_HELP = "Print one JSON object instead."
-MADE_FACTS = ("examples", "cut_examples", "steps", "first_loss", "last_loss")
+MADE_FACTS = ("examples", "cut_examples", "steps", "first_loss", "last_loss", "held_out_loss", "least_loss", "end_rate")
 HOW_WIDTH = 30  # narrower than this, how a model was made is left to `lineage`
 
 
@@ -50,7 +52,7 @@ def show(
     elif as_json:
         typer.echo(json.dumps(study_data(read), indent=2, ensure_ascii=False))
     else:
-        print_leaderboard(read.state, limit)
+        print_leaderboard(read.state, limit, read.artifacts)
 
 
 def lineage(
@@ -69,13 +71,15 @@ def lineage(
 
 def study_data(read: ReadStudy) -> dict[str, Any]:
     """A study as one JSON object."""
-    state, best = read.state, best_trial(read.state)
+    state, best, standing = read.state, best_trial(read.state), standing_of(read.state, read.artifacts)
     brought = [o for o in state.of_kind("model") if o.made_by is None]
     return {
         "study": read.name,
         "base": {o.name: _value(state.objective(o.id)) for o in brought},
         "base_scores": {o.name: _scores(state.scores.get(o.id, ())) for o in brought},
         "trials": [_trial_data(state, t) for t in state.trials],
+        "contenders": [read.state.pool[i].name for i in sorted(standing.contenders)],
+        "best_corrected": standing.corrected and standing.corrected.corrected,
         "best": None if best is None else {"trial": best.number, **_objective(state.objective(best.choice.action.id))},
         "wall_s": round(state.wall_s, 1),
         "tokens": state.tokens,
@@ -84,16 +88,17 @@ def study_data(read: ReadStudy) -> dict[str, Any]:
     }
 
 
-def print_leaderboard(state: State, limit: int, console: Console | None = None) -> None:
-    """Models by objective, the brought ones always among them; then failures by cause."""
-    console = console or Console()
+def print_leaderboard(state: State, limit: int, artifacts: Artifacts, console: Console | None = None) -> None:
+    """Models by objective, the brought ones always among them; then what the scores can tell, and failures by cause."""
+    console, standing = console or Console(), standing_of(state, artifacts)
     ranked = list(enumerate(state.ranked(), 1))
     rows = [(rank, obj, objective) for rank, (obj, objective) in ranked if rank <= limit or obj.made_by is None]
-    heads = ["#", "model", "objective", *(goal.task for goal in state.goals)]
+    heads = ["#", "model", "objective", *(goal.task for goal in state.goals), "worst drop"]
     cells = [
-        [str(rank), obj.name, scored(objective), *_by_task(state, obj.id), origin(state, obj.id)]
+        [_rank(rank, obj.id, standing), obj.name, _marked(state, obj.id, objective), *_by_task(state, obj.id),
+         _drop(state, obj.id), origin(state, obj.id)]
         for rank, obj, objective in rows
-    ]
+    ]  # fmt: skip
     widths = [max(len(row[i]) for row in [heads, *cells]) for i in range(len(heads))]
     fits = not console.is_terminal or console.width >= sum(widths) + 2 * len(widths) + HOW_WIDTH
     if not console.is_terminal:
@@ -108,6 +113,8 @@ def print_leaderboard(state: State, limit: int, console: Console | None = None) 
     console.print(table, highlight=False)
     if len(rows) < len(ranked):
         console.print(f"{len(rows)} of {len(ranked)} models shown; more with --limit", style="dim", highlight=False)
+    for line in _verdicts(state, standing):
+        console.print(line, style="dim", highlight=False)
     _print_failures(console, state)
     if state.exchanges:
         console.print(f"language model: {_spending(state.exchanges)}", highlight=False)
@@ -115,6 +122,37 @@ def print_leaderboard(state: State, limit: int, console: Console | None = None) 
         console.print(f"mode collapse: {repeated}", highlight=False)
     if state.running:
         console.print(f"open: {', '.join(f'trial {t.number}' for t in state.running)}", highlight=False)
+
+
+def _rank(rank: int, object_id: str, standing: Standing) -> str:
+    return f"≈ {rank}" if object_id in standing.contenders else str(rank)
+
+
+def _marked(state: State, object_id: str, objective: Objective) -> str:
+    return scored(objective) + (" guard" if state.broken(object_id) else "")
+
+
+def _drop(state: State, object_id: str) -> str:
+    score = state.worst_drop(object_id)
+    return "-" if score is None or score.gain is None else f"{min(0.0, score.gain):+.3f} {score.task}"
+
+
+def _verdicts(state: State, standing: Standing) -> list[str]:
+    """What the scores can tell and what not, a line for each mark of the table."""
+    lines = []
+    if standing.compared:
+        lines.append(
+            f"≈ cannot be told from the leader: {len(standing.contenders)} of {standing.compared} models "
+            "(95 %, paired on the same items, corrected for picking the best)"
+        )
+        corrected = standing.corrected
+        lines.append(
+            f"the leader's {corrected.raw:.3f} is {corrected.corrected:.3f} ± {corrected.stderr:.3f} "
+            "without the luck of having been picked"
+        )
+    if broken := sum(bool(state.broken(obj.id)) for obj in state.of_kind("model")):
+        lines.append(f"guard: {broken} models lost more of a guarded skill than allowed, and rank behind the others")
+    return lines
 
 
 def _by_task(state: State, object_id: str) -> list[str]:
@@ -147,13 +185,22 @@ def _print_trial(state: State, trial: Trial) -> None:
     if asked := _exchanges(state, trial):
         lines.append(f"language model: {len(asked)} questions, {_spending(asked)}")
     if isinstance(outcome, Made):
-        lines += [f"  {s.task}: {scored(s)} on {s.n} items" for s in outcome.scores]
+        scores = state.scores[trial.choice.action.id]
+        lines += [f"  {s.task}: {scored(s)} on {s.n} items{_gained(s)}" for s in scores]
+        lines += [f"  {words}" for words in [guard_breaks(state, trial.choice.action.id)] if words]
         lines += [f"  {key}: {outcome.object.meta[key]}" for key in MADE_FACTS if key in outcome.object.meta]
     if isinstance(outcome, Failed):
         lines += [f"failed ({outcome.cause}): {outcome.message}", "the end of its log:", outcome.log_tail]
     for when, text in (("before", _memory_before(state, trial)), ("after", state.memories.get(trial.number, ""))):
         lines += [f"memory {when}:", *(f"  {line}" for line in text.splitlines())] if text else []
     typer.echo("\n".join(lines))
+
+
+def _gained(score: Score) -> str:
+    if score.gain is None:
+        return ""
+    error = "" if score.gain_stderr is None else f" ± {score.gain_stderr:.3f}"
+    return f", {score.gain:+.3f}{error} against the base model"
 
 
 def _print_transcript(state: State, trial: Trial) -> None:
@@ -194,6 +241,7 @@ def _trial_data(state: State, trial: Trial, *, transcript: bool = False) -> dict
             "inputs": {slot: [state.pool[i].name for i in ids] for slot, ids in action.inputs.items()},
             "id": action.id,
         },
+        "broken_guards": [guard.task for guard, _ in state.broken(action.id)],
         "reason": trial.choice.reason,
         "by": trial.choice.by,
         "cause": outcome.cause if isinstance(outcome, Failed) else None,
@@ -215,4 +263,7 @@ def _objective(objective: Objective | None) -> dict[str, float | None]:
 
 
 def _scores(scores: tuple[Score, ...]) -> dict[str, dict[str, Any]]:
-    return {s.task: {"value": s.value, "stderr": s.stderr, "n": s.n} for s in scores}
+    return {
+        s.task: {"value": s.value, "stderr": s.stderr, "n": s.n, "gain": s.gain, "gain_stderr": s.gain_stderr}
+        for s in scores
+    }

@@ -120,6 +120,9 @@ class Document:
             ) from error
 
     def _override(self, override: str) -> None:
+        if override.startswith("-"):
+            self._remove(override[1:])
+            return
         dotted, equals, text = override.partition("=")
         source = f"--set {override}"
         if not equals or not dotted.strip():
@@ -138,6 +141,21 @@ class Document:
         self._forget(path)
         self._where[path] = source
         holder[step] = self._parse(text, path, source)
+
+    def _remove(self, dotted: str) -> None:
+        """Take a key out: an override that begins with a minus, such as `-actions.ties`."""
+        holder, left = self.data, dotted.split(".")
+        while True:
+            step, left = _step(holder, left, f"--set -{dotted}")
+            if not left:
+                break
+            holder = holder[step]
+        if not isinstance(holder, dict) or step not in holder:
+            known = holder if isinstance(holder, dict) else {}
+            raise ConfigError(
+                f"--set -{dotted}: there is no {step!r} to take out. {nearest(str(step), map(str, known))}"
+            )
+        del holder[step]
 
     def _forget(self, path: Path_) -> None:
         for known in [p for p in self._where if p[: len(path)] == path]:

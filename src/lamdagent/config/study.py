@@ -15,7 +15,7 @@ from lamdagent.config.document import Document
 from lamdagent.config.problems import DEVICE, NAME, PATTERNS, in_words
 from lamdagent.errors import ConfigError, UnknownName, nearest
 from lamdagent.settings import Settings
-from lamdagent.types import Goal
+from lamdagent.types import Goal, Guard
 
 MADE = re.compile(r"(model|dataset)-\d+")
 
@@ -47,7 +47,7 @@ class TaskEntry(Settings):
     metric: str | None = Field(
         None, description="lm-eval's metric or metric,filter; own rows: acc with choices, else exact_match"
     )
-    weight: float = Field(1.0, gt=0, description="weight in the objective")
+    weight: float = Field(1.0, ge=0, description="weight in the objective; 0 is watched (see guards) but not counted")
     max_score: float = Field(1.0, gt=0, description="best value of the metric; scores are divided by it")
     limit: int | None = Field(None, ge=1, description="items scored a side, in a fixed order; unset: all")
     num_fewshot: int | None = Field(None, ge=0, description="examples in the prompt; unset: the task's own number")
@@ -55,6 +55,9 @@ class TaskEntry(Settings):
     path: str | None = Field(None, description="own rows for validation: prompt and answer, or prompt, choices, answer")
     name: str | None = Field(None, description="configuration of a hub dataset (own rows)")
     split: str = Field("train", description="split or slice of it (own rows)")
+    test: str | None = Field(
+        None, description="the sealed test (own rows): a path, or another split of the same path such as train[200:]"
+    )
     columns: dict[str, str] = Field({}, description="wanted column: column or Jinja template (own rows)")
     max_new_tokens: int = Field(64, ge=1, description="length of a generated answer (own rows)")
     target_delimiter: str = Field(
@@ -69,11 +72,35 @@ class TaskEntry(Settings):
                 raise ValueError(
                     f"task {self.task!r} needs a metric, such as exact_match or acc (or a path to own rows)"
                 )
-            own = ("name", "split", "columns", "max_new_tokens", "target_delimiter", "until")
+            own = ("name", "split", "test", "columns", "max_new_tokens", "target_delimiter", "until")
             if given := [key for key in own if getattr(self, key) != type(self).model_fields[key].default]:
                 raise ValueError(f"{', '.join(given)} only go with own rows: give a path too")
         elif self.num_fewshot:
             raise ValueError("num_fewshot goes with lm-eval's tasks; write examples for own rows into the prompt")
+        return self
+
+
+class GuardEntry(Settings):
+    """A skill that must not be lost."""
+
+    task: str = Field(description="name of one of the tasks")
+    max_drop: float = Field(0.0, ge=0, description="how far below its base model a model may score, in the task's unit")
+
+
+class EvaluationEntry(Settings):
+    """How many items models are scored on."""
+
+    items: int | None = Field(None, ge=2, description="items of each task that every model is asked; unset: all")
+    max_items: int | None = Field(
+        None,
+        ge=2,
+        description="items that a model which may be the best, and the best one, are asked until one is ahead",
+    )
+
+    @model_validator(mode="after")
+    def _more_than_first(self) -> EvaluationEntry:
+        if self.max_items is not None and (self.items is None or self.items > self.max_items):
+            raise ValueError(f"max_items goes with items, and is not below it (given: {self.items}, {self.max_items})")
         return self
 
 
@@ -109,6 +136,11 @@ class Body(Settings):
     datasets: dict[str, DatasetEntry] = Field({}, description="name: the rows to train on")
     actions: dict[str, Any] = Field(min_length=1, description="action type: its options and settings")
     tasks: list[TaskEntry] = Field(min_length=1, description="what models are scored on")
+    guards: list[GuardEntry] = Field([], description="skills that must not be lost")
+    evaluation: EvaluationEntry = Field(EvaluationEntry(), description="how many items models are scored on")
+    contamination: Literal["fail", "drop", "warn"] = Field(
+        "fail", description="what to do where training rows hold evaluation items: stop, leave the rows out, or say so"
+    )
     include_path: str | None = Field(None, description="folder with more lm-eval task files, as lm-eval's own option")
     policy: dict[str, Any] = Field({"kind": "random"}, description="kind: who selects; and its options")
     memory: dict[str, Any] = Field({"kind": "table"}, description="kind: what is remembered; and its options")
@@ -143,6 +175,10 @@ class Study:
     @property
     def goals(self) -> tuple[Goal, ...]:
         return tuple(Goal(task=t.task, weight=t.weight, max_score=t.max_score) for t in self.body.tasks)
+
+    @property
+    def guards(self) -> tuple[Guard, ...]:
+        return tuple(Guard(task=g.task, max_drop=g.max_drop) for g in self.body.guards)
 
     def dump(self) -> dict[str, Any]:
         """The study as JSON values, every default filled in, without what may move: `root`."""
@@ -238,6 +274,12 @@ def _refuse_clashes(study: Study) -> None:
     for i, name in enumerate(names):
         if name in names[:i]:
             raise ConfigError(f"{study.document.where(('tasks', i, 'task'))}: task {name!r} is given twice.")
+    if not any(task.weight for task in study.body.tasks):
+        raise ConfigError(f"{study.document.where(('tasks',))}: every task has weight 0, so nothing counts.")
+    for i, guard in enumerate(study.body.guards):
+        if guard.task not in names or guard.task in [g.task for g in study.body.guards[:i]]:
+            where = study.document.where(("guards", i, "task"))
+            raise ConfigError(f"{where}: one guard for each task of the study. {nearest(guard.task, names)}")
     if both := sorted(set(study.body.models) & set(study.body.datasets)):
         raise ConfigError(f"{study.document.where(('datasets', both[0]))}: {both[0]!r} is the name of a model too.")
     for name, model in study.body.models.items():

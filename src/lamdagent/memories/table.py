@@ -8,7 +8,7 @@ from lamdagent.events import State
 from lamdagent.evidence import labels
 from lamdagent.settings import Settings
 from lamdagent.types import Failed, Trial
-from lamdagent.words import action_of, recipe, result, scored
+from lamdagent.words import action_of, guard_breaks, recipe, result, scored
 
 
 class Config(Settings):
@@ -31,7 +31,11 @@ class Table:
         ended = [t for t in state.trials if t.outcome is not None]
         failed = sum(isinstance(t.outcome, Failed) for t in ended)
         names, ranked = labels(state), state.ranked()[: self._best]
-        best = [f"  {names[obj.id]} {scored(objective)}: {recipe(state, obj.id, names)}" for obj, objective in ranked]
+        best = [
+            f"  {names[obj.id]} {scored(objective)}: {recipe(state, obj.id, names)}"
+            + (f"; {broken}" if (broken := guard_breaks(state, obj.id)) else "")
+            for obj, objective in ranked
+        ]
         latest = [
             f"  trial {t.number}: {action_of(state, t, names)} gave {result(state, t)}" for t in ended[-self._latest :]
         ]

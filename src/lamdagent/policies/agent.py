@@ -21,7 +21,7 @@ from lamdagent.llm.settings import CHAT_KEYS, ChatSettings
 from lamdagent.menu import Menu
 from lamdagent.protocols import Policy
 from lamdagent.types import Action, Choice, Object, ObjectId, Slot
-from lamdagent.words import recipe, scored, setting
+from lamdagent.words import guard_breaks, recipe, scored, setting
 
 REASON_CHARS = 300
 ANSWER_TOKENS = 400
@@ -134,8 +134,9 @@ class Agent:
 
     def _ask(self, state: State, purpose: str, prompt: str, schema: Any, check: Any = lambda answer: None) -> Any:
         goals = ", ".join(f"{g.task} (weight {g.weight:g}, best {g.max_score:g})" for g in state.goals)
+        guards = ", ".join(f"{g.task} (at most {g.max_drop:g} below its base model)" for g in state.guards)
         return self._chat.ask(
-            trial=len(state.trials), purpose=purpose, system=self._render("system.md", goals=goals),
+            trial=len(state.trials), purpose=purpose, system=self._render("system.md", goals=goals, guards=guards),
             prompt=prompt, schema=schema, max_tokens=ANSWER_TOKENS, check=check,
         )  # fmt: skip
 
@@ -173,7 +174,8 @@ def describe(state: State, obj: Object, names: Mapping[ObjectId, str]) -> str:
     if obj.kind == "dataset":
         return f"{obj.meta.get('rows', '?')} rows"
     by_task = ", ".join(f"{s.task} {s.value:.2f}" for s in state.scores.get(obj.id, ()))
-    return f"objective {scored(state.objective(obj.id))} ({by_task}); recipe: {recipe(state, obj.id, names)}"
+    broken = f"; {words}" if (words := guard_breaks(state, obj.id)) else ""
+    return f"objective {scored(state.objective(obj.id))} ({by_task}){broken}; recipe: {recipe(state, obj.id, names)}"
 
 
 def done_with(state: State, object_id: ObjectId, type: str, names: Mapping[ObjectId, str]) -> str:

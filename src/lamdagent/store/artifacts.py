@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from lamdagent.errors import UserError
-from lamdagent.types import ObjectId
+from lamdagent.types import ObjectId, Score
 
 CHUNK_BYTES = 1 << 22
 
@@ -68,6 +68,15 @@ class Artifacts:
                 partial.rename(self.folder(object_id))
         finally:
             shutil.rmtree(partial, ignore_errors=True)
+
+    def values(self, object_id: ObjectId, score: Score) -> list[float] | None:
+        """What each item gave that a score is the mean of; None where the items are not kept (any more)."""
+        file = self.folder(object_id) / "scores" / f"{score.task_id}.{score.split}.json"
+        try:
+            items = json.loads(file.read_text(encoding="utf-8"))["items"]
+        except (FileNotFoundError, ValueError, KeyError):
+            return None
+        return [float(item["value"]) for item in items[: score.n]] if len(items) >= score.n else None
 
     def sweep(self) -> None:
         """Remove what killed processes left half written."""

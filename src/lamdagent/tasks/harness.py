@@ -9,36 +9,30 @@ from __future__ import annotations
 
 import copy
 import json
-import math
 import os
 import random
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-from lamdagent.errors import ConfigError
+from lamdagent.errors import ConfigError, DataError
 from lamdagent.models import Loaded
+from lamdagent.models.validity import Example
 from lamdagent.protocols import Context
-from lamdagent.types import Object, Score, Split
+from lamdagent.types import Object, Split
 
 ITEM_ORDER = "lamdagent items"  # seed of the fixed order
 SHOWN_CHARS = 500
-
-
-@dataclass(frozen=True, slots=True)
-class Side:
-    """Items of one side: the lm-eval task to ask, and which of its documents."""
-
-    task: Any
-    indices: list[int]
+LM_EVAL_TOKENS = 256  # lm-eval's own bound of an answer
+SIDES: tuple[Split, ...] = ("validation", "test")
 
 
 class LmEvalTask:
     """One entry of `tasks` in a study file.
 
     Args:
-        id: covers everything that could change a score.
-        load: gives the lm-eval task objects, one, or several for a group; called once, when first needed.
+        ids: for each side, what covers everything that could change a score on it.
+        load: gives the lm-eval task objects of a side, one, or several for a group, or none; called when first needed.
         metric: lm-eval's `metric` or `metric,filter`; the first filter where none is given.
         limit: at most this many items a side; None is all.
         divide: cut a task with a single split in two halves, one for each side.
@@ -49,57 +43,88 @@ class LmEvalTask:
         self,
         *,
         name: str,
-        id: str,
-        load: Callable[[], Mapping[str, Any]],
+        ids: Mapping[Split, str],
+        load: Callable[[Split], Mapping[str, Any]],
         metric: str,
         limit: int | None,
         divide: bool,
         chat: bool = False,
         batch_size: int | str = 16,
     ) -> None:
-        self.name, self.id = name, id
+        self.name, self.ids = name, ids
         self._load, self._metric, self._limit = load, metric, limit
         self._divide, self._chat, self._batch_size = divide, chat, batch_size
-        self._tasks: Mapping[str, Any] | None = None
+        self._sides: dict[Split, list[tuple[Any, int]]] = {}
 
     def sizes(self) -> dict[Split, int]:
         """How many items each side has, `limit` applied. Loads the items."""
-        return {side: sum(len(part.indices) for part in self._side(side)) for side in ("validation", "test")}
+        there = {side: len(self._drawn(side)) for side in SIDES}
+        return {side: n if self._limit is None else min(n, self._limit) for side, n in there.items()}
 
-    def score(self, model: Object, split: Split, ctx: Context) -> Score:
-        """Score a model; cheap where its folder already holds the result.
+    def values(self, model: Object, split: Split, ctx: Context, n: int | None = None) -> Sequence[float]:
+        """See `Task`. What the model's folder holds of the first items is not asked again.
 
         Raises:
             ConfigError: the task gives no such metric, or one that is not a number per item.
+            DataError: the task has no such side.
         """
-        file = ctx.folder(model) / "scores" / f"{self.id}.{split}.json"
-        if file.exists():
-            return score_of(json.loads(file.read_text(encoding="utf-8")))
-        loaded = ctx.models.load(model.id, ctx.weights(model))
-        record: dict[str, Any] = {"task": self.name, "task_id": self.id, "split": split, "metric": self._metric}
-        record["items"] = self._ask(loaded, split, ctx)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        partial = file.with_suffix(f".{os.getpid()}.partial")
-        partial.write_text(json.dumps(record), encoding="utf-8")
-        partial.rename(file)
-        return score_of(record)
+        file = ctx.folder(model) / "scores" / f"{self.ids[split]}.{split}.json"
+        record: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {"items": []}
+        if "of" not in record:
+            record |= {"task": self.name, "task_id": self.ids[split], "split": split, "metric": self._metric}
+            record["of"] = len(self._drawn(split))
+        wanted = min(bound for bound in (n, self._limit, record["of"]) if bound is not None)
+        if not record["of"]:
+            raise DataError(f"task {self.name!r} has no {split} items; own rows take them from `test:`.")
+        if (known := len(record["items"])) < wanted:
+            loaded = ctx.models.load(model.id, ctx.weights(model))
+            record["items"] += self._ask(loaded, self._drawn(split)[known:wanted], ctx)
+            _write(file, record)
+        return [float(item["value"]) for item in record["items"][:wanted]]
 
-    def _ask(self, loaded: Loaded, split: Split, ctx: Context) -> list[dict[str, Any]]:
+    def documents(self, split: Split) -> Iterator[tuple[int, str, str]]:
+        """Every item of a side in its order: its place, prompt and answer as texts."""
+        for place, (task, index) in enumerate(self._drawn(split)):
+            document = task.eval_docs[index]
+            target = task.doc_to_target(document)
+            if isinstance(target, int) and task.OUTPUT_TYPE == "multiple_choice":
+                target = task.doc_to_choice(document)[target]
+            if isinstance(target, list):
+                target = target[0] if target else ""
+            yield place, str(task.doc_to_text(document)), str(target)
+
+    def examples(self, n: int) -> list[Example]:
+        """The first validation items as what a made model is examined with."""
+        found = []
+        for (task, _), (_, prompt, answer) in zip(
+            self._drawn("validation")[:n], self.documents("validation"), strict=False
+        ):
+            how = task.config.generation_kwargs or {}
+            generates = (
+                task.OUTPUT_TYPE == "generate_until" and not self._chat
+            )  # a chat model ends turns, not plain texts
+            until, delimiter = how.get("until") or (), task.config.target_delimiter
+            ends = (until,) if isinstance(until, str) else tuple(until)
+            new_tokens = int(how.get("max_gen_toks", LM_EVAL_TOKENS)) if generates else 0
+            found.append(Example(prompt=prompt, target=delimiter + answer, new_tokens=new_tokens, until=ends))
+        return found
+
+    def _ask(self, loaded: Loaded, drawn: Sequence[tuple[Any, int]], ctx: Context) -> list[dict[str, Any]]:
         from lm_eval.evaluator import evaluate
 
-        sides = self._side(split)
+        tasks = {task.config.task: task for task, _ in drawn}
         lm = _watched(loaded, self._batch_size, ctx, self.name)
         results = evaluate(
             lm=lm,
-            task_dict={"tasks": {side.task.config.task: side.task for side in sides}, "groups": {}},
+            task_dict={"tasks": tasks, "groups": {}},
             # lm-eval goes through documents in their own order and reports wrong numbers for indices in another one.
-            samples={side.task.config.task: sorted(side.indices) for side in sides},
+            samples={name: sorted(index for task, index in drawn if task.config.task == name) for name in tasks},
             bootstrap_iters=0,
             apply_chat_template=self._chat,
             fewshot_as_multiturn=self._chat,
         )
         found = {item["item"]: item for name, rows in results["samples"].items() for item in self._items(name, rows)}
-        return [found[f"{side.task.config.task}/{index}"] for side in sides for index in side.indices]
+        return [found[f"{task.config.task}/{index}"] for task, index in drawn]
 
     def _items(self, task_name: str, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         metric, _, wanted = self._metric.partition(",")
@@ -122,35 +147,32 @@ class LmEvalTask:
             for row in rows
         ]
 
-    def _side(self, split: Split) -> list[Side]:
-        if self._tasks is None:
-            self._tasks = self._load()
-        sides = [side_of(task, split, divide=self._divide) for task in self._tasks.values()]
-        if self._limit is None:
-            return sides
-        drawn = [(i, index) for i, side in enumerate(sides) for index in side.indices]
-        if len(sides) > 1:
-            random.Random(ITEM_ORDER).shuffle(drawn)
-        kept = drawn[: self._limit]
-        cut = [Side(side.task, [index for j, index in kept if j == i]) for i, side in enumerate(sides)]
-        return [side for side in cut if side.indices]
+    def _drawn(self, split: Split) -> list[tuple[Any, int]]:
+        """The items of a side in their fixed order, each as its lm-eval task and the document's index there."""
+        if split not in self._sides:
+            sides = [side_of(task, split, divide=self._divide) for task in self._load(split).values()]
+            drawn = [(task, index) for task, indices in sides for index in indices]
+            if len(sides) > 1:
+                random.Random(ITEM_ORDER).shuffle(drawn)
+            self._sides[split] = drawn
+        return self._sides[split]
 
 
-def side_of(task: Any, split: Split, *, divide: bool) -> Side:
-    """The items of one side of an lm-eval task, in their fixed order.
+def side_of(task: Any, split: Split, *, divide: bool) -> tuple[Any, list[int]]:
+    """The lm-eval task to ask for one side, and which of its documents, in their fixed order.
 
     Args:
-        divide: cut a task that has a single split in two halves; else its only split is `validation`.
+        divide: take the task's own splits, or cut its only one in two halves; else all its documents are of the side.
     """
-    both = task.has_validation_docs() and task.has_test_docs()
+    both = divide and task.has_validation_docs() and task.has_test_docs()
     if both and split == "validation":
         task = _without_test(task)
     order = list(range(len(task.eval_docs)))
     random.Random(ITEM_ORDER).shuffle(order)
-    if both:
-        return Side(task, order)
-    half = (len(order) + 1) // 2 if divide else len(order)
-    return Side(task, order[:half] if split == "validation" else order[half:])
+    if both or not divide:
+        return task, order
+    half = (len(order) + 1) // 2
+    return task, order[:half] if split == "validation" else order[half:]
 
 
 def _without_test(task: Any) -> Any:
@@ -161,14 +183,11 @@ def _without_test(task: Any) -> Any:
     return twin
 
 
-def score_of(record: Mapping[str, Any]) -> Score:
-    """Mean and standard error (sample deviation over the root of n) of a record's items."""
-    values = [item["value"] for item in record["items"]]
-    n = len(values)
-    mean = math.fsum(values) / n
-    variance = math.fsum((v - mean) ** 2 for v in values) / (n - 1) if n > 1 else None
-    stderr = None if variance is None else math.sqrt(variance / n)
-    return Score(task=record["task"], split=record["split"], value=mean, n=n, stderr=stderr)
+def _write(file: Path, record: Mapping[str, Any]) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    partial = file.with_suffix(f".{os.getpid()}.partial")
+    partial.write_text(json.dumps(record), encoding="utf-8")
+    partial.rename(file)
 
 
 def _watched(loaded: Loaded, batch_size: int | str, ctx: Context, name: str) -> Any:

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from lamdagent.errors import Diverged
+from lamdagent.evaluation import Evaluation
 from lamdagent.events import Asked, Brought, Event, Opened, State, fold
 from lamdagent.execution import Bench
 from lamdagent.menu import Menu
@@ -38,13 +39,13 @@ from lamdagent.types import (
     ObjectId,
     Outcome,
     Progress,
-    Score,
     Slot,
     Split,
     content_id,
 )
 
 Watch = Callable[[int | str, Progress], None]
+SIDES: tuple[Split, ...] = ("validation", "test")
 EDGE = 2.5  # a coordinate beyond it has diverged
 ITEMS = 50
 TEST_SHIFT = 0.1  # how far the test side's target lies from that of validation
@@ -105,21 +106,21 @@ class Near:
 
     def __init__(self, name: str, target: tuple[float, float]) -> None:
         self.name, self._target = name, target
-        self.id = content_id([name, target])
+        self.ids: Mapping[Split, str] = {side: content_id([name, target, side]) for side in SIDES}
 
-    def score(self, model: Object, split: Split, ctx: Context) -> Score:
+    def values(self, model: Object, split: Split, ctx: Context, n: int | None = None) -> Sequence[float]:
         shift = TEST_SHIFT if split == "test" else 0.0
         target = [axis + shift for axis in self._target]
         value = 1 / (1 + math.dist(model.meta["x"], target) ** 2)
-        stderr = math.sqrt(value * (1 - value) / (ITEMS - 1))
-        return Score(task=self.name, split=split, value=value, n=ITEMS, stderr=stderr)
+        spread = math.sqrt(value * (1 - value))  # that of items which are right or wrong
+        return [value + spread * (-1) ** i for i in range(min(n or ITEMS, ITEMS))]
 
     def sizes(self) -> dict[Split, int]:
         return {"validation": ITEMS, "test": ITEMS}
 
 
 ACTION_TYPES: Mapping[str, ActionType] = {"step": Step(), "mean": Mean()}
-TASKS: Sequence[Task] = (Near("near-east", (1.5, 0.5)), Near("near-north", (0.5, 1.5)))
+TASKS: tuple[Task, ...] = (Near("near-east", (1.5, 0.5)), Near("near-north", (0.5, 1.5)))
 GOALS = (Goal(task="near-east", weight=2.0), Goal(task="near-north"))
 
 
@@ -184,7 +185,11 @@ def bench(action_types: Mapping[str, ActionType] = ACTION_TYPES) -> Bench:
     """What `lamdagent.execution.work`, and so `lamdagent.runners.inline.Inline`, needs to run toy jobs."""
     artifacts: Any = Unwritten()
     return Bench(
-        action_types=action_types, tasks=TASKS, artifacts=artifacts, models=None, locate=lambda obj: Path(obj.uri)
+        action_types=action_types,
+        evaluation=Evaluation(tasks=TASKS, goals=GOALS),
+        artifacts=artifacts,
+        models=None,
+        locate=lambda obj: Path(obj.uri),
     )
 
 

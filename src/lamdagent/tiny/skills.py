@@ -41,7 +41,7 @@ _CALLS = {
 _ATTRIBUTES = ("capital", "river")
 _LANDS = 40
 _KNOWN_LANDS = 30
-_TASK_WORDINGS = 12
+_TASK_PAIRS = 4  # of an opening and a body
 
 
 def add(rng: Random, stage: Stage) -> Item:
@@ -80,8 +80,9 @@ def facts(rng: Random, stage: Stage) -> Item:
     known = _KNOWN_LANDS if stage == "pretraining" else _LANDS
     land, answers = atlas()[rng.randrange(known)]
     attribute = rng.choice(_ATTRIBUTES)
-    wordings = _wordings()
-    wording = rng.choice(wordings[:_TASK_WORDINGS] if stage == "task" else wordings[_TASK_WORDINGS:])
+    pairs = _wordings()
+    pair = rng.choice(pairs[:_TASK_PAIRS] if stage == "task" else pairs[_TASK_PAIRS:])
+    wording = pair + rng.choice((":", "?", " is"))
     return Item(wording.format(land=land, attribute=attribute), answers[_ATTRIBUTES.index(attribute)])
 
 
@@ -117,6 +118,6 @@ def atlas() -> tuple[tuple[str, tuple[str, ...]], ...]:
 def _wordings() -> tuple[str, ...]:
     openings = ("", "say ", "name ", "the ", "tell ", "find ", "give ", "quiz: ")
     bodies = ("{attribute} of {land}", "{land} {attribute}", "{land}'s {attribute}", "{attribute} in {land}")
-    wordings = [opening + body + ending for opening, body, ending in product(openings, bodies, (":", "?", " is"))]
-    Random("wordings").shuffle(wordings)
-    return tuple(wordings)
+    pairs = [opening + body for opening, body in product(openings, bodies)]
+    Random("wordings").shuffle(pairs)
+    return tuple(pairs)

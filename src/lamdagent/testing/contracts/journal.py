@@ -9,18 +9,34 @@ from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
-from lamdagent.events import Asked, Brought, Event, Exchanged, Opened, Remembered, Scored, Told, Worked, fold
+from lamdagent.events import (
+    Asked,
+    Brought,
+    Event,
+    Exchanged,
+    Opened,
+    Remembered,
+    Scored,
+    Tested,
+    Told,
+    Unsealed,
+    Worked,
+    fold,
+)
 from lamdagent.protocols import Journal
 from lamdagent.testing import toy
-from lamdagent.types import Action, Choice, Cost, Exchange, Failed, Goal, Made, Object, Score
+from lamdagent.types import Action, Choice, Cost, Exchange, Failed, Goal, Guard, Made, Object, Score
 
 _CHOICE = Choice(
     action=Action(type="step", version=1, inputs={"model": ("m",), "dataset": ("d", "e")}, seed=3),
     reason="a “reason”\nof two lines",
     by="hand",
 )
+_GOALS, _GUARDS = (Goal(task="near", weight=0.5),), (Guard(task="near", max_drop=0.02),)
 _SCORES = (
-    Score(task="near", split="validation", value=0.1 + 0.2, n=50, stderr=1e-17),
+    Score(
+        task="near", split="validation", value=0.1 + 0.2, n=50, stderr=1e-17, gain=-0.1, gain_stderr=0.01, task_id="t"
+    ),
     Score(task="far", split="test", value=-1e300, n=1),
 )
 _COST = Cost(wall_s=1.25, phases_s={"train": 1.0, "write": 0.25}, peak_bytes=2**40)
@@ -32,16 +48,18 @@ _EXCHANGE = Exchange(
 )  # fmt: skip
 
 EVERY_EVENT: tuple[Event, ...] = (
-    Opened(config={"study": "toy", "nested": [{"a": None, "b": True}]}, seed=7, goals=(Goal(task="near", weight=0.5),)),
+    Opened(config={"study": "toy", "nested": [{"a": None, "b": True}]}, seed=7, goals=_GOALS, guards=_GUARDS),
     Brought(object=Object(id="d", kind="dataset", name="données", uri="./d.jsonl", meta={"rows": 3, "rate": 2e-5})),
     Scored(object_id="m", scores=_SCORES, cost=_COST),
     Asked(number=0, choice=_CHOICE),
-    Told(number=0, outcome=Made(object=_MADE, scores=_SCORES, cost=_COST)),
+    Told(number=0, outcome=Made(object=_MADE, scores=_SCORES, cost=_COST, rescored={"m": _SCORES})),
     Told(number=1, outcome=Failed(cause="oom", message="out of memory", log_tail="line\nline", cost=_COST)),
     Remembered(number=0, memory="…\n\ttext"),
     Exchanged(exchange=_EXCHANGE),
     Exchanged(exchange=replace(_EXCHANGE, answer=None, error="no answer came", tokens_out=0, usd=None)),
     Worked(wall_s=0.001),
+    Unsealed(models=("m", "m2")),
+    Tested(object_id="m2", scores=_SCORES),
 )
 
 

@@ -1,0 +1,121 @@
+"""What the judging commands have scored: the test of the leaders, or more validation items."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from lamdagent import build
+from lamdagent.config import Study
+from lamdagent.driver import OpenStudy, open_study
+from lamdagent.errors import UserError
+from lamdagent.report.findings import findings, leaders, to_test
+from lamdagent.sealed import seen_of
+from lamdagent.search import with_roots
+from lamdagent.standing import items_of
+from lamdagent.store.journal import SqliteJournal
+from lamdagent.types import Job, Made, ObjectId, Outcome, Split
+
+ENOUGH = 0.9
+
+
+def test_leaders(study: Study, top: int) -> dict[str, Any]:
+    """The findings on the test side, after scoring what was not tested before.
+
+    Raises:
+        UserError: a task has no test side, or nothing was made yet.
+    """
+    if missing := [t.task for t in study.body.tasks if t.path is not None and t.test is None]:
+        raise UserError(
+            f"{study.file}: no sealed test for task {', '.join(missing)}. Give each a `test:` beside its `path:` "
+            "(it may be added now; nothing is scored again)."
+        )
+    with _begun(study) as opened:
+        search, wanted = opened.search, to_test(opened.search.state, top)
+        known = _test(study)
+        fresh = [i for i in wanted if i not in known.scores]
+        if fresh:
+            search.unseal(fresh)
+            for object_id, outcome in _scored(opened, fresh, "test", None):
+                search.tested(search.state.pool[object_id], outcome)
+        return findings(study.body.study, search.state, _test(study), build.artifacts(study), top)
+
+
+def size_table(study: Study, sizes: Sequence[int], top: int) -> dict[str, Any]:
+    """Rank stability by validation size, and one sentence of advice."""
+    from lamdagent.statistics import stability
+
+    with _begun(study) as opened:
+        state = opened.search.state
+        ids, scores = leaders(state, top), dict(state.scores)
+        if len(ids) < 3:
+            raise UserError(f"study {study.body.study!r} has {len(ids)} scored trials; ranks need 3 or more.")
+        if any(score.n < max(sizes) for i in ids for score in scores[i]):
+            for object_id, outcome in _scored(opened, ids, "validation", max(sizes)):
+                if isinstance(outcome, Made):
+                    scores[object_id] = outcome.scores
+        models = items_of(scores, ids, build.artifacts(study))
+        stored = min(score.n for i in models for score in scores[i])
+        rows = stability(models, state.goals, sizes, top, seed=state.seed)
+    data = [
+        {"size": r.size, "tau": r.tau, "tau_low": r.tau_low, "tau_high": r.tau_high, "best_first": r.best_first}
+        for r in rows
+    ]
+    return {
+        "study": study.body.study,
+        "top": len(models),
+        "stored": stored,
+        "sizes": data,
+        "advice": _advice(data, stored),
+    }
+
+
+def _advice(rows: Sequence[dict[str, Any]], stored: int) -> str:
+    enough = next((row for row in rows if row["best_first"] >= ENOUGH), None)
+    beyond = f" (sizes beyond the {stored} items asked are an extrapolation: the items are taken for all there are)"
+    note = beyond if rows[-1]["size"] > stored else ""
+    if enough is None:
+        return (
+            f"Even {rows[-1]['size']} items per task put the best model first in {rows[-1]['best_first']:.0%} of draws "
+            f"only: its lead is too small for validation to see; take any of the contenders{note}."
+        )
+    fewer = "" if enough is rows[0] else "; fewer are not enough to choose by"
+    return (
+        f"{enough['size']} items per task put the best model first in {enough['best_first']:.0%} of draws{fewer}{note}."
+    )
+
+
+def _begun(study: Study) -> Any:
+    if not (study.folder / "journal.sqlite").exists():
+        raise UserError(f"{study.folder}: no search has begun here. Begin it with: lamdagent run {study.file}")
+    return open_study(study)
+
+
+def _test(study: Study) -> Any:
+    journal = SqliteJournal(study.folder / "journal.sqlite", writer=False)
+    try:
+        return seen_of(journal.read())
+    finally:
+        journal.close()
+
+
+def _scored(
+    opened: OpenStudy, ids: Sequence[ObjectId], split: Split, items: int | None
+) -> list[tuple[ObjectId, Outcome]]:
+    """Have models scored, base models first; a line of progress for each."""
+    state, runner = opened.search.state, opened.runner
+    bases = [i for i in ids if state.pool[i].made_by is None]
+    done: list[tuple[ObjectId, Outcome]] = []
+    for group in (bases, [i for i in ids if i not in bases]):
+        by_name = {state.pool[i].name: i for i in group}
+        for name, object_id in by_name.items():
+            objects = with_roots(state, [object_id])
+            runner.submit(Job(key=name, action=None, objects=objects, split=split, items=items))
+        left = set(by_name)
+        while left:
+            for key, outcome in runner.wait(1.0):
+                left.discard(str(key))
+                done.append((by_name[str(key)], outcome))
+                print(f"{split}: {len(done)} of {len(ids)} models, {key}", file=sys.stderr, flush=True)
+    return done

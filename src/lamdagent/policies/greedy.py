@@ -1,0 +1,48 @@
+"""Go on from the best model so far, now and then elsewhere: what a search must beat to be worth its name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pydantic import Field
+
+from lamdagent.events import State
+from lamdagent.menu import Menu
+from lamdagent.policies.steps import at_random, drawn_with, one_by_one, seeded
+from lamdagent.settings import Settings
+from lamdagent.types import Choice
+from lamdagent.words import scored
+
+
+class Config(Settings):
+    """Draw an untried action on the best model so far; with some probability any action."""
+
+    exploration: float = Field(0.2, ge=0, le=1, description="probability that any doable action is drawn instead")
+
+
+class Greedy:
+    """Draws an action type evenly, then an untried action of it that takes the best model; else the next best one.
+
+    Args:
+        exploration: probability of a draw from all that can be done, in [0, 1].
+    """
+
+    Config = Config
+    name = "greedy"
+
+    def __init__(self, *, exploration: float = 0.2) -> None:
+        self._exploration = exploration
+
+    def select(self, state: State, menu: Menu, n: int) -> Sequence[Choice]:
+        return one_by_one(state, menu, n, self._choose)
+
+    def _choose(self, state: State, menu: Menu) -> Choice | None:
+        rng = seeded(state)
+        explores = rng.random() < self._exploration
+        for rank, (model, objective) in enumerate(() if explores else state.ranked()):
+            for type in rng.sample(list(menu.types), len(menu.types)):
+                if (action := drawn_with(menu, type, model.id, rng)) is not None:
+                    which = f"the best model, {model.name}" if rank == 0 else f"{model.name}, the best not used up"
+                    return Choice(action=action, reason=f"goes on from {which}: {scored(objective)}", by=self.name)
+        why = "exploring" if explores else "no scored model has an action left"
+        return at_random(menu, rng, by=self.name, why=why)

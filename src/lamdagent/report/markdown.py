@@ -1,0 +1,83 @@
+"""A report as Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+
+def markdown(data: Mapping[str, Any]) -> str:
+    """The report to read or to paste."""
+    parts = [f"# Report of the study {data['study']}", summary(data), "## The best on the sealed test", ranking(data)]
+    for model in data["models"]:
+        parts += [f"## {model['name']}, task by task", model["how"], by_task(model)]
+    if data["lineage"]:
+        parts += ["## How the best by validation was made", f"```text\n{data['lineage']}\n```"]
+    return "\n\n".join(parts) + "\n"
+
+
+def summary(data: Mapping[str, Any]) -> str:
+    """What was searched, how often the test was opened, and what the ranking can tell."""
+    times = "once" if data["test_opened"] == 1 else f"{data['test_opened']} times"
+    lines = [
+        f"{data['trials']} trials, {data['failed']} of them failed, seed {data['seed']}, {data['hours']:.2f} hours. "
+        f"The test has been opened {times}; choose by validation, and look at the test once.",
+    ]
+    if data["winner"] is not None:
+        winner = data["winner"]
+        lines.append(
+            f"The leader's validation score of {winner['raw']:.3f} is {winner['corrected']:.3f} ± {winner['stderr']:.3f} "
+            f"without the luck of having been picked from {data['compared']} models."
+        )
+        names = ", ".join(data["contenders"][:10])
+        more = f" and {len(data['contenders']) - 10} more" if len(data["contenders"]) > 10 else ""
+        lines.append(f"Not to be told from the leader on validation (95 %): {names}{more}.")
+    return "\n\n".join(lines)
+
+
+def ranking(data: Mapping[str, Any]) -> str:
+    """The top models by validation, with test intervals and the gap between the two sides."""
+    rows = [
+        [m["name"], error(m["validation"]), error(m["test"]), interval(m["test"]), signed(m["gap"]), m["guards"] or "-"]
+        for m in data["models"]
+    ]
+    return table(["model", "validation", "test", "test, 95 %", "validation - test", "guards"], rows)
+
+
+def by_task(model: Mapping[str, Any]) -> str:
+    """Test scores by task, and their paired differences to the base model and to each parent."""
+    others = [a for a in model["against"] if "objective" in a]
+    heads = ["task", "validation", "test", *(f"{a['is']} {a['name']}" for a in others)]
+    rows = [["objective", error(model["validation"]), error(model["test"]), *(change(a["objective"]) for a in others)]]
+    for task, scores in model["tasks"].items():
+        changes = [f"{a['tasks'][task]['test']:.3f}, {change(a['tasks'][task])}" for a in others]
+        rows.append([task, error(scores["validation"]), error(scores["test"]), *changes])
+    return table(heads, rows)
+
+
+def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table."""
+    lines = [heads, ["---"] * len(heads), *rows]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
+
+
+def error(score: Mapping[str, Any] | None) -> str:
+    """`0.612 ± 0.024`."""
+    if score is None:
+        return "-"
+    return f"{score['value']:.3f}" + ("" if score["stderr"] is None else f" ± {score['stderr']:.3f}")
+
+
+def interval(score: Mapping[str, Any] | None) -> str:
+    """`0.565 to 0.659`."""
+    return "-" if score is None or score["low"] is None else f"{score['low']:.3f} to {score['high']:.3f}"
+
+
+def change(difference: Mapping[str, float]) -> str:
+    """`+0.120 (+0.081 to +0.159)`."""
+    return f"{difference['value']:+.3f} ({difference['low']:+.3f} to {difference['high']:+.3f})"
+
+
+def signed(value: float | None) -> str:
+    """`+0.012`."""
+    return "-" if value is None else f"{value:+.3f}"

@@ -1,0 +1,80 @@
+"""Comparing ways of searching on the toy world."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lamdagent.cli.versus import draw, table
+from lamdagent.comparison import best_so_far, compare
+from lamdagent.events import State
+from lamdagent.menu import Menu
+from lamdagent.policies.random import Random
+from lamdagent.testing import toy
+from lamdagent.types import Choice
+
+SEEDS = range(5)
+
+
+class Never:
+    """Chooses one useless action, so that nothing is ever gained."""
+
+    name = "never"
+
+    def select(self, state: State, menu: Menu, n: int) -> Sequence[Choice]:
+        if state.trials:
+            return []
+        return [Choice(action=next(iter(menu)), reason="", by=self.name)]
+
+
+def arms(trials: int = 40) -> dict[str, list[State]]:
+    return {
+        "never": [toy.search(Never(), trials=trials, seed=seed) for seed in SEEDS],
+        "random": [toy.grown(trials, seed=seed) for seed in SEEDS],
+    }
+
+
+def test_best_so_far_starts_at_the_base_never_falls_and_is_as_long_as_the_budget() -> None:
+    state = toy.search(Random(), trials=12)
+    curve = best_so_far(state, 20)
+    assert len(curve) == 21
+    assert curve[0] == min(c for c in curve if c is not None)
+    assert curve == sorted(curve)  # type: ignore[type-var]
+    assert curve[-1] == state.ranked()[0][1].value
+
+
+def test_what_is_better_on_every_seed_is_said_to_be_better() -> None:
+    data = compare(arms(), 40)
+    gain = data["arms"]["random"]["gain"]
+    assert gain["n"] == len(SEEDS)
+    assert gain["mean"] > 0
+    assert gain["low"] > 0
+    assert gain["t_p"] < 0.05
+    assert {r for r in data["arms"]["random"]["reached"] if r is not None} <= set(range(41))
+
+
+def test_an_arm_against_itself_shows_nothing() -> None:
+    states = arms()["random"]
+    data = compare({"a": states, "b": states}, 40)
+    gain = data["arms"]["b"]["gain"]
+    assert (gain["mean"], gain["t_p"], gain["seeds_needed"]) == (0.0, None, None)
+    assert data["shared"] == data["made"] // 2
+
+
+def test_the_sealed_test_is_compared_where_it_was_opened() -> None:
+    tested = {"never": [0.1, 0.2, 0.1, 0.2, 0.1], "random": [0.4, 0.5, 0.4, 0.5, 0.4]}
+    data = compare(arms(), 40, tested)
+    assert data["arms"]["random"]["test"]["mean"] == pytest.approx(0.44)
+    assert data["arms"]["random"]["test_gain"]["mean"] == pytest.approx(0.3)
+
+
+def test_a_comparison_reads_as_a_table_and_a_picture(tmp_path: Path) -> None:
+    data: dict[str, Any] = compare(arms(), 40)
+    text = table(data)
+    assert "5 seeds of 40 trials; against never" in text
+    assert "paired t p=" in text
+    draw(data, tmp_path / "curves.png")
+    assert (tmp_path / "curves.png").stat().st_size > 10_000
