@@ -113,10 +113,10 @@ def test_the_chat_template_ends_every_turn_and_marks_what_the_assistant_says(wor
     assert tokenizer.decode(said) == "3<|end|>"
 
 
-def test_the_base_half_knows_every_skill(world: Path) -> None:
+def test_the_base_knows_every_skill_in_part(world: Path) -> None:
     model, tokenizer = load(world)
     scores = {skill: score(world, model, tokenizer, skill) for skill in SKILLS}
-    assert all(0.15 <= value <= 0.85 for value in scores.values()), scores
+    assert all(0.15 <= value <= 0.95 for value in scores.values()), scores
 
 
 def test_tuning_on_one_skill_lifts_it_and_forgets_others(world: Path) -> None:
