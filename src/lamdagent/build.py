@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ from lamdagent.models.sources import HUB, HubModel
 from lamdagent.protocols import ActionType, Memory, Policy
 from lamdagent.settings import Settings
 from lamdagent.store.artifacts import Artifacts
-from lamdagent.store.journal import SqliteJournal
+from lamdagent.store.journal import read_journal
 from lamdagent.tasks.harness import LmEvalTask
 from lamdagent.tasks.rows import lm_eval_task
 from lamdagent.types import Budget, Object, content_id
@@ -81,8 +80,7 @@ def _arguments(study: Study, config: Settings, chat: Chat | None) -> dict[str, A
 def _past(study: Study, given: str) -> State:
     place = study.home / Path(given).expanduser()
     folder = load_study(place).folder if place.is_file() else place
-    with contextlib.closing(SqliteJournal(folder / "journal.sqlite", writer=False)) as journal:
-        return fold(journal.read())
+    return fold(read_journal(folder))
 
 
 def budget(study: Study) -> Budget:

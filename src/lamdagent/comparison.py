@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from lamdagent.errors import UserError
 from lamdagent.events import State
 from lamdagent.types import Made
 
@@ -91,8 +92,15 @@ def _tests(tested: Mapping[str, Sequence[float]] | None, arm: str, first: str) -
 
 
 def _known(curve: list[float | None]) -> list[float]:
-    # A search begins by scoring its base models, so there is a value unless every task failed to give one.
-    return [0.0 if v is None else v for v in curve]
+    """A curve without gaps: a search begins by scoring its base models.
+
+    Raises:
+        UserError: one that has not, so that nothing is known of its beginning.
+    """
+    known = [v for v in curve if v is not None]
+    if len(known) < len(curve):
+        raise UserError("a search has no scored base model yet, so it cannot be compared. Run the same command again.")
+    return known
 
 
 def _saved(arms: Arms) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from lamdagent.runners.inline import Inline
 from lamdagent.runners.process import Process
 from lamdagent.search import Search, run
 from lamdagent.store.artifacts import full_disk_is_the_users
-from lamdagent.store.journal import SqliteJournal
+from lamdagent.store.journal import SqliteJournal, read_journal
 from lamdagent.types import Progress
 
 FREE_TO_CHANGE = re.compile(
@@ -68,8 +68,8 @@ def run_loaded(study: Study, *, display: Display | None = None, inline: bool = F
 
 @contextlib.contextmanager
 def open_study(study: Study, *, watch: Watch = lambda key, progress: None, inline: bool = False) -> Iterator[OpenStudy]:
-    """Check a study, bring its objects, and hold its journal until the block ends. Nothing is written before all of
-    it is valid.
+    """Check a study, bring its objects, and hold its journal until the block ends. Nothing is journalled before all
+    of it is valid.
 
     Raises:
         UserError: the study file, its data, its journal or the machine needs the user.
@@ -122,11 +122,7 @@ def _begin(study: Study, brought: intake.Brought, journal: SqliteJournal, runner
 
 
 def _known_pool(study: Study) -> Mapping[str, Any]:
-    file = study.folder / "journal.sqlite"
-    if not file.exists():
-        return {}
-    with contextlib.closing(SqliteJournal(file, writer=False)) as journal:
-        return fold(journal.read()).pool
+    return fold(read_journal(study.folder)).pool if (study.folder / "journal.sqlite").exists() else {}
 
 
 def _runner(study: Study, watch: Watch, inline: bool) -> Inline | Process:
@@ -164,20 +160,18 @@ def _changes(study: Study, before: State, objects: Sequence[Any]) -> list[Event]
             lines.append(f"  {key}: was {'unbounded' if was is None else was}, is {now} (a budget can only be raised)")
     ids = {obj.name: obj.id for obj in objects}
     for obj in before.pool.values():
-        if (
-            obj.made_by is None
-            and obj.kind != "hyperparameters"
-            and ids.get(obj.name, obj.id) != obj.meta.get("whole", obj.id)
-        ):
+        began_as = obj.meta.get("whole", obj.id)
+        brought = obj.made_by is None and obj.kind != "hyperparameters"
+        if brought and ids.get(obj.name, began_as) != began_as:
             lines.append(f"  {obj.kind} {obj.name} ({obj.uri}): its content changed")
     if lines:
         raise JournalError(
             f"{study.file}: the study {study.body.study!r} began otherwise:\n" + "\n".join(lines) + "\nPut it back, or "
             "give the file another `study:` name to begin a new one (finished work is found again and not repeated)."
         )
-    return (
-        [] if old == new else [Opened(config=study.dump(), seed=before.seed, goals=before.goals, guards=before.guards)]
-    )
+    if old == new:
+        return []
+    return [Opened(config=study.dump(), seed=before.seed, goals=before.goals, guards=before.guards)]
 
 
 def _tests(config: Mapping[str, Any]) -> list[Any]:

@@ -10,9 +10,6 @@ from typing import Any
 from lamdagent.protocols import Context, Task
 from lamdagent.types import Goal, Object, Score, Split
 
-Values = Mapping[str, Sequence[float]]
-"""A model's items by task, in the order that is the same for all models."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
@@ -71,18 +68,15 @@ def score_of(task: Task, split: Split, values: Sequence[float], base: Sequence[f
         ValueError: the mean or its error is not finite.
     """
     value, stderr = mean_and_error(values)
-    gain, gain_stderr = (None, None) if base is None else mean_and_error(differences(values, base))
+    gain, gain_stderr = (
+        (None, None) if base is None else mean_and_error([v - b for v, b in zip(values, base, strict=False)])
+    )
     if not math.isfinite(value) or not math.isfinite(stderr or 0.0):
         raise ValueError(f"task {task.name!r} gave a score that is not finite: {value} ± {stderr}")
     return Score(
         task=task.name, split=split, value=value, n=len(values), stderr=stderr,
         gain=gain, gain_stderr=gain_stderr, task_id=task.ids[split],
     )  # fmt: skip
-
-
-def differences(a: Sequence[float], b: Sequence[float]) -> list[float]:
-    """a minus b on the items that both have."""
-    return [x - y for x, y in zip(a, b, strict=False)]
 
 
 def mean_and_error(values: Sequence[float]) -> tuple[float, float | None]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from lamdagent.events import State
 from lamdagent.types import Failed, Object, ObjectId, Objective, Trial
-from lamdagent.words import recipe, scored
+from lamdagent.words import change, recipe, scored
 
 BEST = 5
 NEVER_TRIED = 8
@@ -81,7 +81,7 @@ def repeats(state: State, window: int = REPEATS) -> str | None:
     if any(g.value > 2 * (g.stderr or 0.0) for g in values):
         return None
     best = max(values, key=lambda g: g.value, default=None)
-    gained = "none was scored" if best is None else f"the largest gain was {best.value:+.3f}" + _error(best.stderr)
+    gained = "none was scored" if best is None else f"the largest gain was {change(best.value, best.stderr)}"
     pattern = _pattern(state, run[-1])
     return f"The last {len(run)} choices were all of the pattern {pattern}; {gained}. Choose another pattern."
 
@@ -144,7 +144,3 @@ def _mean(values: list[float]) -> str:
 
 def _by_mean(group: tuple[str, list[float]]) -> float:
     return -sum(group[1]) / len(group[1])
-
-
-def _error(stderr: float | None) -> str:
-    return "" if stderr is None else f" ± {stderr:.3f}"

@@ -6,22 +6,22 @@ time before a report that test items are looked at, by their texts alone and in 
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from lamdagent.data.overlap import Evaluated, Item, fields_of, scan
+from lamdagent.data.rows import rows_digest
 from lamdagent.errors import DataError
 from lamdagent.execution import Bench
 from lamdagent.store.artifacts import Artifacts
-from lamdagent.types import Object, ObjectId, Split
+from lamdagent.types import SIDES, Object, ObjectId
 
 SHOWN = 6
-SIDES: tuple[Split, ...] = ("validation", "test")
+Mode = Literal["fail", "drop", "warn"]
 log = logging.getLogger(__name__)
 
 
@@ -45,7 +45,7 @@ def overlaps(datasets: Mapping[str, ObjectId], bench: Bench) -> dict[str, Any]:
     return found
 
 
-def close(found: Mapping[str, Any], mode: str, objects: Sequence[Object], store: Artifacts) -> tuple[Object, ...]:
+def close(found: Mapping[str, Any], mode: Mode, objects: Sequence[Object], store: Artifacts) -> tuple[Object, ...]:
     """The objects to search with, after what was found: `fail` raises, `drop` leaves rows out, `warn` says so.
 
     Raises:
@@ -65,12 +65,8 @@ def close(found: Mapping[str, Any], mode: str, objects: Sequence[Object], store:
         log.warning("%s", line)
     if mode == "warn":
         return tuple(objects)
-    kept = (_without(obj, set(found[obj.name]["rows"]), store) if _leaks(obj, found) else obj for obj in objects)
-    return tuple(kept)
-
-
-def _leaks(obj: Object, found: Mapping[str, Any]) -> bool:
-    return obj.kind == "dataset" and obj.name in found
+    leaking = {obj.id for obj in objects if obj.kind == "dataset" and obj.name in found}
+    return tuple(_without(obj, set(found[obj.name]["rows"]), store) if obj.id in leaking else obj for obj in objects)
 
 
 def _without(obj: Object, dropped: set[int], store: Artifacts) -> Object:
@@ -78,7 +74,7 @@ def _without(obj: Object, dropped: set[int], store: Artifacts) -> Object:
     lines = [line for i, line in enumerate(_lines(store, obj.id)) if i not in dropped]
     if not lines:
         raise DataError(f"dataset {obj.name!r}: every row holds an evaluation item; nothing is left to train on.")
-    digest = hashlib.blake2b(digest_size=10)
+    digest = rows_digest()
     for line in lines:
         digest.update(line.encode())
     meta = {**obj.meta, "rows": len(lines), "dropped": len(dropped), "whole": obj.id}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lamdagent.config import DatasetEntry, Study, TaskEntry
-from lamdagent.data.rows import SLICE, Source, read_rows
+from lamdagent.data.rows import SLICE, Source, read_rows, rows_digest
 from lamdagent.data.shapes import task_items, training_rows
 from lamdagent.errors import ConfigError, DataError, nearest
 from lamdagent.execution import Bench
@@ -259,7 +258,7 @@ def _local(study: Study, path: str) -> bool:
 
 
 def _dataset(study: Study, name: str, entry: DatasetEntry) -> Object:
-    digest, rows, shapes = hashlib.blake2b(digest_size=10), 0, set()
+    digest, rows, shapes = rows_digest(), 0, set()
     for shape, line in _lines(study, entry):
         digest.update(line.encode())
         rows += 1

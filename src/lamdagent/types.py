@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 Kind = Literal["model", "dataset", "hyperparameters"]
 Split = Literal["validation", "test"]
+SIDES: tuple[Split, ...] = ("validation", "test")
 Cause = Literal["oom", "timeout", "crash", "diverged", "invalid", "error"]
 ObjectId = str
 ActionId = str

@@ -19,6 +19,11 @@ def scored(value: Score | Objective | None) -> str:
     return f"{value.value:.3f}" + ("" if value.stderr is None else f" ± {value.stderr:.3f}")
 
 
+def change(value: float, stderr: float | None) -> str:
+    """`-0.120 ± 0.020`: a difference with its standard error."""
+    return f"{value:+.3f}" + ("" if stderr is None else f" ± {stderr:.3f}")
+
+
 def action_of(state: State, trial: Trial, labels: Labels | None = None) -> str:
     """`sft(model=base, dataset=math, hyperparameters=gentle)`, with other names for models where `labels` are given."""
     action = trial.choice.action
@@ -67,8 +72,7 @@ def result(state: State, trial: Trial) -> str:
 def guard_breaks(state: State, object_id: ObjectId) -> str:
     """`breaks its guard: facts -0.120 ± 0.020 against the base model (at most -0.020)`; empty where it holds them."""
     broken = [
-        f"{guard.task} {score.gain:+.3f}{'' if score.gain_stderr is None else f' ± {score.gain_stderr:.3f}'} "
-        f"against the base model (at most -{guard.max_drop:g})"
+        f"{guard.task} {change(score.gain or 0.0, score.gain_stderr)} against the base model (at most -{guard.max_drop:g})"
         for guard, score in state.broken(object_id)
     ]
     return f"breaks its guard: {', '.join(broken)}" if broken else ""

@@ -39,9 +39,13 @@ def test_a_report_opens_the_test_once_and_counts_it(study: Path, lamdagent: Any)
     assert page.count("<svg") >= 3
     assert 'src="http' not in page
     assert 'href="http' not in page
+    other = ("tasks.reverse.test=tasks/sort.test.jsonl", TESTS[1])
+    exchanged = json.loads(lamdagent("report", study, "--top", "2", "--json", *sets(*other)).stdout)
+    assert exchanged["test_opened"] == 2
+    assert exchanged["models"][0]["tasks"]["reverse"]["test"] != best["tasks"]["reverse"]["test"]
     assert (folder / "report.md").read_text().startswith("# Report of the study slow")
     assert lamdagent("verify", study).returncode == 0
-    sizes = lamdagent("validation-size", study, "--sizes", "8,16,64", "--top", "3", "--json", *sets(*TESTS))
+    sizes = lamdagent("validation-size", study, "--sizes", "8,16,64", "--top", "3", "--json", *sets(*other))
     assert sizes.returncode == 0, sizes.stderr
     rows = json.loads(sizes.stdout)
     assert [row["size"] for row in rows["sizes"]] == [8, 16, 64]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from lamdagent.cli.versus import draw, table
 from lamdagent.comparison import best_so_far, compare
+from lamdagent.errors import UserError
 from lamdagent.events import State
 from lamdagent.menu import Menu
 from lamdagent.policies.random import Random
@@ -62,6 +64,12 @@ def test_an_arm_against_itself_shows_nothing() -> None:
     gain = data["arms"]["b"]["gain"]
     assert (gain["mean"], gain["t_p"], gain["seeds_needed"]) == (0.0, None, None)
     assert data["shared"] == data["made"] // 2
+
+
+def test_a_search_that_has_not_scored_its_base_model_is_not_compared_as_if_that_were_0() -> None:
+    unscored = [replace(state, scores={}, trials=()) for state in arms()["random"]]
+    with pytest.raises(UserError, match="no scored base model yet"):
+        compare({"a": unscored, "b": unscored}, 40)
 
 
 def test_the_sealed_test_is_compared_where_it_was_opened() -> None:

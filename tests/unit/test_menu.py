@@ -3,9 +3,7 @@ from __future__ import annotations
 import itertools
 import random
 import time
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -14,23 +12,7 @@ from hypothesis import strategies as st
 from lamdagent.events import Asked, Brought, State, Told, fold
 from lamdagent.menu import Menu
 from lamdagent.testing import toy
-from lamdagent.types import Action, Choice, Failed, Kind, Object, Slot
-
-
-class Open:
-    """An action type that admits everything."""
-
-    name, version = "open", 1
-    makes: Kind = "model"
-
-    def __init__(self, *slots: Slot) -> None:
-        self.slots = slots
-
-    def admits(self, inputs: Mapping[str, Sequence[Object]]) -> str | None:
-        return None
-
-    def execute(self, inputs: Any, seed: int, ctx: Any) -> Mapping[str, Any]:
-        raise NotImplementedError
+from lamdagent.types import Action, Choice, Failed, Object, Slot
 
 
 def pool(*objects: Object) -> State:
@@ -68,7 +50,7 @@ def test_a_menu_of_a_thousand_models_draws_and_lists_options_at_once() -> None:
 
 
 def test_iteration_begins_before_the_product_is_known() -> None:
-    menu = Menu(many_models(200), {"open": Open(Slot(name="models", kind="model", at_least=9, at_most=9))})
+    menu = Menu(many_models(200), {"open": toy.Open(Slot(name="models", kind="model", at_least=9, at_most=9))})
     began = time.monotonic()
     assert next(iter(menu)).type == "open"
     assert time.monotonic() - began < 1.0
@@ -94,7 +76,7 @@ SLOTS = st.builds(
 def test_size_counts_what_iteration_gives(slots: list[Slot], models: int, datasets: int, seed: int) -> None:
     objects = [toy.point(f"m{i}", (i, 0.0)) for i in range(models)]
     state = pool(*objects, *(toy.vector(f"d{i}", (i, 1.0)) for i in range(datasets)))
-    menu = Menu(state, {"open": Open(*slots)})
+    menu = Menu(state, {"open": toy.Open(*slots)})
     actions = list(menu)
     assert len(actions) == menu.size("open")
     assert len({action.id for action in actions}) == len(actions)
@@ -122,7 +104,9 @@ def test_what_is_drawn_is_in_canonical_order(seed: int) -> None:
 
 
 def test_an_ordered_slot_keeps_its_order_and_offers_every_one() -> None:
-    menu = Menu(many_models(3), {"open": Open(Slot(name="models", kind="model", at_least=2, at_most=2, ordered=True))})
+    menu = Menu(
+        many_models(3), {"open": toy.Open(Slot(name="models", kind="model", at_least=2, at_most=2, ordered=True))}
+    )
     assert menu.size("open") == len(list(menu)) == 6
     first, second, _ = menu.options("open")["models"]
     assert menu.action("open", {"models": [second.id, first.id]}).inputs["models"] == (second.id, first.id)

@@ -24,28 +24,12 @@ from lamdagent.policies.steps import LOOKED_THROUGH, drawn_with, merges, trains
 from lamdagent.policies.tpe import Form, Line, Tpe
 from lamdagent.protocols import ActionType, Policy
 from lamdagent.testing import toy
-from lamdagent.types import Action, Choice, Failed, Kind, Made, Object, Score, Slot
+from lamdagent.types import Action, Choice, Failed, Made, Object, Score, Slot
 
 POLICIES: list[Callable[[], Policy]] = [Greedy, Evolution, Tpe]
 every_policy = pytest.mark.parametrize("make", POLICIES, ids=["greedy", "evolution", "tpe"])
 SEEDS = range(10)
 TRIALS = 40
-
-
-class Free:
-    """An action type that admits everything."""
-
-    name, version = "free", 1
-    makes: Kind = "model"
-
-    def __init__(self, *slots: Slot) -> None:
-        self.slots = slots
-
-    def admits(self, inputs: Mapping[str, Sequence[Object]]) -> str | None:
-        return None
-
-    def execute(self, inputs: Any, seed: int, ctx: Any) -> Mapping[str, Any]:
-        raise NotImplementedError
 
 
 def menu_of(state: State) -> Menu:
@@ -329,23 +313,23 @@ def test_tpe_prints_nothing(capfd: pytest.CaptureFixture[str], recwarn: pytest.W
 def test_action_types_are_known_by_their_slots() -> None:
     one, two = Slot(name="model", kind="model"), Slot(name="models", kind="model", at_least=2, at_most=3)
     teacher, data = Slot(name="teacher", kind="model"), Slot(name="dataset", kind="dataset")
-    assert trains(Free(one, data)) and not merges(Free(one, data))
-    assert merges(Free(two)) and merges(Free(one, two)) and not trains(Free(two))
-    assert not trains(Free(one, teacher)) and not merges(Free(one, teacher))
-    assert not trains(Free(data)) and not merges(Free(data))
+    assert trains(toy.Open(one, data)) and not merges(toy.Open(one, data))
+    assert merges(toy.Open(two)) and merges(toy.Open(one, two)) and not trains(toy.Open(two))
+    assert not trains(toy.Open(one, teacher)) and not merges(toy.Open(one, teacher))
+    assert not trains(toy.Open(data)) and not merges(toy.Open(data))
 
 
 @pytest.mark.parametrize("ordered", [False, True])
 def test_an_action_with_a_model_is_found_as_long_as_there_is_one(ordered: bool) -> None:
-    type = Free(
+    type = toy.Open(
         Slot(name="models", kind="model", at_least=2, at_most=3, ordered=ordered), Slot(name="dataset", kind="dataset")
     )
     state = crowd(4)
     model = state.of_kind("model")[1].id
-    every = {a.id for a in Menu(state, {"free": type}).of_type("free") if model in a.object_ids}
+    every = {a.id for a in Menu(state, {"open": type}).of_type("open") if model in a.object_ids}
     assert len(every) <= LOOKED_THROUGH
     drawn = set()
-    while (action := drawn_with(Menu(state, {"free": type}), "free", model, random.Random(1))) is not None:
+    while (action := drawn_with(Menu(state, {"open": type}), "open", model, random.Random(1))) is not None:
         drawn.add(action.id)
         state = fold([Asked(number=len(state.trials), choice=Choice(action=action, reason="", by="test"))], state)
     assert drawn == every

@@ -13,7 +13,10 @@ import typer
 
 from lamdagent.errors import UserError, nearest
 
-SET_HELP = "Override a value of the study file, such as `budget.trials=50` or `datasets.math.path=x.jsonl`. Repeatable."
+SET_HELP = (
+    "Override a value of the study file, such as `budget.trials=50` or `datasets.math.path=x.jsonl`; "
+    "`-actions.ties` takes a key out. Repeatable."
+)
 
 
 class Template(StrEnum):

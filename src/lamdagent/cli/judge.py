@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import sys
 from pathlib import Path
@@ -29,19 +28,19 @@ def report(
     Models that were tested before are not scored again. Every opening is counted in the journal: who chooses by the
     test has no test any more.
     """
-    from lamdagent.cli.testing import test_leaders
+    from lamdagent.cli.scoring import tested_leaders
     from lamdagent.config import load_study
-    from lamdagent.report.markdown import markdown, ranking, summary
+    from lamdagent.report.markdown import markdown, ranking, summary, table
     from lamdagent.report.page import page
 
     loaded = load_study(study, set_)
-    data = test_leaders(loaded, top)
+    data = tested_leaders(loaded, top)
     folder = to or loaded.folder
     folder.mkdir(parents=True, exist_ok=True)
     written = {"report.md": markdown(data), "report.json": json.dumps(data, indent=2), "report.html": page(data)}
     for name, text in written.items():
         (folder / name).write_text(text, encoding="utf-8")
-    typer.echo(json.dumps(data, indent=2) if as_json else f"{summary(data)}\n\n{ranking(data)}")
+    typer.echo(json.dumps(data, indent=2) if as_json else f"{summary(data)}\n\n{table(ranking(data))}")
     print(f"\nwritten: {', '.join(str(folder / name) for name in written)}", file=sys.stderr)
 
 
@@ -58,7 +57,7 @@ def validation_size(
     Stored items are drawn again and again; where a size needs more items than are stored, more are asked first, as far
     as the tasks have them.
     """
-    from lamdagent.cli.testing import size_table
+    from lamdagent.cli.scoring import size_table
     from lamdagent.config import load_study
 
     try:
@@ -94,7 +93,7 @@ def _draw(data: dict[str, Any], file: Path) -> None:
     axes.set(xscale="log", xlabel="validation items per task", ylim=(-0.05, 1.05))
     axes.set_xticks(sizes, [str(size) for size in sizes])
     axes.legend(frameon=False)
-    with contextlib.suppress(FileNotFoundError):
+    try:
         figure.savefig(file)
-    if not file.exists():
-        raise UserError(f"{file.parent}: no such folder.")
+    except (OSError, ValueError) as error:  # no such folder, or an ending that is no picture's
+        raise UserError(f"--plot {file}: {error}. Give a .png or .svg file in a folder that exists.") from error

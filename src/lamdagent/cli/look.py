@@ -19,7 +19,7 @@ from lamdagent.pipeline import node_label, pipeline_of, render, to_data
 from lamdagent.standing import Standing, standing_of
 from lamdagent.store.artifacts import Artifacts
 from lamdagent.types import Exchange, Failed, Made, Objective, Score, Trial
-from lamdagent.words import action_of, duration, guard_breaks, origin, result, scored, size
+from lamdagent.words import action_of, change, duration, guard_breaks, origin, result, scored, size
 
 JSON_HELP = "Print one JSON object instead."
 MADE_FACTS = ("examples", "cut_examples", "steps", "first_loss", "last_loss", "held_out_loss", "least_loss", "end_rate")
@@ -199,8 +199,7 @@ def _print_trial(state: State, trial: Trial) -> None:
 def _gained(score: Score) -> str:
     if score.gain is None:
         return ""
-    error = "" if score.gain_stderr is None else f" ± {score.gain_stderr:.3f}"
-    return f", {score.gain:+.3f}{error} against the base model"
+    return f", {change(score.gain, score.gain_stderr)} against the base model"
 
 
 def _print_transcript(state: State, trial: Trial) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +9,7 @@ from lamdagent.config import load_study
 from lamdagent.errors import JournalError, UserError
 from lamdagent.events import State, fold
 from lamdagent.store.artifacts import Artifacts
-from lamdagent.store.journal import SqliteJournal
+from lamdagent.store.journal import read_journal
 from lamdagent.types import Made, Trial
 
 STUDY_HELP = "The study file, or its run folder (runs/NAME)."
@@ -48,8 +47,7 @@ def read_study(path: Path) -> ReadStudy:
     if not (folder / "journal.sqlite").exists():
         hint = f"Begin it with: lamdagent run {file}" if file.is_file() else "It is no run folder of a study."
         raise JournalError(f"{folder}: no search has begun here. {hint}")
-    with contextlib.closing(SqliteJournal(folder / "journal.sqlite", writer=False)) as journal:
-        return ReadStudy(name=folder.name, folder=folder, home=home, state=fold(journal.read()))
+    return ReadStudy(name=folder.name, folder=folder, home=home, state=fold(read_journal(folder)))
 
 
 def find_trial(study: ReadStudy, wanted: str) -> Trial:

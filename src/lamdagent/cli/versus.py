@@ -10,6 +10,7 @@ from typing import Any
 import typer
 
 from lamdagent.cli.begin import SET_HELP, dotted
+from lamdagent.config import Study
 from lamdagent.errors import UserError
 
 Arm = list[str]
@@ -19,7 +20,7 @@ Arm = list[str]
 def compare(
     context: typer.Context,
     study: Path = typer.Argument(help="The study file. Run it again to go on where it stopped."),
-    policies: str = typer.Option("random", help="Policies with commas, such as random,surrogate; the first is the one "
+    policies: str = typer.Option("random", help="Policies with commas, such as random,evolution; the first is the one "
                                  "that others are held against."),
     without: list[str] = typer.Option([], help="An arm of the first policy without this action type. Repeatable."),
     arms: Path | None = typer.Option(None, help="A YAML file of arms instead: {name: {key.key: value}}."),
@@ -40,7 +41,7 @@ def compare(
     grid = _from_file(arms) if arms else _from_options(policies, without)
     base = [*set_, f"budget.trials={trials}"]
     loaded = load_study(study, base)
-    states, tested = _searched(study, base, dotted(context.args), grid, seeds, test)
+    states, tested = _searched(loaded, base, dotted(context.args), grid, seeds, test)
     from lamdagent.comparison import compare as compare_states
 
     data = compare_states(states, trials, tested if test else None)
@@ -71,28 +72,27 @@ def _from_file(file: Path) -> dict[str, Arm]:
 
 
 def _searched(
-    file: Path, base: list[str], options: list[str], grid: dict[str, Arm], seeds: int, test: bool
+    whole: Study, base: list[str], options: list[str], grid: dict[str, Arm], seeds: int, test: bool
 ) -> tuple[dict[str, list[Any]], dict[str, list[float]]]:
     """Every search run to its end: states by arm, and the sealed-test objective of each one's best where asked for."""
     from lamdagent import build
-    from lamdagent.cli.testing import test_leaders
+    from lamdagent.cli.scoring import tested_leaders
     from lamdagent.config import load_study
     from lamdagent.display.outlook import Outlook
     from lamdagent.display.plain import Plain
     from lamdagent.driver import run_loaded
 
-    name = load_study(file, base).body.study
     states: dict[str, list[Any]] = {arm: [] for arm in grid}
     tested: dict[str, list[float]] = {arm: [] for arm in grid}
     for seed in range(seeds):  # seed by seed, so that a comparison which is stopped early is even
         for arm, changes in grid.items():
-            own = [*base, f"seed={seed}", f"study={name}.{arm}.{seed}", *_known_to(changes, options)]
-            study = load_study(file, own)
+            own = [*base, f"seed={seed}", f"study={whole.body.study}.{arm}.{seed}", *_known_to(changes, options)]
+            study = load_study(whole.file, own)
             print(f"{arm}, seed {seed}", file=sys.stderr, flush=True)
             display = Plain(Outlook(build.budget(study), study.body.execution.workers), out=sys.stderr)
             states[arm].append(run_loaded(study, display=display))
             if test:
-                (best, *_) = test_leaders(study, 1)["models"]
+                (best, *_) = tested_leaders(study, 1)["models"]
                 tested[arm].append(best["test"]["value"])
     return states, tested
 

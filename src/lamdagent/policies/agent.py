@@ -13,12 +13,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model
 
-from lamdagent.events import Asked, State, fold
+from lamdagent.events import State
 from lamdagent.evidence import labels, repeats
 from lamdagent.llm.chat import Chat
 from lamdagent.llm.prompts import render
 from lamdagent.llm.settings import CHAT_KEYS, ChatSettings
 from lamdagent.menu import Menu
+from lamdagent.policies.steps import one_by_one, seeded
 from lamdagent.protocols import Policy
 from lamdagent.types import Action, Choice, Object, ObjectId, Slot
 from lamdagent.words import guard_breaks, recipe, scored, setting
@@ -65,22 +66,13 @@ class Agent:
         self._chat, self._fallback, self._shown, self._prompts = chat, fallback, shown, prompts
 
     def select(self, state: State, menu: Menu, n: int) -> Sequence[Choice]:
-        choices: list[Choice] = []
-        for _ in range(n):
-            choice = self._choose(state, menu)
-            if choice is None:
-                break
-            choices.append(choice)
-            # The next choice is made as if this one had begun, so that slots are not filled with the same idea.
-            state = fold([Asked(number=len(state.trials), choice=choice)], state)
-            menu = Menu(state, menu.types)
-        return choices
+        return one_by_one(state, menu, n, self._choose)
 
     def _choose(self, state: State, menu: Menu) -> Choice | None:
         doable = [type for type in menu.types if next(menu.of_type(type), None) is not None]
         if not doable:
             return None
-        rng = random.Random(f"{state.seed}:{len(state.trials)}")
+        rng = seeded(state)
         chosen = self._ask_type(state, menu, rng.sample(doable, len(doable)))
         if chosen is not None:
             picked = self._ask_objects(state, menu, chosen[0], rng)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Sequence
 
 from lamdagent.events import State
 from lamdagent.menu import Menu
+from lamdagent.policies.steps import seeded
 from lamdagent.settings import Settings
 from lamdagent.types import Action, Choice
 
@@ -24,7 +24,7 @@ class Random:
     name = "random"
 
     def select(self, state: State, menu: Menu, n: int) -> Sequence[Choice]:
-        rng = random.Random(f"{state.seed}:{len(state.trials)}")
+        rng = seeded(state)
         drawn: dict[str, Action] = {}
         for _ in range(TRIES * n):
             action = menu.sample(rng) if len(drawn) < n else None

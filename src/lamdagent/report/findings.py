@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
+from lamdagent.comparison import best_so_far
 from lamdagent.events import State, objective_of
 from lamdagent.pipeline import node_label, pipeline_of, render
 from lamdagent.sealed import Seen
@@ -49,12 +51,9 @@ def findings(name: str, state: State, test: Seen, artifacts: Artifacts, top: int
         "hours": round(state.wall_s / 3600, 3),
         "goals": [{"task": g.task, "weight": g.weight, "max_score": g.max_score} for g in state.goals],
         "test_opened": test.opened,
-        "contenders": [state.pool[i].name for i, _ in _ranked(state) if i in standing.contenders],
+        "contenders": [obj.name for obj, _ in state.ranked() if obj.id in standing.contenders],
         "compared": standing.compared,
-        "winner": None
-        if standing.corrected is None
-        else {"raw": standing.corrected.raw, "corrected": standing.corrected.corrected,
-              "stderr": standing.corrected.stderr, "method": standing.corrected.method},
+        "winner": standing.corrected and asdict(standing.corrected),
         "models": [_model(state, test, items, object_id) for object_id in chosen],
         "curve": curve(state),
         "lineage": _lineage(state, chosen[0]) if chosen else "",
@@ -63,17 +62,9 @@ def findings(name: str, state: State, test: Seen, artifacts: Artifacts, top: int
 
 def curve(state: State) -> list[dict[str, Any]]:
     """The objective of every scored trial with its error, and the best so far."""
-    best, points = None, []
-    for trial in state.trials:
-        found = state.objective(trial.choice.action.id)
-        if found is not None:
-            best = found.value if best is None else max(best, found.value)
-            points.append({"trial": trial.number, "value": found.value, "stderr": found.stderr, "best": best})
-    return points
-
-
-def _ranked(state: State) -> list[tuple[ObjectId, Objective]]:
-    return [(obj.id, objective) for obj, objective in state.ranked()]
+    best = best_so_far(state, len(state.trials))
+    scored = [(trial.number, state.objective(trial.choice.action.id)) for trial in state.trials]
+    return [{"trial": n, "value": v.value, "stderr": v.stderr, "best": best[n + 1]} for n, v in scored if v is not None]
 
 
 def _model(state: State, test: Seen, items: Mapping[ObjectId, Any], object_id: ObjectId) -> dict[str, Any]:

@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+Table = tuple[Sequence[str], Sequence[Sequence[str]]]
+"""The heads and the rows, for any rendering."""
+
 
 def markdown(data: Mapping[str, Any]) -> str:
     """The report to read or to paste."""
-    parts = [f"# Report of the study {data['study']}", summary(data), "## The best on the sealed test", ranking(data)]
+    parts = [f"# Report of the study {data['study']}", summary(data), "## The best on the sealed test"]
+    parts += [table(ranking(data))]
     for model in data["models"]:
-        parts += [f"## {model['name']}, task by task", model["how"], by_task(model)]
+        parts += [f"## {model['name']}, task by task", model["how"], table(by_task(model))]
     if data["lineage"]:
         parts += ["## How the best by validation was made", f"```text\n{data['lineage']}\n```"]
     return "\n\n".join(parts) + "\n"
@@ -35,16 +39,16 @@ def summary(data: Mapping[str, Any]) -> str:
     return "\n\n".join(lines)
 
 
-def ranking(data: Mapping[str, Any]) -> str:
+def ranking(data: Mapping[str, Any]) -> Table:
     """The top models by validation, with test intervals and the gap between the two sides."""
     rows = [
         [m["name"], error(m["validation"]), error(m["test"]), interval(m["test"]), signed(m["gap"]), m["guards"] or "-"]
         for m in data["models"]
     ]
-    return table(["model", "validation", "test", "test, 95 %", "validation - test", "guards"], rows)
+    return ["model", "validation", "test", "test, 95 %", "validation - test", "guards"], rows
 
 
-def by_task(model: Mapping[str, Any]) -> str:
+def by_task(model: Mapping[str, Any]) -> Table:
     """Test scores by task, and their paired differences to the base model and to each parent."""
     others = [a for a in model["against"] if "objective" in a]
     heads = ["task", "validation", "test", *(f"{a['is']} {a['name']}" for a in others)]
@@ -52,11 +56,12 @@ def by_task(model: Mapping[str, Any]) -> str:
     for task, scores in model["tasks"].items():
         changes = [f"{a['tasks'][task]['test']:.3f}, {change(a['tasks'][task])}" for a in others]
         rows.append([task, error(scores["validation"]), error(scores["test"]), *changes])
-    return table(heads, rows)
+    return heads, rows
 
 
-def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def table(content: Table) -> str:
     """A Markdown table."""
+    heads, rows = content
     lines = [heads, ["---"] * len(heads), *rows]
     return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import html
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from lamdagent.report.markdown import change, error, interval, signed, summary
+from lamdagent.report.findings import NORMAL_95
+from lamdagent.report.markdown import Table, by_task, ranking, summary
 
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #222 }
@@ -22,10 +23,10 @@ def page(data: Mapping[str, Any]) -> str:
     """The whole page."""
     title = html.escape(f"Report of the study {data['study']}")
     parts = [f"<h1>{title}</h1>", *(f"<p>{html.escape(p)}</p>" for p in summary(data).split("\n\n"))]
-    parts += ["<h2>The search</h2>", _svg(_curve, data), "<h2>The best on the sealed test</h2>", _ranking(data)]
+    parts += ["<h2>The search</h2>", _svg(_curve, data), "<h2>The best on the sealed test</h2>", _table(ranking(data))]
     for model in data["models"]:
         parts += [f"<h2>{html.escape(model['name'])}, task by task</h2>", f"<p>{html.escape(model['how'])}</p>"]
-        parts += [_svg(_bars, model), _by_task(model)]
+        parts += [_svg(_bars, model), _table(by_task(model))]
     if data["lineage"]:
         parts += ["<h2>How the best by validation was made</h2>", f"<pre>{html.escape(data['lineage'])}</pre>"]
     body = "\n".join(parts)
@@ -35,24 +36,8 @@ def page(data: Mapping[str, Any]) -> str:
     )
 
 
-def _ranking(data: Mapping[str, Any]) -> str:
-    rows = [
-        [m["name"], error(m["validation"]), error(m["test"]), interval(m["test"]), signed(m["gap"]), m["guards"] or "-"]
-        for m in data["models"]
-    ]
-    return _table(["model", "validation", "test", "test, 95 %", "validation - test", "guards"], rows)
-
-
-def _by_task(model: Mapping[str, Any]) -> str:
-    others = [a for a in model["against"] if "objective" in a]
-    rows = [["objective", error(model["validation"]), error(model["test"]), *(change(a["objective"]) for a in others)]]
-    for task, scores in model["tasks"].items():
-        changes = [f"{a['tasks'][task]['test']:.3f}, {change(a['tasks'][task])}" for a in others]
-        rows.append([task, error(scores["validation"]), error(scores["test"]), *changes])
-    return _table(["task", "validation", "test", *(f"{a['is']} {a['name']}" for a in others)], rows)
-
-
-def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def _table(content: Table) -> str:
+    heads, rows = content
     head = "".join(f"<th>{html.escape(cell)}</th>" for cell in heads)
     body = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
     return f"<table><tr>{head}</tr>{body}</table>"
@@ -85,7 +70,7 @@ def _curve(axes: Any, data: Mapping[str, Any]) -> None:
 def _bars(axes: Any, model: Mapping[str, Any]) -> None:
     tasks = list(model["tasks"])
     base = next((a for a in model["against"] if a["is"] == "base model" and a["tasks"]), None)
-    errors = [1.96 * (model["tasks"][t]["test"]["stderr"] or 0.0) for t in tasks]
+    errors = [NORMAL_95 * (model["tasks"][t]["test"]["stderr"] or 0.0) for t in tasks]
     places = range(len(tasks))
     if base is not None:
         axes.bar(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import sqlite3
@@ -140,6 +141,16 @@ class SqliteJournal:
             raise JournalError(f"{file}: written by a newer release (schema {version}); upgrade lamdagent")
         for number, script in enumerate(MIGRATIONS[version:], version + 1) if writer else ():
             self._db.executescript(f"begin; {script} pragma user_version = {number}; commit;")
+
+
+def read_journal(folder: Path) -> list[Event]:
+    """All events of the study in a run folder, without holding it.
+
+    Raises:
+        JournalError: there is no such study, or its file is damaged.
+    """
+    with contextlib.closing(SqliteJournal(folder / "journal.sqlite", writer=False)) as journal:
+        return list(journal.read())
 
 
 def _lock(folder: Path) -> int:

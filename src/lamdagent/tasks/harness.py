@@ -19,12 +19,11 @@ from lamdagent.errors import ConfigError, DataError
 from lamdagent.models import Loaded
 from lamdagent.models.validity import Example
 from lamdagent.protocols import Context
-from lamdagent.types import Object, Split
+from lamdagent.types import SIDES, Object, Split
 
 ITEM_ORDER = "lamdagent items"  # seed of the fixed order
 SHOWN_CHARS = 500
 LM_EVAL_TOKENS = 256  # lm-eval's own bound of an answer
-SIDES: tuple[Split, ...] = ("validation", "test")
 
 
 class LmEvalTask:

@@ -30,6 +30,7 @@ from lamdagent.execution import Bench
 from lamdagent.menu import Menu
 from lamdagent.protocols import ActionType, Context, Display, Journal, Policy, Runner, Task
 from lamdagent.types import (
+    SIDES,
     Budget,
     Cost,
     Failed,
@@ -45,7 +46,6 @@ from lamdagent.types import (
 )
 
 Watch = Callable[[int | str, Progress], None]
-SIDES: tuple[Split, ...] = ("validation", "test")
 EDGE = 2.5  # a coordinate beyond it has diverged
 ITEMS = 50
 TEST_SHIFT = 0.1  # how far the test side's target lies from that of validation
@@ -99,6 +99,22 @@ class Mean:
         ctx.progress("merge", 1, 1)
         x = [math.fsum(axis) / len(models) for axis in zip(*(model.meta["x"] for model in models), strict=True)]
         return {"x": x, "root": models[0].meta["root"]}
+
+
+class Open:
+    """An action type with any slots, which admits everything and is never executed."""
+
+    name, version = "open", 1
+    makes: Kind = "model"
+
+    def __init__(self, *slots: Slot) -> None:
+        self.slots = slots
+
+    def admits(self, inputs: Mapping[str, Sequence[Object]]) -> str | None:
+        return None
+
+    def execute(self, inputs: Mapping[str, Sequence[Object]], seed: int, ctx: Context) -> Mapping[str, Any]:
+        raise NotImplementedError
 
 
 class Near:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import asdict
 from typing import Any
 
 from lamdagent import build
@@ -14,13 +16,13 @@ from lamdagent.report.findings import findings, leaders, to_test
 from lamdagent.sealed import seen_of
 from lamdagent.search import with_roots
 from lamdagent.standing import items_of
-from lamdagent.store.journal import SqliteJournal
+from lamdagent.store.journal import read_journal
 from lamdagent.types import Job, Made, ObjectId, Outcome, Split
 
 ENOUGH = 0.9
 
 
-def test_leaders(study: Study, top: int) -> dict[str, Any]:
+def tested_leaders(study: Study, top: int) -> dict[str, Any]:
     """The findings on the test side, after scoring what was not tested before.
 
     Raises:
@@ -33,13 +35,18 @@ def test_leaders(study: Study, top: int) -> dict[str, Any]:
         )
     with _begun(study) as opened:
         search, wanted = opened.search, to_test(opened.search.state, top)
-        known = _test(study)
-        fresh = [i for i in wanted if i not in known.scores]
+        if not wanted:
+            raise UserError(f"study {study.body.study!r} has no scored trial yet. Go on: lamdagent run {study.file}")
+        # A test that was exchanged is another test: what was scored on the former one does not count.
+        sides = {task.ids["test"] for task in build.bench_of(study).evaluation.tasks}
+        known = seen_of(read_journal(study.folder)).scores
+        fresh = [i for i in wanted if {score.task_id for score in known.get(i, ())} != sides]
         if fresh:
             search.unseal(fresh)
             for object_id, outcome in _scored(opened, fresh, "test", None):
                 search.tested(search.state.pool[object_id], outcome)
-        return findings(study.body.study, search.state, _test(study), build.artifacts(study), top)
+        seen = seen_of(read_journal(study.folder))
+        return findings(study.body.study, search.state, seen, build.artifacts(study), top)
 
 
 def size_table(study: Study, sizes: Sequence[int], top: int) -> dict[str, Any]:
@@ -53,15 +60,13 @@ def size_table(study: Study, sizes: Sequence[int], top: int) -> dict[str, Any]:
             raise UserError(f"study {study.body.study!r} has {len(ids)} scored trials; ranks need 3 or more.")
         if any(score.n < max(sizes) for i in ids for score in scores[i]):
             for object_id, outcome in _scored(opened, ids, "validation", max(sizes)):
-                if isinstance(outcome, Made):
-                    scores[object_id] = outcome.scores
+                if not isinstance(outcome, Made):
+                    raise UserError(f"{state.pool[object_id].name} could not be scored: {outcome.message}")
+                scores[object_id] = outcome.scores
         models = items_of(scores, ids, build.artifacts(study))
         stored = min(score.n for i in models for score in scores[i])
         rows = stability(models, state.goals, sizes, top, seed=state.seed)
-    data = [
-        {"size": r.size, "tau": r.tau, "tau_low": r.tau_low, "tau_high": r.tau_high, "best_first": r.best_first}
-        for r in rows
-    ]
+    data = [asdict(row) for row in rows]
     return {
         "study": study.body.study,
         "top": len(models),
@@ -86,18 +91,10 @@ def _advice(rows: Sequence[dict[str, Any]], stored: int) -> str:
     )
 
 
-def _begun(study: Study) -> Any:
+def _begun(study: Study) -> AbstractContextManager[OpenStudy]:
     if not (study.folder / "journal.sqlite").exists():
         raise UserError(f"{study.folder}: no search has begun here. Begin it with: lamdagent run {study.file}")
     return open_study(study)
-
-
-def _test(study: Study) -> Any:
-    journal = SqliteJournal(study.folder / "journal.sqlite", writer=False)
-    try:
-        return seen_of(journal.read())
-    finally:
-        journal.close()
 
 
 def _scored(
