@@ -25,4 +25,4 @@ lamdagent "${COMMAND:-run}" "$folder/study.yaml" \
   --set "tasks.math={task: math, path: $data/svamp/train.jsonl, split: 'train[2000:]', test: $data/svamp/test.jsonl, limit: 60, metric: number, max_new_tokens: 6, until: [\"\n\"], columns: {prompt: $question, answer: answer}}" \
   --set "tasks.arc_easy={task: arc_easy, path: $data/arc_easy/validation.jsonl, test: $data/arc_easy/test.jsonl, limit: 60, metric: acc, target_delimiter: ' ', columns: {prompt: $question, choices: choices, answer: answer}}" \
   --set "tasks.tools={task: tools, path: $data/bfcl/simple.jsonl, split: 'train[280:340]', test: 'train[340:]', limit: 60, metric: exact_match, max_new_tokens: 40, until: [\"\n\"], columns: {prompt: $request, answer: \"$call\"}}" \
-  --set budget.trials=14 "$@"
+  --set contamination=drop --set budget.trials=14 "$@"

@@ -51,8 +51,9 @@ def chat(study: Study) -> Chat | None:
 def policy(study: Study, chat: Chat | None) -> Policy:
     kind, config = study.policy
     arguments = _arguments(study, config, chat)
-    if "fallback" in arguments:
-        arguments["fallback"] = registry.find("policies", arguments["fallback"])()
+    for key in ("fallback", "shortlist"):
+        if arguments.get(key) is not None:
+            arguments[key] = registry.find("policies", arguments[key])()
     if "past" in arguments:
         arguments["past"] = _past(study, arguments["past"])
     made: Policy = registry.find("policies", kind)(**arguments)

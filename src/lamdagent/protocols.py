@@ -81,6 +81,13 @@ class Policy(Protocol):
         """At most `n` different doable choices; fewer or none where the menu has no more. A function of `state`."""
 
 
+class Shortlist(Protocol):
+    """A policy that can also say what is worth a look, for another one to choose from."""
+
+    def shortlist(self, state: State, menu: Menu, n: int) -> Sequence[Choice]:
+        """At most `n` different doable choices; their reasons say what is predicted of them."""
+
+
 class Memory(Protocol):
     """The text that is carried from trial to trial."""
 

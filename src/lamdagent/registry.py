@@ -22,6 +22,7 @@ BUILT_IN: dict[Family, dict[str, str]] = {
         "greedy": "lamdagent.policies.greedy:Greedy",
         "random": "lamdagent.policies.random:Random",
         "replay": "lamdagent.policies.replay:Replay",
+        "surrogate": "lamdagent.policies.surrogate:Surrogate",
         "tpe": "lamdagent.policies.tpe:Tpe",
     },
     "memories": {

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from lamdagent.events import State
-from lamdagent.types import Failed, Object, ObjectId, Objective, Score, Trial
+from lamdagent.types import Action, Failed, Object, ObjectId, Objective, Score, Trial
 
 Labels = Mapping[ObjectId, str]
 RECIPE_STEPS = 6
@@ -26,7 +26,11 @@ def change(value: float, stderr: float | None) -> str:
 
 def action_of(state: State, trial: Trial, labels: Labels | None = None) -> str:
     """`sft(model=base, dataset=math, hyperparameters=gentle)`, with other names for models where `labels` are given."""
-    action = trial.choice.action
+    return described(state, trial.choice.action, labels)
+
+
+def described(state: State, action: Action, labels: Labels | None = None) -> str:
+    """The same for an action that need not have been tried."""
     slots = (f"{slot}={'+'.join(_name(state, i, labels) for i in ids)}" for slot, ids in action.inputs.items())
     return f"{action.type}({', '.join(slots)})"
 

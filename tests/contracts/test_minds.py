@@ -4,6 +4,7 @@ from lamdagent.memories.table import Table
 from lamdagent.policies.evolution import Evolution
 from lamdagent.policies.greedy import Greedy
 from lamdagent.policies.random import Random
+from lamdagent.policies.surrogate import Surrogate
 from lamdagent.policies.tpe import Tpe
 from lamdagent.testing.contracts import MemoryContract, PolicyContract
 
@@ -38,3 +39,8 @@ class TestEvolution(PolicyContract):
 class TestTpe(PolicyContract):
     def policy(self) -> Tpe:
         return Tpe()
+
+
+class TestSurrogate(PolicyContract):
+    def policy(self) -> Surrogate:
+        return Surrogate()

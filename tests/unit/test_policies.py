@@ -21,13 +21,14 @@ from lamdagent.policies.evolution import Evolution, latest
 from lamdagent.policies.greedy import Greedy
 from lamdagent.policies.random import Random
 from lamdagent.policies.steps import LOOKED_THROUGH, drawn_with, merges, trains
+from lamdagent.policies.surrogate import Surrogate
 from lamdagent.policies.tpe import Form, Line, Tpe
 from lamdagent.protocols import ActionType, Policy
 from lamdagent.testing import toy
 from lamdagent.types import Action, Choice, Failed, Made, Object, Score, Slot
 
-POLICIES: list[Callable[[], Policy]] = [Greedy, Evolution, Tpe]
-every_policy = pytest.mark.parametrize("make", POLICIES, ids=["greedy", "evolution", "tpe"])
+POLICIES: list[Callable[[], Policy]] = [Greedy, Evolution, Tpe, Surrogate]
+every_policy = pytest.mark.parametrize("make", POLICIES, ids=["greedy", "evolution", "tpe", "surrogate"])
 SEEDS = range(10)
 TRIALS = 40
 

@@ -17,6 +17,7 @@ from lamdagent.errors import ConfigError, UnknownName, nearest
 from lamdagent.settings import Settings
 from lamdagent.types import Goal, Guard
 
+AUTO = "auto"
 MADE = re.compile(r"(model|dataset)-\d+")
 
 
@@ -142,7 +143,10 @@ class Body(Settings):
         "fail", description="what to do where training rows hold evaluation items: stop, leave the rows out, or say so"
     )
     include_path: str | None = Field(None, description="folder with more lm-eval task files, as lm-eval's own option")
-    policy: dict[str, Any] = Field({"kind": "random"}, description="kind: who selects; and its options")
+    policy: dict[str, Any] = Field(
+        {"kind": AUTO},
+        description="kind: who selects, and its options; auto is agent where a `model` is given, and else surrogate",
+    )
     memory: dict[str, Any] = Field({"kind": "table"}, description="kind: what is remembered; and its options")
     budget: BudgetEntry = Field(BudgetEntry(), description="where the search stops")
     execution: Execution = Field(Execution(), description="how trials are run")
@@ -223,8 +227,10 @@ def study_of(document: Document) -> Study:
 
 def _plugin(family: registry.Family, key: str, data: dict[str, Any], document: Document) -> tuple[str, Settings]:
     kind = data.get("kind")
+    if key == "policy" and kind == AUTO:
+        kind = "agent" if "model" in data else "surrogate"
     if not isinstance(kind, str):
-        known = ", ".join(registry.names(family))
+        known = ", ".join([*([AUTO] if key == "policy" else []), *registry.names(family)])
         raise ConfigError(f"{document.where((key,))}: {key} needs a kind. Known: {known}.")
     cls = _find(family, kind, (key, "kind"), document)
     rest = {k: v for k, v in data.items() if k != "kind"}

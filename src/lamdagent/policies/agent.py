@@ -20,14 +20,15 @@ from lamdagent.llm.prompts import render
 from lamdagent.llm.settings import CHAT_KEYS, ChatSettings
 from lamdagent.menu import Menu
 from lamdagent.policies.steps import one_by_one, seeded
-from lamdagent.protocols import Policy
+from lamdagent.protocols import Policy, Shortlist
 from lamdagent.types import Action, Choice, Object, ObjectId, Slot
-from lamdagent.words import guard_breaks, recipe, scored, setting
+from lamdagent.words import described, guard_breaks, recipe, scored, setting
 
 REASON_CHARS = 300
 ANSWER_TOKENS = 400
 MEMORY_CHARS = 6000
 DONE_SHOWN = 6  # earlier partners of a model
+CANDIDATES = 12  # of a shortlist
 INSTEAD_SHOWN = 8  # objects of a slot that a refusal offers instead
 Reason = Annotated[
     str,
@@ -40,10 +41,13 @@ class Config(ChatSettings):
     """A language model that chooses in two steps, as in the paper, and falls back to another policy where it fails."""
 
     fallback: str = Field("random", description="the policy that chooses where no answer can be used")
+    shortlist: Literal["surrogate"] | None = Field(
+        None, description="surrogate: choose among its best and most uncertain candidates, in one question a trial"
+    )
     shown: int = Field(
         24, ge=4, description="most models listed in a prompt: the best, the latest, the different, the untried"
     )
-    prompts: str | None = Field(None, description="folder with your own system.md, type.md or objects.md")
+    prompts: str | None = Field(None, description="folder with your own system.md, type.md, objects.md or shortlist.md")
 
     def arguments(self) -> dict[str, Any]:
         return {key: value for key, value in super().arguments().items() if key not in CHAT_KEYS}
@@ -55,6 +59,7 @@ class Agent:
     Args:
         chat: the model to ask.
         fallback: chooses where no answer can be used; the choice says so.
+        shortlist: finds the candidates to choose from; None asks in the paper's two steps.
         shown: most models in a prompt.
         prompts: the user's own prompt folder.
     """
@@ -62,8 +67,17 @@ class Agent:
     Config = Config
     name = "agent"
 
-    def __init__(self, *, chat: Chat, fallback: Policy, shown: int = 24, prompts: Path | None = None) -> None:
-        self._chat, self._fallback, self._shown, self._prompts = chat, fallback, shown, prompts
+    def __init__(
+        self,
+        *,
+        chat: Chat,
+        fallback: Policy,
+        shortlist: Shortlist | None = None,
+        shown: int = 24,
+        prompts: Path | None = None,
+    ) -> None:
+        self._chat, self._fallback, self._shortlist = chat, fallback, shortlist
+        self._shown, self._prompts = shown, prompts
 
     def select(self, state: State, menu: Menu, n: int) -> Sequence[Choice]:
         return one_by_one(state, menu, n, self._choose)
@@ -72,16 +86,42 @@ class Agent:
         doable = [type for type in menu.types if next(menu.of_type(type), None) is not None]
         if not doable:
             return None
-        rng = seeded(state)
-        chosen = self._ask_type(state, menu, rng.sample(doable, len(doable)))
-        if chosen is not None:
-            picked = self._ask_objects(state, menu, chosen[0], rng)
-            if picked is not None:
-                action, reason = picked
-                return Choice(action=action, reason=f"{chosen[1]} | {reason}", by=self.name)
+        asked = self._ask_in_two(state, menu, doable) if self._shortlist is None else self._ask_once(state, menu)
+        if asked is not None:
+            return asked
         fallback = self._fallback.select(state, menu, 1)
         reason = f"no answer of {self._chat.client.model} could be used"
         return next((Choice(action=c.action, reason=reason, by=f"{c.by} (fallback)") for c in fallback), None)
+
+    def _ask_in_two(self, state: State, menu: Menu, doable: Sequence[str]) -> Choice | None:
+        rng = seeded(state)
+        chosen = self._ask_type(state, menu, rng.sample(doable, len(doable)))
+        picked = None if chosen is None else self._ask_objects(state, menu, chosen[0], rng)
+        if chosen is None or picked is None:
+            return None
+        return Choice(action=picked[0], reason=f"{chosen[1]} | {picked[1]}", by=self.name)
+
+    def _ask_once(self, state: State, menu: Menu) -> Choice | None:
+        """One of the shortlist's candidates, shown in random order."""
+        assert self._shortlist is not None
+        found = list(self._shortlist.shortlist(state, menu, CANDIDATES))
+        if not found:
+            return None
+        names = labels(state)
+        listed = {f"C{i}": one for i, one in enumerate(seeded(state).sample(found, len(found)), 1)}
+        options = [
+            {"name": label, "about": f"{described(state, one.action, names)}: {one.reason}"}
+            for label, one in listed.items()
+        ]
+        models = {i: None for one in found for i in one.action.object_ids if state.pool[i].kind == "model"}
+        known = [{"name": names[i], "about": describe(state, state.pool[i], names)} for i in models]
+        prompt = self._render("shortlist.md", **self._situation(state), options=options, models=known)
+        schema = _schema("CandidateChoice", candidate=(Literal[tuple(listed)], ...))
+        answer: Any = self._ask(state, "candidate", prompt, schema)
+        if answer is None:
+            return None
+        one = listed[answer.candidate]
+        return Choice(action=one.action, reason=f"{answer.reason} | {one.reason}", by=self.name)
 
     def _ask_type(self, state: State, menu: Menu, types: Sequence[str]) -> tuple[str, str] | None:
         described = [describe_type(state, menu, type) for type in types]
