@@ -20,6 +20,7 @@ from lamdagent.menu import Menu
 from lamdagent.policies.agent import REASON_CHARS, Agent
 from lamdagent.policies.random import Random
 from lamdagent.policies.replay import Replay
+from lamdagent.policies.surrogate import Surrogate
 from lamdagent.search import Search, run
 from lamdagent.store.journal import MemoryJournal
 from lamdagent.testing import toy
@@ -318,3 +319,28 @@ def test_an_answer_to_another_question_is_not_taken_for_this_one() -> None:
     client = FakeClient()
     run(opened(client, journal, budget=Budget(trials=1)), toy.inline(), Quiet())
     assert len(client.asked) == 3
+
+
+def with_shortlist(client: FakeClient) -> Search:
+    journal = MemoryJournal()
+    toy.open_toy(journal)
+    chat = fake_chat(client)
+    agent = Agent(chat=chat, fallback=Random(), shortlist=Surrogate())
+    return Search(
+        journal=journal, action_types=toy.ACTION_TYPES, policy=agent, memory=Table(), budget=Budget(trials=6), chat=chat
+    )
+
+
+def test_with_a_shortlist_one_question_a_trial_chooses_among_predictions() -> None:
+    client = FakeClient()
+    state = run(with_shortlist(client), toy.inline(), Quiet())
+    assert purposes(state) == ["candidate"] * 1 and len(state.exchanges) == len(state.trials) == 6
+    assert all(trial.choice.by == "agent" and " | predicted " in trial.choice.reason for trial in state.trials)
+    assert "predicted" in client.asked[-1][1] and "- C1: " in client.asked[-1][1]
+
+
+def test_a_candidate_that_is_not_listed_is_asked_for_again_and_then_the_fallback_chooses() -> None:
+    nonsense = json.dumps({"reason": "why not", "candidate": "C99"})
+    state = run(with_shortlist(FakeClient([nonsense] * 3)), toy.inline(), Quiet())
+    assert state.trials[0].choice.by == "random (fallback)" and state.trials[1].choice.by == "agent"
+    assert "C99" in (state.exchanges[0].error or "")

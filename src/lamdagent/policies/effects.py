@@ -10,8 +10,7 @@ Source: Bayesian ridge regression (MacKay 1992; Tipping 2001) as `sklearn.linear
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,11 +22,11 @@ from lamdagent.policies.lineage import Lineages
 
 Floats = NDArray[np.float64]
 
-PRIOR_SD = float(os.environ.get('PSD','0.2'))  # of an effect, as a share of a task's maximum
-PRIOR_NOISE = float(os.environ.get('PN','0.05'))  # of a trial's score around its effects, likewise
-PRIOR_TRIALS = float(os.environ.get('PT','4'))  # how many trials these two weigh as much as
-PAIR_SD = float(os.environ.get('PAIR','0.7'))  # of a pair's effect, against that of an object
-PAST_SD = float(os.environ.get('PAST','0.3'))  # of an effect of the parents' past, likewise
+PRIOR_SD = 0.15  # of an effect, as a share of a task's maximum
+PRIOR_NOISE = 0.05  # of a trial's score around its effects, likewise
+PRIOR_TRIALS = 4.0  # how many trials these two weigh as much as
+PAIR_SD = 0.4  # of a pair's effect, against that of an object
+PAST_SD = 0.3  # of an effect of the parents' past, likewise
 CHUNK = 8192  # rows whose covariances are looked up at once, which bounds memory
 
 
@@ -39,6 +38,10 @@ class Design:
     names: tuple[str, ...]
     codes: Positions
     values: Floats
+
+    def __add__(self, more: Design) -> Design:
+        """These rows and then those."""
+        return Design(self.names, np.vstack([self.codes, more.codes]), np.vstack([self.values, more.values]))
 
 
 class Effects:
@@ -84,11 +87,7 @@ class Effects:
 
         x, at = np.zeros((len(gained), size)), self._at(design)
         np.add.at(x, (np.arange(len(gained))[:, None], at), design.values)
-        nu=float(os.environ.get('NU','0')); w0=weights
-        for it in range(4 if nu else 1):
-          if it: 
-            r=gained-x@model.coef_; weights=w0*(nu+1)/(nu+r**2*model.alpha_*w0)
-          model = BayesianRidge(
+        model = BayesianRidge(
             fit_intercept=False,
             alpha_init=PRIOR_NOISE**-2,
             lambda_init=PRIOR_SD**-2,
@@ -96,7 +95,8 @@ class Effects:
             alpha_2=PRIOR_TRIALS / 2 * PRIOR_NOISE**2,
             lambda_1=PRIOR_TRIALS / 2,
             lambda_2=PRIOR_TRIALS / 2 * PRIOR_SD**2,
-        ).fit(x, gained, sample_weight=weights * (len(weights) / weights.sum()))  # scikit-learn counts them as trials
+        )
+        model.fit(x, gained, sample_weight=weights * (len(weights) / weights.sum()))  # which counts weights as trials
         self.noise = float(model.alpha_**-0.5)
         self._mean[:size] = model.coef_
         self._covariance[:size, :size] = model.sigma_
@@ -126,9 +126,7 @@ def design_of(fills: Fills, past: Lineages, scores: Floats) -> tuple[Design, Flo
     levels = [np.ones(n), 2 * mean - 1]
     if fills.models.shape[1] > 1:
         levels.append(4 * (np.where(there, parents, -np.inf).max(axis=1) - mean))
-    features = [
-        (name, codes, scale * level) for name, codes, scale in _objects(fills, len(scores)) for level in levels
-    ]
+    features = [(name, codes, scale * level) for name, codes, scale in _objects(fills, len(scores)) for level in levels]
     features += [(name, np.zeros(n, np.intp), PAST_SD * values) for name, values in _past(fills, past)]
     names, codes, values = zip(*features, strict=True)
     return Design(names, np.stack(codes, axis=1), np.stack(values, axis=1)), mean

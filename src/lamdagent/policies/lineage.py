@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lamdagent.events import State
-from lamdagent.types import Made, Object, ObjectId
+from lamdagent.types import Made, Object
 
 Floats = NDArray[np.float64]
 

@@ -21,7 +21,7 @@ from pydantic import Field
 
 from lamdagent.events import ONE_SIDED_95, State
 from lamdagent.menu import Menu
-from lamdagent.policies.effects import PRIOR_NOISE, Design, Effects, design_of
+from lamdagent.policies.effects import PRIOR_NOISE, Effects, design_of
 from lamdagent.policies.fills import EMPTY, Fills, candidates, of_actions
 from lamdagent.policies.lineage import lineages
 from lamdagent.policies.steps import at_random, model_slots, one_by_one, seeded
@@ -46,7 +46,7 @@ class Config(Settings):
 
 @dataclass(frozen=True, slots=True)
 class Outlook:
-    """What is predicted of candidates, (n,) each: the objective of what would be made, with its standard deviation, and
+    """What is predicted of candidates, (n,) each: the objective that would be measured, with its standard deviation, and
     how much of an improvement over the best model is to be expected."""
 
     mean: Floats
@@ -133,18 +133,20 @@ class Beliefs:
         return list(found.values())
 
     def _outlook(self, fills: Fills) -> Outlook:
-        means, sds = [], []
+        means, unsure, sds = [], [], []
         for task, effects in enumerate(self._effects[fills.type]):
             design, parents = design_of(fills, self._past, self._scores[task])
             gained, sd = effects.predict(design)
             means.append(np.clip(parents + gained, 0.0, 1.0))
-            sds.append(np.hypot(sd, float(__import__("os").environ.get("XN", "1")) * effects.noise))
+            unsure.append(sd)
+            sds.append(np.hypot(sd, effects.noise))
         mean, sd = np.stack(means), np.stack(sds)
-        objective, error = self._weights @ mean, np.sqrt(self._weights**2 @ sd**2)
-        gain = expected_improvement(objective, error, self.incumbent) * self._ends(fills)
+        objective = self._weights @ mean
+        # Chance is no promise: with its noise, ever new merges of nearly equal models would look worth their trials.
+        gain = expected_improvement(objective, _together(self._weights, unsure), self.incumbent) * self._ends(fills)
         for guard in self._state.guards:
             gain = gain * self._holds(guard, fills, mean, sd)
-        return Outlook(objective, error, gain)
+        return Outlook(objective, _together(self._weights, sds), gain)
 
     def _learned(self, type: str) -> list[Effects]:
         """The effects of a type on each task, running trials taken to end as predicted."""
@@ -155,20 +157,16 @@ class Beliefs:
         fills = of_actions(type, slots, ended, self._place)
         made = [self._place[action.id] for action in ended]
         learned = []
-        for task in range(len(self._state.goals)):
-            scores, errors = self._scores[task], self._errors[task]
+        for scores, errors in zip(self._scores, self._errors, strict=True):
             design, parents = design_of(fills, self._past, scores)
             gained = scores[made] - parents
-            noise = errors[made] ** 2 + np.where(fills.models >= 0, errors[fills.models] ** 2, 0.0).mean(axis=1)
+            noise = errors[made] ** 2 + np.where(fills.models != EMPTY, errors[fills.models] ** 2, 0.0).mean(axis=1)
             weights = PRIOR_NOISE**2 / (PRIOR_NOISE**2 + noise)
             effects = Effects(design, gained, weights)
             if running:
                 more, _ = design_of(of_actions(type, slots, running, self._place), self._past, scores)
                 expected, _ = effects.predict(more)
-                both = Design(
-                    design.names, np.vstack([design.codes, more.codes]), np.vstack([design.values, more.values])
-                )
-                effects = Effects(both, np.append(gained, expected), np.append(weights, np.ones(len(expected))))
+                effects = Effects(design + more, np.append(gained, expected), np.append(weights, np.ones(len(running))))
             learned.append(effects)
         return learned
 
@@ -228,6 +226,12 @@ class Beliefs:
         return f"predicted {outlook.mean[row]:.3f} ± {outlook.sd[row]:.3f}, best so far {self.incumbent:.3f}{terms}"
 
 
+def _together(weights: Floats, sds: Sequence[Floats]) -> Floats:
+    """The standard deviation of the objective from those of the tasks, taken as independent."""
+    found: Floats = np.sqrt(weights**2 @ np.stack(sds) ** 2)
+    return found
+
+
 def _groups_of(action: Action, place: Mapping[ObjectId, int], slots: Sequence[Slot]) -> list[Group]:
     """What a failure may be put down to: the action type, each object but models, and all of these together."""
     whole: Group = tuple(place[i] for slot in slots if slot.kind != "model" for i in action.inputs[slot.name])
@@ -242,7 +246,7 @@ def expected_improvement(mean: Floats, sd: Floats, over: float) -> Floats:
 
 
 def _normal_cdf(z: Floats) -> Floats:
-    from scipy.special import ndtr
+    from scipy.special import ndtr  # type: ignore[import-untyped]
 
     found: Floats = ndtr(z)
     return found
