@@ -384,3 +384,16 @@ def test_an_override_reaches_names_with_dots(load: Load) -> None:
 def test_a_setting_may_be_called_like_a_type(refusal: Callable[..., str]) -> None:
     text = changed("gentle: {learning_rate: 1e-5}", "int: {learning_rate: high}")
     assert "hyperparameters.int.learning_rate" in refusal(text)
+
+
+@pytest.mark.parametrize(
+    ("policy", "kind"),
+    [("{kind: auto}", "surrogate"), ("{kind: auto, model: local}", "agent"), ("{kind: surrogate}", "surrogate")],
+)
+def test_auto_is_an_agent_where_a_model_is_given_and_else_the_surrogate(load: Load, policy: str, kind: str) -> None:
+    study = load(STUDY.replace("{kind: random}", policy))
+    assert study.policy[0] == kind == study.dump()["policy"]["kind"]
+
+
+def test_a_study_that_names_no_policy_is_searched_by_the_surrogate(load: Load) -> None:
+    assert load(STUDY.replace("policy: {kind: random}\n", "")).policy[0] == "surrogate"

@@ -113,6 +113,11 @@ class Beliefs:
                 if len(fills):
                     self._ranked.append((fills, self._outlook(fills)))
 
+    @property
+    def count(self) -> int:
+        """How many candidates were ranked."""
+        return sum(len(fills) for fills, _ in self._ranked)
+
     def best(self, n: int, value: Callable[[Outlook], Floats]) -> list[tuple[Action, str]]:
         """The `n` doable candidates of the highest value, and in words what is predicted of each."""
         if not self._ranked:
