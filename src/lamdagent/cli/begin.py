@@ -32,12 +32,16 @@ def init(
     template: Template = typer.Option(Template.tiny, help="tiny: a CPU, minutes, nothing fetched. smollm2: a real "
                                       "135M model and real data. paper: Gemma-2-2B as in the paper, for a GPU."),
     seed: int = typer.Option(0, min=0, help="Seed of the tiny world."),
+    width: int = typer.Option(96, min=24, help="Width of the tiny world's model, a multiple of 24: 96 has 0.45 M "
+                              "parameters, 192 four times as many."),
 ) -> None:  # fmt: skip
     """Write a study to start from."""
     from rich.progress import Progress
 
     from lamdagent.templates import write_template
 
+    if width % 24:
+        raise UserError(f"--width {width}: give a multiple of 24, such as 96 or 192.")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(
             f"{folder} is not empty. Give a new folder, or run what is there: lamdagent run {folder}/study.yaml"
@@ -49,6 +53,7 @@ def init(
             template.value,
             folder,
             seed=seed,
+            width=width,
             report=lambda done, total: bar.update(pretraining, completed=done, total=total),
         )
     typer.echo(f"wrote {folder}/study.yaml; next: lamdagent run {folder}/study.yaml")

@@ -8,8 +8,10 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from lamdagent.tiny.model import write_base
+from lamdagent.tiny.model import WIDTH, write_base
 from lamdagent.tiny.skills import SKILLS, Item, Stage, wrong
+
+__all__ = ["WIDTH", "write", "write_data"]
 
 TASK_ROWS = 200
 # Each training set's rows per skill.
@@ -24,14 +26,14 @@ DATA: dict[str, dict[str, int]] = {
 PRETRAINING = {"add": 1250, "reverse": 650, "sort": 320, "call": 350, "facts": 1300, "largest": 200}
 
 
-def write(folder: Path, *, seed: int = 0, report: Callable[[int, int], None] | None = None) -> None:
-    """Write models/base, data/*.jsonl and tasks/*.jsonl under `folder`, all a function of `seed`.
+def write(folder: Path, *, seed: int = 0, width: int = WIDTH, report: Callable[[int, int], None] | None = None) -> None:
+    """Write models/base, data/*.jsonl and tasks/*.jsonl under `folder`, all a function of `seed` and `width`.
 
     `report` is told the steps of pretraining done and in all. The data files are the same bytes for the same seed
     everywhere; the model's are on one machine.
     """
     pretraining = write_data(folder, seed=seed)
-    write_base(folder / "models" / "base", pretraining, seed=seed, report=report)
+    write_base(folder / "models" / "base", pretraining, seed=seed, width=width, report=report)
 
 
 def write_data(folder: Path, *, seed: int = 0) -> list[Item]:

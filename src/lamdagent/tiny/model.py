@@ -14,6 +14,7 @@ CHARACTERS = "\n" + "".join(map(chr, range(32, 127)))
 STEPS = 360
 BATCH = 32
 LEARNING_RATE = 3e-3
+WIDTH = 96
 THREADS = 1  # so small a model gains little from more, and one keeps it the same whatever the machine has free
 CONTEXT = 256
 CHAT_TEMPLATE = (
@@ -51,15 +52,16 @@ def make_tokenizer() -> Any:
     )
 
 
-def make_model(tokenizer: Any) -> Any:
-    """An untrained Llama of about 0.45 M float32 parameters, drawn from torch's global random state."""
+def make_model(tokenizer: Any, *, width: int = WIDTH) -> Any:
+    """An untrained float32 Llama drawn from torch's global random state: 0.45 M parameters at a width of 96, four times
+    as many at twice the width."""
     from transformers import LlamaConfig, LlamaForCausalLM
 
     return LlamaForCausalLM(
         LlamaConfig(
             vocab_size=len(tokenizer),
-            hidden_size=96,
-            intermediate_size=256,
+            hidden_size=width,
+            intermediate_size=width * 8 // 3,
             num_hidden_layers=4,
             num_attention_heads=4,
             num_key_value_heads=4,
@@ -75,7 +77,12 @@ def make_model(tokenizer: Any) -> Any:
 
 
 def write_base(
-    folder: Path, items: Sequence[Item], *, seed: int, report: Callable[[int, int], None] | None = None
+    folder: Path,
+    items: Sequence[Item],
+    *,
+    seed: int,
+    width: int = WIDTH,
+    report: Callable[[int, int], None] | None = None,
 ) -> None:
     """Pretrain on `items` and write a Hugging Face folder; torch's global random state and threads stay the same."""
     import torch
@@ -86,7 +93,7 @@ def write_base(
     try:
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)
-            model = make_model(tokenizer)
+            model = make_model(tokenizer, width=width)
         _pretrain(model, tokenizer, items, Random(seed), report)
     finally:
         torch.set_num_threads(threads)
