@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -29,7 +29,7 @@ from lamdagent.diagnosis.signature import (
 )
 from lamdagent.events import State
 from lamdagent.evidence import REPEATS, collapsed, gains, repeats
-from lamdagent.types import Action, Object, ObjectId
+from lamdagent.types import Action, ObjectId
 from lamdagent.words import change
 
 COLLAPSE, BIAS = "mode collapse", "favourites"
@@ -165,33 +165,38 @@ def bias(state: State, turns: Sequence[Turn] | None, study: str) -> Signature:
 
 
 def _uses(state: State, turns: Sequence[Turn]) -> list[_Use]:
-    """Every object that was on offer, and the brought models together where there are made ones, too."""
+    """Every object that was a matter of choice, and the brought models together where there are several."""
     brought = frozenset(o.id for o in state.of_kind("model") if o.made_by is None)
-    groups = [(_label(state, obj), obj.kind, frozenset([obj.id])) for obj in state.pool.values()]
-    if len(brought) > 1:
-        groups.append(("one of the brought models", "model", brought))
-    taken = [
-        (turn, set(turn.trial.choice.action.object_ids), [set(a.object_ids) for a in turn.alike]) for turn in turns
-    ]
+    together = "one of the brought models"
+    rows: dict[str, list[tuple[int, bool, float]]] = defaultdict(list)
+    for turn in turns:
+        mine, drawn = set(turn.trial.choice.action.object_ids), [set(action.object_ids) for action in turn.alike]
+        offered = Counter(object_id for ids in drawn for object_id in ids)
+        for object_id in mine | set(offered):
+            rows[object_id].append((turn.trial.number, object_id in mine, offered[object_id] / len(drawn)))
+        if len(brought) > 1:
+            rows[together].append((turn.trial.number, bool(brought & mine), _share(brought, drawn)))
     uses = []
-    for label, kind, ids in groups:
-        chances = [(turn.trial.number, ids & mine, sum(map(bool, map(ids.intersection, drawn))) / len(drawn))
-                   for turn, mine, drawn in taken]  # fmt: skip
-        chances = [(number, hit, chance) for number, hit, chance in chances if hit or 0 < chance < 1]
-        if not any(0 < chance < 1 for _, _, chance in chances):
-            continue
-        chosen = frozenset(number for number, hit, _ in chances if hit)
-        probability_N = hits([chance for _, _, chance in chances])
-        below_N = np.cumsum(probability_N)
-        low, high = (int(np.searchsorted(below_N, q)) for q in (0.025, 0.975))
-        uses.append(
-            _Use(
-                label=label, kind=kind, trials=chosen, expected=sum(chance for _, _, chance in chances),
-                elsewhere=frozenset(number for number, hit, _ in chances if not hit),
-                low=low, high=high, p=float(probability_N[len(chosen):].sum()),
-            )
-        )  # fmt: skip
+    for key, found in sorted(rows.items()):
+        if any(0 < chance < 1 for _, _, chance in found):
+            label, kind = (key, "model") if key == together else (_label(state, key), state.pool[key].kind)
+            uses.append(_use(label, kind, [row for row in found if row[1] or row[2] < 1]))
     return uses
+
+
+def _share(ids: frozenset[str], drawn: Sequence[set[str]]) -> float:
+    return sum(not ids.isdisjoint(own) for own in drawn) / len(drawn)
+
+
+def _use(label: str, kind: str, rows: Sequence[tuple[int, bool, float]]) -> _Use:
+    chosen = frozenset(number for number, hit, _ in rows if hit)
+    probability_N = hits([chance for _, _, chance in rows])
+    low, high = (int(np.searchsorted(np.cumsum(probability_N), q)) for q in (0.025, 0.975))
+    return _Use(
+        label=label, kind=kind, trials=chosen, low=low, high=high,
+        elsewhere=frozenset(number for number, hit, _ in rows if not hit),
+        expected=sum(chance for _, _, chance in rows), p=float(probability_N[len(chosen) :].sum()),
+    )  # fmt: skip
 
 
 def _backed(state: State, use: _Use) -> tuple[str, Verdict]:
@@ -220,7 +225,8 @@ def _objectives(state: State) -> dict[int, float]:
     return {number: objective.value for number, objective in found if objective is not None}
 
 
-def _label(state: State, obj: Object) -> str:
+def _label(state: State, object_id: ObjectId) -> str:
+    obj = state.pool[object_id]
     if obj.kind == "hyperparameters":
         return f"setting {obj.name} of {obj.meta.get('action', '?')}"
     return f"{obj.kind} {obj.name}"

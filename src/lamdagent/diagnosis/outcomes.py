@@ -27,7 +27,7 @@ from lamdagent.diagnosis.signature import (
     unknown,
     worst,
 )
-from lamdagent.events import State, objective_of
+from lamdagent.events import ONE_SIDED_95, State, objective_of
 from lamdagent.evidence import parts
 from lamdagent.sealed import Seen
 from lamdagent.types import Goal, ObjectId, Objective, Score, Trial
@@ -35,6 +35,7 @@ from lamdagent.words import change, scored
 
 FORGETTING, PLATEAU, OVERFITTING = "forgetting", "plateau", "validation overfitting"
 SHOWN = 3
+TIED = 1e-9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,43 +171,51 @@ def _by_task(state: State, object_id: ObjectId) -> dict[str, Score]:
 def plateau(state: State, study: str) -> Signature:
     """How long ago the last improvement beyond noise came, and how unusual that is.
 
-    If trials came in any order, the last record among the first s of N would have the probability s / N: records grow
-    rare by themselves. Source: Rényi 1962.
+    Records grow rare by themselves: if results had no trend, the last record of N would be among the first s with the
+    probability s / N, whatever their distribution. Here a record must rise beyond noise, so it is earlier the more
+    models are as good as the best: in simulation 60 trials without a trend alarm in 5 % of cases where no two models
+    are alike, and in 14 % where a tenth of them cannot be told from the best. There is little left to gain then, too.
+
+    Source: Rényi 1962, on records of independent draws.
     """
     ended = [trial for trial in state.trials if trial.outcome is not None]
     base = [v for o in state.of_kind("model") if o.made_by is None and (v := state.objective(o.id)) is not None]
     if not base:
         return unknown(PLATEAU, "no base model is scored yet.", f"Begin with: lamdagent run {study}.")
-    if len(ended) < FEWEST_TRIALS:
-        return too_few(PLATEAU, len(ended), "ended trials", len(state.trials), study)
-    held, at, count = max(base, key=lambda v: v.value), 0, 0
-    best = held.value
-    for position, trial in enumerate(ended, 1):
-        found = state.objective(trial.choice.action.id)
-        if found is None or state.broken(trial.choice.action.id):
-            continue
-        best = max(best, found.value)
-        if found.value > held.value + float(stats.norm.isf(NOISE)) * _apart(found, held):
-            held, at, count = found, position, count + 1
-    since = len(ended) - at
-    order = (len(base) + at) / (len(base) + len(ended))
-    figure = Figure(label="trials since the last improvement", value=since, n=len(ended))
-    verdict: Verdict = "ok" if order > STANDSTILL_WATCH else "watch"
-    if order <= STANDSTILL_ALARM and len(ended) >= LONG_ENOUGH:
-        verdict = "alarm"
-    which = "the only improvement" if count == 1 else f"the last of {count} improvements"
-    last = f"{which} beyond noise, to {scored(held)}, came with trial {ended[at - 1].number}"
-    if not at:
-        last = f"nothing improved on the base model's {scored(held)} beyond noise"
-    within = f"; what rose since, to {best:.3f}, is within noise" if best > held.value + 1e-9 else ""
-    measured = (
-        f"{since} of {len(ended)} trials ago: {last}{within}. If trials came in any order, it would be so early in "
-        f"{order:.0%} of cases."
+    if len(ended) < LONG_ENOUGH:
+        return too_few(PLATEAU, len(ended), "ended trials", len(state.trials), study, LONG_ENOUGH)
+    start = max(base, key=lambda v: v.value)
+    found = [None if state.broken(t.choice.action.id) else state.objective(t.choice.action.id) for t in ended]
+    held, at, count = _last_improvement(start, found)
+    since, p = len(ended) - at, (1 + at) / (1 + len(ended))
+    last = f"nothing improved on the base model's {scored(start)} beyond noise"
+    if at:
+        which = "the only improvement" if count == 1 else f"the last of {count} improvements"
+        last = f"{which} beyond noise, to {scored(held)}, came with trial {ended[at - 1].number}"
+    verdict: Verdict = "ok" if p > STANDSTILL_WATCH else "watch" if p > STANDSTILL_ALARM else "alarm"
+    best = max((v.value for v in found if v is not None), default=start.value)
+    within = f"; what rose since, to {best:.3f}, is within noise" if best > held.value + TIED else ""
+    figures = (
+        Figure(label="trials since the last improvement", value=since, n=len(ended)),
+        Figure(label="least probability of so long a wait without a trend", value=p, n=len(ended)),
     )
     return Signature(
-        name=PLATEAU, verdict=verdict, measured=measured, advice=_onwards(verdict, bool(within), study),
-        figures=(figure, Figure(label="probability in any order", value=order, n=len(ended))),
+        name=PLATEAU, verdict=verdict, advice=_onwards(verdict, bool(within), study), figures=figures,
+        measured=f"{since} of {len(ended)} trials ago: {last}{within}. Of searches whose results have no trend, at "
+        f"least {p:.0%} wait so long.",
     )  # fmt: skip
+
+
+def _last_improvement(start: Objective, found: Sequence[Objective | None]) -> tuple[Objective, int, int]:
+    """The last objective that rose beyond noise above the one before that had; its place from 1; how many there were.
+
+    Small gains that add up count as one. The place is 0 where nothing rose.
+    """
+    held, at, count = start, 0, 0
+    for place, objective in enumerate(found, 1):
+        if objective is not None and objective.value - held.value > ONE_SIDED_95 * _apart(objective, held) + TIED:
+            held, at, count = objective, place, count + 1
+    return held, at, count
 
 
 def _apart(a: Objective, b: Objective) -> float:
@@ -217,7 +226,8 @@ def _onwards(verdict: Verdict, within_noise: bool, study: str) -> str:
     if verdict == "ok":
         return "None needed."
     if within_noise:
-        return f"More items show smaller gains (tasks: limit, or evaluation.items); how many: lamdagent validation-size {study}."
+        more = "More items show smaller gains (tasks: limit, or evaluation.items)"
+        return f"{more}; how many: lamdagent validation-size {study}."
     return "More trials of the same kind are unlikely to help: other datasets or settings, or another policy.kind, may."
 
 

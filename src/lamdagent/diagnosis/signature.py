@@ -16,7 +16,7 @@ FEWEST_USES = 3
 FEWEST_TESTED = 5
 """Tested models from which on a trend is fitted; three points lie on a line too easily."""
 LONG_ENOUGH = 20
-"""Ended trials from which on a plateau can be alarming; before that a search has hardly begun."""
+"""Ended trials from which on a plateau can be told: with 19, even no gain at all is not rarer than 1 in 20."""
 
 RARE = 0.01
 """How improbable a choice must be under even draws, over all that is looked at within a signature (Bonferroni): with
@@ -39,7 +39,8 @@ REFUSED = 0.2
 FORGETFUL = 0.5
 """Share of the trials with an action type, dataset or setting that lose a skill, from which on that is alarming."""
 STANDSTILL_WATCH, STANDSTILL_ALARM = 0.2, 0.05
-"""If trials came in any order, the last improvement would be as early as it was with this probability."""
+"""How improbable so long a wait for an improvement must be in a search whose results have no trend. The alarm sounds
+where nothing was gained in 20 trials, or nothing after the first two of 60."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,10 +78,10 @@ def unknown(name: str, missing: str, advice: str, figures: Sequence[Figure] = ()
     return Signature(name=name, verdict="unknown", measured=missing, advice=advice, figures=tuple(figures))
 
 
-def too_few(name: str, n: int, what: str, trials: int, study: str) -> Signature:
+def too_few(name: str, n: int, what: str, trials: int, study: str, least: int = FEWEST_TRIALS) -> Signature:
     """A signature that needs more trials than there are, `n` of which count."""
-    missing = f"{n} {what} are too few to tell; {FEWEST_TRIALS} are needed."
-    return unknown(name, missing, f"More trials: lamdagent run {study} --trials {trials + FEWEST_TRIALS - n}.")
+    missing = f"{n} {what} are too few to tell; {least} are needed."
+    return unknown(name, missing, f"More trials: lamdagent run {study} --trials {trials + least - n}.")
 
 
 def worst(verdicts: Iterable[Verdict]) -> Verdict:
