@@ -23,6 +23,7 @@ from lamdagent.diagnosis.signature import (
     Figure,
     Signature,
     Verdict,
+    sentence,
     too_few,
     unknown,
     worst,
@@ -55,7 +56,11 @@ def mode_collapse(state: State, turns: Sequence[Turn] | None, study: str) -> Sig
         )
     measured = "; ".join(words for words, _, _ in rows) + (f". {stuck}" if stuck else ".")
     return Signature(
-        name=COLLAPSE, verdict=verdict, measured=measured, advice=advice, figures=tuple(figure for _, figure, _ in rows)
+        name=COLLAPSE,
+        verdict=verdict,
+        measured=sentence(measured),
+        advice=advice,
+        figures=tuple(figure for _, figure, _ in rows),
     )
 
 
@@ -160,7 +165,11 @@ def bias(state: State, turns: Sequence[Turn] | None, study: str) -> Signature:
                 " Or give it a name that promises nothing in a next study: if the preference goes, it was the name."
             )
     return Signature(
-        name=BIAS, verdict=verdict, measured=measured, advice=advice, figures=tuple(use.figure for use in favoured)
+        name=BIAS,
+        verdict=verdict,
+        measured=sentence(measured),
+        advice=advice,
+        figures=tuple(use.figure for use in favoured),
     )
 
 
@@ -252,6 +261,6 @@ def _wider(state: State) -> str:
 def _no_draws(name: str, study: str) -> Signature:
     return unknown(
         name,
-        "an action type that was chosen is not known here, so there are no even draws to compare with.",
+        "An action type that was chosen is not known here, so there are no even draws to compare with.",
         f"Install the package that it comes from, then: lamdagent show {study} --diagnose.",
     )

@@ -181,7 +181,7 @@ def plateau(state: State, study: str) -> Signature:
     ended = [trial for trial in state.trials if trial.outcome is not None]
     base = [v for o in state.of_kind("model") if o.made_by is None and (v := state.objective(o.id)) is not None]
     if not base:
-        return unknown(PLATEAU, "no base model is scored yet.", f"Begin with: lamdagent run {study}.")
+        return unknown(PLATEAU, "No base model is scored yet.", f"Begin with: lamdagent run {study}.")
     if len(ended) < LONG_ENOUGH:
         return too_few(PLATEAU, len(ended), "ended trials", len(state.trials), study, LONG_ENOUGH)
     start = max(base, key=lambda v: v.value)
@@ -237,7 +237,7 @@ def overfitting(state: State, test: Seen, study: str) -> Signature:
     if not test.opened:
         return unknown(
             OVERFITTING,
-            "it cannot be known while the sealed test is closed.",
+            "It cannot be known while the sealed test is closed.",
             f"lamdagent report {study} opens it for the best models, and counts that it did: best once, at the end.",
         )
     if len({number for number, _ in gaps}) < FEWEST_TESTED:
@@ -257,7 +257,7 @@ def overfitting(state: State, test: Seen, study: str) -> Signature:
     return Signature(
         name=OVERFITTING,
         verdict=verdict,
-        measured=f"validation less test grows by {change(slope, stderr)} every ten trials, over {len(gaps)} tested "
+        measured=f"Validation less test grows by {change(slope, stderr)} every ten trials, over {len(gaps)} tested "
         f"models (mean {change(mean, error)}; opened {'once' if test.opened == 1 else f'{test.opened} times'}).",
         advice=advice,
         figures=(

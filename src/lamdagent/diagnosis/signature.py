@@ -84,6 +84,11 @@ def too_few(name: str, n: int, what: str, trials: int, study: str, least: int = 
     return unknown(name, missing, f"More trials: lamdagent run {study} --trials {trials + least - n}.")
 
 
+def sentence(text: str) -> str:
+    """A text that begins with a capital letter, the rest as it is."""
+    return text[:1].upper() + text[1:]
+
+
 def worst(verdicts: Iterable[Verdict]) -> Verdict:
     """The gravest of some verdicts; `ok` of none."""
     return max(verdicts, key=VERDICTS.index, default="ok")
