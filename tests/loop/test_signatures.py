@@ -78,7 +78,7 @@ def verdicts(events: Sequence[Event], types: Types = toy.ACTION_TYPES) -> dict[s
 
 
 class Only:
-    """Draws among the steps that fit; and as `random` does where there are none, or `always` is false and chance says so."""
+    """Draws among the steps that fit; as `random` does where there are none and, unless `always`, now and then."""
 
     name = "only"
 
@@ -166,7 +166,7 @@ def test_a_collapsed_policy_is_found() -> None:
 def test_a_favourite_whose_results_are_poor_is_found_and_said_to_be_no_better() -> None:
     signature = found(searched(Only(with_names("south-west"), always=False), 50, models=3), "favourites")
     assert signature.verdict == "alarm"
-    assert "dataset south-west was chosen" in signature.measured
+    assert "Dataset south-west was chosen" in signature.measured
     assert "chosen often although the results are not better" in signature.measured
 
 
