@@ -47,7 +47,7 @@ def table(state: State) -> str:
     """Mean gain over the best parent by action type, dataset and setting; the best pipelines; failures; gaps."""
     groups: dict[str, list[float]] = defaultdict(list)
     for gain in gains(state):
-        for label in _parts(state, gain.trial):
+        for label in parts(state, gain.trial):
             groups[label].append(gain.value)
     lines = ["Mean gain of the objective over the best parent, by what was used:"]
     lines += [f"- {label}: {_mean(values)} (n={len(values)})" for label, values in sorted(groups.items(), key=_by_mean)]
@@ -108,7 +108,8 @@ def _used(state: State, trial: Trial) -> list[Object]:
     return [obj for i in trial.choice.action.object_ids if (obj := state.pool[i]).kind in PARTS]
 
 
-def _parts(state: State, trial: Trial) -> list[str]:
+def parts(state: State, trial: Trial) -> list[str]:
+    """What a trial used, in words: its action type, and its datasets and settings with that type before them."""
     type = trial.choice.action.type
     return [type, *(f"{type} {obj.kind} {obj.name}" for obj in _used(state, trial))]
 

@@ -32,6 +32,7 @@ def test_a_report_opens_the_test_once_and_counts_it(study: Path, lamdagent: Any)
     assert best["tasks"]["reverse"]["test"]["n"] == 32
     assert best["gap"] == best["validation"]["value"] - best["test"]["value"]
     assert best["against"][0]["is"] == "base model"
+    assert len(data["diagnosis"]) == 6
     again = lamdagent("report", study, "--top", "2", "--json", *sets(*TESTS))
     assert json.loads(again.stdout) == data
     folder = study.parent / "runs" / "slow"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,17 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from lamdagent.cli.studies import STUDY_HELP, TRIAL_HELP, ReadStudy, best_trial, find_trial, made_trial, read_study
+from lamdagent.cli.studies import (
+    STUDY_HELP,
+    TRIAL_HELP,
+    ReadStudy,
+    best_trial,
+    diagnosis_of,
+    find_trial,
+    made_trial,
+    read_study,
+)
+from lamdagent.errors import UserError
 from lamdagent.events import State
 from lamdagent.evidence import REPEATS, collapsed
 from lamdagent.pipeline import node_label, pipeline_of, render, to_data
@@ -23,6 +34,7 @@ from lamdagent.words import action_of, change, duration, guard_breaks, origin, r
 
 JSON_HELP = "Print one JSON object instead."
 MADE_FACTS = ("examples", "cut_examples", "steps", "first_loss", "last_loss", "held_out_loss", "least_loss", "end_rate")
+DIAGNOSIS_WIDTH = 110
 HOW_WIDTH = 30  # narrower than this, how a model was made is left to `lineage`
 
 
@@ -33,14 +45,21 @@ def show(
     limit: int = typer.Option(20, min=1, help="Rows of the leaderboard."),
     transcript: bool = typer.Option(False, "--transcript", help="With a trial: all that a language model was asked "
                                     "for it, and what it answered."),
+    diagnose: bool = typer.Option(False, "--diagnose", help="Look for known ways in which a search goes wrong, and say "
+                                  "what would help. Reads only what is there; the sealed test stays closed."),
 ) -> None:  # fmt: skip
-    """Show the leaderboard of a study, or one trial in full.
+    """Show the leaderboard of a study, one trial in full, or with --diagnose what may be going wrong.
 
     Every score has its standard error: two models whose scores differ by less than about two of them may well be
-    equally good.
+    equally good. A diagnosis holds the search against chance: `watch` and `alarm` are more than noise explains,
+    `unknown` says what is missing.
     """
+    if diagnose and (trial is not None or transcript):
+        raise UserError("--diagnose is about a whole study; leave out the trial and --transcript.")
     read = read_study(study)
-    if trial is not None:
+    if diagnose:
+        _print_diagnosis(read, diagnosis_of(read, study), as_json)
+    elif trial is not None:
         found = find_trial(read, trial)
         if as_json:
             data = _trial_data(read.state, found, transcript=transcript)
@@ -122,6 +141,17 @@ def print_leaderboard(state: State, limit: int, artifacts: Artifacts, console: C
         console.print(f"mode collapse: {repeated}", highlight=False)
     if state.running:
         console.print(f"open: {', '.join(f'trial {t.number}' for t in state.running)}", highlight=False)
+
+
+def _print_diagnosis(read: ReadStudy, data: list[dict[str, Any]], as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps({"study": read.name, "signatures": data}, indent=2, ensure_ascii=False))
+        return
+    for found in data:
+        typer.echo(f"{found['verdict'].upper():8} {found['name']}")
+        for text in (found["measured"], *([f"-> {found['advice']}"] if found["verdict"] != "ok" else [])):
+            typer.echo(textwrap.fill(text, DIAGNOSIS_WIDTH, initial_indent=" " * 9, subsequent_indent=" " * 9,
+                                     break_long_words=False, break_on_hyphens=False))  # fmt: skip
 
 
 def _rank(rank: int, object_id: str, standing: Standing) -> str:

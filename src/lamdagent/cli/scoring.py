@@ -10,6 +10,7 @@ from typing import Any
 
 from lamdagent import build
 from lamdagent.config import Study
+from lamdagent.diagnosis import diagnose
 from lamdagent.driver import OpenStudy, open_study
 from lamdagent.errors import UserError
 from lamdagent.report.findings import findings, leaders, to_test
@@ -46,7 +47,8 @@ def tested_leaders(study: Study, top: int) -> dict[str, Any]:
             for object_id, outcome in _scored(opened, fresh, "test", None):
                 search.tested(search.state.pool[object_id], outcome)
         seen = seen_of(read_journal(study.folder))
-        return findings(study.body.study, search.state, seen, build.artifacts(study), top)
+        signatures = diagnose(read_journal(study.folder), search.action_types, str(study.file))
+        return findings(study.body.study, search.state, seen, build.artifacts(study), top, signatures)
 
 
 def size_table(study: Study, sizes: Sequence[int], top: int) -> dict[str, Any]:

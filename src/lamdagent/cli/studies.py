@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from lamdagent.config import load_study
-from lamdagent.errors import JournalError, UserError
+from lamdagent.errors import ConfigError, JournalError, UserError
 from lamdagent.events import State, fold
+from lamdagent.protocols import ActionType
 from lamdagent.store.artifacts import Artifacts
 from lamdagent.store.journal import read_journal
 from lamdagent.types import Made, Trial
@@ -84,3 +86,29 @@ def best_trial(state: State) -> Trial | None:
     """The trial with the best objective; None where no trial is scored."""
     made = (state.trial_of(obj.id) for obj, _ in state.ranked())
     return next((trial for trial in made if trial is not None), None)
+
+
+def diagnosis_of(study: ReadStudy, typed: Path) -> list[dict[str, Any]]:
+    """The failure signatures of a study as JSON values.
+
+    Args:
+        typed: how the user named the study, for the commands that are advised; most of them take its file only.
+    """
+    from lamdagent.diagnosis import diagnose
+    from lamdagent.diagnosis.signature import as_data
+
+    file = typed if typed.is_file() else typed / "study.yaml"
+    named = str(file) if file.is_file() else "STUDY.yaml"
+    return as_data(diagnose(read_journal(study.folder), _action_types(study), named))
+
+
+def _action_types(study: ReadStudy) -> dict[str, ActionType]:
+    """The action types that a journal's own config names; none where this installation does not know them all."""
+    from lamdagent import build
+    from lamdagent.config.document import Document
+    from lamdagent.config.study import study_of
+
+    try:
+        return build.action_types(study_of(Document.of(study.folder / "study.yaml", dict(study.state.config))))
+    except ConfigError:
+        return {}

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from lamdagent.comparison import best_so_far
+from lamdagent.diagnosis.signature import Signature, as_data
 from lamdagent.events import State, objective_of
 from lamdagent.pipeline import node_label, pipeline_of, render
 from lamdagent.sealed import Seen
@@ -38,7 +39,9 @@ def to_test(state: State, top: int) -> list[ObjectId]:
     return list(dict.fromkeys([*roots, *related, *chosen]))
 
 
-def findings(name: str, state: State, test: Seen, artifacts: Artifacts, top: int) -> dict[str, Any]:
+def findings(
+    name: str, state: State, test: Seen, artifacts: Artifacts, top: int, signatures: Sequence[Signature]
+) -> dict[str, Any]:
     """All of a report as JSON values."""
     chosen, standing = leaders(state, top), standing_of(state, artifacts)
     items = items_of(test.scores, test.scores, artifacts)
@@ -56,6 +59,7 @@ def findings(name: str, state: State, test: Seen, artifacts: Artifacts, top: int
         "winner": standing.corrected and asdict(standing.corrected),
         "models": [_model(state, test, items, object_id) for object_id in chosen],
         "curve": curve(state),
+        "diagnosis": as_data(signatures),
         "lineage": _lineage(state, chosen[0]) if chosen else "",
     }  # fmt: skip
 

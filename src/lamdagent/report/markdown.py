@@ -15,6 +15,7 @@ def markdown(data: Mapping[str, Any]) -> str:
     parts += [table(ranking(data))]
     for model in data["models"]:
         parts += [f"## {model['name']}, task by task", model["how"], table(by_task(model))]
+    parts += ["## What may have gone wrong", table(diagnosis(data))]
     if data["lineage"]:
         parts += ["## How the best by validation was made", f"```text\n{data['lineage']}\n```"]
     return "\n\n".join(parts) + "\n"
@@ -57,6 +58,13 @@ def by_task(model: Mapping[str, Any]) -> Table:
         changes = [f"{a['tasks'][task]['test']:.3f}, {change(a['tasks'][task])}" for a in others]
         rows.append([task, error(scores["validation"]), error(scores["test"]), *changes])
     return heads, rows
+
+
+def diagnosis(data: Mapping[str, Any]) -> Table:
+    """The failure signatures, each with its verdict and what would help."""
+    return ["signature", "verdict", "measured", "advice"], [
+        [s["name"], s["verdict"], s["measured"], s["advice"]] for s in data["diagnosis"]
+    ]
 
 
 def table(content: Table) -> str:

@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from lamdagent.report.findings import NORMAL_95
-from lamdagent.report.markdown import Table, by_task, ranking, summary
+from lamdagent.report.markdown import Table, by_task, diagnosis, ranking, summary
 
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #222 }
-table { border-collapse: collapse; margin: 1rem 0 } td, th { padding: .25rem .75rem; text-align: left }
+table { border-collapse: collapse; margin: 1rem 0 } td, th { padding: .25rem .75rem; text-align: left; vertical-align: top }
 tr + tr td { border-top: 1px solid #ddd } pre { background: #f6f6f6; padding: 1rem; overflow-x: auto }
 svg { max-width: 100%; height: auto }
 """
@@ -27,6 +27,7 @@ def page(data: Mapping[str, Any]) -> str:
     for model in data["models"]:
         parts += [f"<h2>{html.escape(model['name'])}, task by task</h2>", f"<p>{html.escape(model['how'])}</p>"]
         parts += [_svg(_bars, model), _table(by_task(model))]
+    parts += ["<h2>What may have gone wrong</h2>", _table(diagnosis(data))]
     if data["lineage"]:
         parts += ["<h2>How the best by validation was made</h2>", f"<pre>{html.escape(data['lineage'])}</pre>"]
     body = "\n".join(parts)
