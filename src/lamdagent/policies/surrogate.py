@@ -118,6 +118,14 @@ class Beliefs:
         """How many candidates were ranked."""
         return sum(len(fills) for fills, _ in self._ranked)
 
+    def predict(self, action: Action) -> tuple[float, float] | None:
+        """The objective that would be measured of an action's model, and its standard deviation; None where nothing can
+        be said of its type."""
+        if action.type not in self._effects:
+            return None
+        outlook = self._outlook(of_actions(action.type, self._menu.types[action.type].slots, [action], self._place))
+        return float(outlook.mean[0]), float(outlook.sd[0])
+
     def best(self, n: int, value: Callable[[Outlook], Floats]) -> list[tuple[Action, str]]:
         """The `n` doable candidates of the highest value, and in words what is predicted of each."""
         if not self._ranked:

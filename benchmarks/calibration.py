@@ -1,0 +1,64 @@
+"""How honest the surrogate's predictions are: how often what was measured lies within its 90 % intervals.
+
+    python benchmarks/calibration.py demo/study.yaml demo/runs/tiny [more run folders of the same world]
+
+Every trial that made a scored model is predicted once more from what was known when it began, whoever chose it, and held
+against its score. Prints the share covered, the mean error and its spread, by action type and by tens of trials.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from lamdagent import build
+from lamdagent.config import load_study
+from lamdagent.events import Asked, Event, State, fold
+from lamdagent.menu import Menu
+from lamdagent.policies.surrogate import Beliefs
+from lamdagent.protocols import ActionType
+from lamdagent.store.journal import read_journal
+
+WIDTH_90 = 1.645
+TENS = 10
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("study", type=Path, help="the study file, for its action types")
+    parser.add_argument("runs", type=Path, nargs="+", help="run folders")
+    options = parser.parse_args()
+    types = build.action_types(load_study(options.study))
+    groups: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    for run in options.runs:
+        for type, number, error, sd in held_against(list(read_journal(run)), types):
+            for group in ("all", type, f"trials {number // TENS * TENS} to {number // TENS * TENS + TENS - 1}"):
+                groups[group].append((error, sd))
+    for group, found in sorted(groups.items()):
+        error, sd = np.array(found).T
+        covered = np.mean(np.abs(error) <= WIDTH_90 * sd)
+        print(
+            f"{group:18} {len(found):5} trials   {covered:.0%} within 90 %   "
+            f"mean error {error.mean():+.3f}, spread {error.std():.3f}, predicted {np.sqrt((sd**2).mean()):.3f}"
+        )
+
+
+def held_against(events: list[Event], types: dict[str, ActionType]) -> Iterator[tuple[str, int, float, float]]:
+    """Action type, number, measured less predicted objective, and predicted standard deviation of each trial."""
+    end, state = fold(events), State()
+    for event in events:
+        if isinstance(event, Asked):
+            action = event.choice.action
+            predicted = Beliefs(state, Menu(state, types), 0).predict(action)
+            measured = end.objective(action.id)
+            if predicted is not None and measured is not None:
+                yield action.type, event.number, measured.value - predicted[0], predicted[1]
+        state = fold([event], state)
+
+
+if __name__ == "__main__":
+    main()
