@@ -121,7 +121,8 @@ def _examiner(models: Models, tasks: Sequence[LmEvalTask]) -> Callable[[str, Obj
         )
         if findings.faults:
             raise Invalid("; ".join(findings.faults))
-        return findings.facts
+        moved = validity.distance(desk.workdir / "weights", desk.weights(root))
+        return findings.facts if moved is None else {**findings.facts, "distance": moved}
 
     return examine
 

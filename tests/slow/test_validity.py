@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from lamdagent.models import Loaded, Models
-from lamdagent.models.validity import Example, answer_losses, end_rate, examine
+from lamdagent.models.validity import Example, answer_losses, distance, end_rate, examine
 
 pytestmark = pytest.mark.slow
 
@@ -212,3 +213,15 @@ def test_a_model_with_learned_positions_takes_prompts_longer_than_its_context(lo
     long = [Example(prompt="a" * 100, target="b" * 10, new_tokens=8), Example(prompt="", target="b", new_tokens=2)]
     assert examine(small, long).faults == ()
     assert len(answer_losses(small, long)) == 2
+
+
+def test_the_distance_from_base_is_that_of_the_weights_against_their_size(world: Path, tmp_path: Path) -> None:
+    base = world / "models" / "base"
+    models = Models(device="cpu")
+    made = models.fresh("base", base, train_dtype=None)
+    assert distance(base, base) == 0.0
+    with torch.no_grad():
+        for weight in made.model.parameters():
+            weight.mul_(1.01)
+    models.save(made, tmp_path / "made")
+    assert distance(tmp_path / "made", base) == pytest.approx(0.01, rel=1e-3)

@@ -33,7 +33,17 @@ from lamdagent.types import Exchange, Failed, Made, Objective, Score, Trial
 from lamdagent.words import action_of, change, duration, guard_breaks, origin, result, scored, size
 
 JSON_HELP = "Print one JSON object instead."
-MADE_FACTS = ("examples", "cut_examples", "steps", "first_loss", "last_loss", "held_out_loss", "least_loss", "end_rate")
+MADE_FACTS = (
+    "examples",
+    "cut_examples",
+    "steps",
+    "first_loss",
+    "last_loss",
+    "held_out_loss",
+    "least_loss",
+    "end_rate",
+    "distance",
+)
 DIAGNOSIS_WIDTH = 110
 HOW_WIDTH = 30  # narrower than this, how a model was made is left to `lineage`
 

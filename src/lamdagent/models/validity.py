@@ -10,9 +10,11 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from lamdagent.models import Loaded
+from lamdagent.models.facts import tensor_shapes, weight_files
 
 MARGIN_NATS = 2.0  # above a uniform guess; a healthy model thrown away costs more than a broken one scored
 PROMPT_TOKENS = 512  # a prompt is cut to its last ones,
@@ -100,6 +102,28 @@ def end_rate(loaded: Loaded, examples: Sequence[Example]) -> float | None:
         text = tokenizer.decode(answer) if example.until else ""
         ended += not ends.isdisjoint(answer) or any(stop in text for stop in example.until)
     return ended / len(asked)
+
+
+def distance(folder: Path, base: Path) -> float | None:
+    """How far a model's weights lie from its base's, against the size of the base's: the norm of the difference over the
+    norm, both of all tensors that the two have in one shape; None where there are none.
+
+    Read tensor by tensor from the files, so that it takes no room beside a model in memory.
+    """
+    import torch
+    from safetensors import safe_open
+
+    where = {name: file for file in weight_files(base) for name in tensor_shapes(file)}
+    moved, size = 0.0, 0.0
+    for file in weight_files(folder):
+        with safe_open(file, framework="pt") as made:
+            for name in where.keys() & made.keys():
+                with safe_open(where[name], framework="pt") as start:
+                    now, before = made.get_tensor(name), start.get_tensor(name).to(torch.float32)
+                if now.shape == before.shape:
+                    moved += float((now.to(torch.float32) - before).square().sum())
+                    size += float(before.square().sum())
+    return math.sqrt(moved / size) if size > 0 else None
 
 
 def answer_losses(loaded: Loaded, examples: Sequence[Example]) -> list[float]:

@@ -2,8 +2,8 @@
 
 A made model's score on a task is taken to be the mean of its parents' plus a linear function of what was done: of the
 objects of the action and their pairs, each by itself and times how good the parents are; of how often, and how lately,
-the parents saw the same dataset, their depth and their merges; and of the numbers of the setting. So a dataset may lift
-a low score more than a high one, and a setting may suit one dataset only.
+the parents saw the same dataset, their depth, merges and distance from the base model; and of the numbers of the
+setting. So a dataset may lift a low score more than a high one, and a setting may suit one dataset only.
 
 Source: Bayesian ridge regression (MacKay 1992; Tipping 2001) as `sklearn.linear_model.BayesianRidge`.
 """
@@ -157,6 +157,7 @@ def _past(fills: Fills, past: Lineages) -> list[tuple[str, Floats]]:
 
     found = [
         ("steps before", of_parents(past.depth[fills.models]) / 4),
+        ("distance from base", of_parents(past.distance[fills.models]) / 2),
         ("merges before", of_parents(past.merges[fills.models]) / 2),
     ]
     kinds = [slot.kind for slot in fills.slots if slot.kind != "model" for _ in range(slot.at_most)]

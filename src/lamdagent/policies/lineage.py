@@ -25,14 +25,16 @@ class Lineages:
 
     `depth` (pool,) steps back to a base model; `merges` (pool,) how many of them took several models; `seen` and
     `latest` (pool, pool) how often a model saw a dataset, older times counting less, and whether its last step did, in
-    [0, 1]: a merge has the mean of its parents. `numbers`: by action type, each numeric key of its settings (pool,),
-    standardised.
+    [0, 1]: a merge has the mean of its parents. `distance` (pool,) how far a model's weights lie from its base model's,
+    where that is known, against the mean of all made models. `numbers`: by action type, each numeric key of its
+    settings (pool,), standardised.
     """
 
     depth: Floats
     merges: Floats
     seen: Floats
     latest: Floats
+    distance: Floats
     numbers: Mapping[str, Mapping[str, Floats]]
 
 
@@ -57,8 +59,10 @@ def lineages(state: State) -> Lineages:
         latest[at, datasets] = 1.0
         if not datasets:
             latest[at] = latest[parents].mean(axis=0)
+    distance = np.array([float(obj.meta.get("distance", 0.0)) for obj in pool])
+    distance /= distance[distance > 0].mean() if distance.any() else 1.0
     types = {obj.meta["action"] for obj in pool if obj.kind == "hyperparameters" and "action" in obj.meta}
-    return Lineages(depth, merges, seen, latest, {type: _numbers(pool, type) for type in types})
+    return Lineages(depth, merges, seen, latest, distance, {type: _numbers(pool, type) for type in types})
 
 
 def _numbers(pool: Sequence[Object], type: str) -> dict[str, Floats]:
