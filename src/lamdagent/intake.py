@@ -190,6 +190,12 @@ def dataset_source(study: Study, entry: DatasetEntry) -> Source:
     return Source(path=entry.path, folder=study.home, name=entry.name, split=entry.split, revision=entry.revision)
 
 
+def row_count(study: Study, entry: Mapping[str, Any]) -> int:
+    """How many rows a dataset's entry names, whatever its limit."""
+    read = DatasetEntry.model_validate({**entry, "limit": None})
+    return sum(1 for _ in read_rows(dataset_source(study, read)))
+
+
 def _setting(action: str, name: str, setting: Settings) -> Object:
     values, given = setting.model_dump(mode="json"), setting.model_dump(mode="json", exclude_defaults=True)
     meta = {"action": action, "values": values, "given": given}

@@ -51,7 +51,7 @@ class Document:
 
     @classmethod
     def of(cls, file: Path, data: dict[str, Any]) -> Document:
-        """A document from data that was read before, such as what a journal recorded."""
+        """A document from data that was read before, such as what a journal recorded. Its values have no lines."""
         document = cls.__new__(cls)
         document.file, document.data, document._where = file, data, {}
         return document

@@ -1,0 +1,102 @@
+"""Commands that do pipelines again: `scale`, `attribute`, `replay`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from lamdagent.cli.begin import SET_HELP
+from lamdagent.config import Study
+from lamdagent.errors import UserError
+
+FILE_HELP = "The study file of a search that has begun. Run the command again to go on where it stopped."
+
+
+def scale(
+    study: Path = typer.Argument(help=FILE_HELP),
+    top: int = typer.Option(3, min=1, help="How many of the best pipelines by validation."),
+    others: int = typer.Option(0, "--random", min=0, help="And so many other scored pipelines, drawn by the study's "
+                               "seed: the best alone lie close together, and say little of whether an order holds."),
+    data: str | None = typer.Option(None, "--data", help="Factors with commas, such as 2,4,6: every dataset so many times "
+                                    "as large as its `limit` in the study."),
+    model: list[str] = typer.Option([], "--model", help="Another base model, as NAME=PATH or NAME=HUB_ID, with the name "
+                                    "it has in the study. Repeatable: all at once."),
+    set_: list[str] = typer.Option([], "--set", help=SET_HELP),
+    to: Path | None = typer.Option(None, "--to", help="Folder for scale.json and .png. Unset: runs/NAME.scale."),
+    as_json: bool = typer.Option(False, "--json", help="Print all of it as one JSON object."),
+) -> None:  # fmt: skip
+    """Do the best pipelines again on more data, or on another base model, and say whether their order holds.
+
+    Search cheaply, with few rows or a small model, then see with this command whether what was found is worth the full
+    price. The answer is the rank agreement (Kendall's tau-b, 95 % over items), every pair that changed places, and the
+    smallest gap from which on none did. Each factor or model is a study of its own in runs/NAME.scale-…, which `show`
+    reads.
+    """
+    from lamdagent import build
+    from lamdagent.cli.drawn import draw_scale, scale_table
+    from lamdagent.config import load_study
+    from lamdagent.derived import begun
+    from lamdagent.plan import Plan, plan_data
+    from lamdagent.scaling import chosen, data_changes, model_change, scale_data
+
+    loaded = load_study(study, set_)
+    state, factors = begun(loaded), _factors(data)
+    if not factors and not model:
+        raise UserError(
+            "nothing to scale: give --data 2,4,6 (more rows), --model NAME=PATH (another base model), or both."
+        )
+    picked = chosen(state, top, others)
+    steps = plan_data(state, picked.values())
+    plan = Plan.of(steps, str(study))
+    changes = dict(zip((f"{k}x" for k in factors), data_changes(loaded, state, plan, factors), strict=True))
+    if model:
+        change = model_change(loaded, plan, model)
+        changes[", ".join(Path(path).name for path in change.models.values())] = change
+    arms = {label: _done(loaded, state, steps, change, label) for label, change in changes.items()}
+    found = scale_data(loaded.body.study, state, picked, top, arms, build.artifacts(loaded))
+    _hand_over(found, to or loaded.root / f"{loaded.body.study}.scale", "scale", draw_scale, scale_table, as_json)
+
+
+def _factors(given: str | None) -> list[int]:
+    """Raises: UserError: not whole numbers of 2 or more."""
+    if given is None:
+        return []
+    parts = [part.strip() for part in given.split(",")]
+    if not all(part.isdigit() and int(part) >= 2 for part in parts):
+        raise UserError(
+            f"--data {given}: give whole numbers with commas, each 2 or more (1x is the study), such as 2,4,6."
+        )
+    return sorted(set(map(int, parts)))
+
+
+def _done(study: Study, state: Any, steps: Mapping[str, Any], change: Any, label: str) -> tuple[str, Any, Any]:
+    """A derived study run to its end: its name, its state, and where the plan stands."""
+    from lamdagent.derived import derive
+    from lamdagent.driver import run_plan
+    from lamdagent.plan import Plan
+
+    derived, plan = derive(study, state, steps, change), Plan.of(steps, str(study.file))
+    print(f"{label}: {len(plan.steps)} steps, in {derived.folder}", file=sys.stderr, flush=True)
+    return derived.body.study, *run_plan(derived, plan, display=_progress(derived, plan))
+
+
+def _progress(study: Study, plan: Any) -> Any:
+    from lamdagent.display.outlook import Outlook
+    from lamdagent.display.plain import Plain
+    from lamdagent.types import Budget
+
+    return Plain(Outlook(Budget(trials=len(plan.steps)), study.body.execution.workers), out=sys.stderr)
+
+
+def _hand_over(data: dict[str, Any], folder: Path, name: str, draw: Any, table: Any, as_json: bool) -> None:
+    """Write the data and its picture, and print it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{name}.json").write_text(json.dumps(data, indent=2, ensure_ascii=False), encoding="utf-8")
+    draw(data, folder / f"{name}.png")
+    typer.echo(json.dumps(data, indent=2, ensure_ascii=False) if as_json else table(data))
+    print(f"written: {folder / f'{name}.json'}, {folder / f'{name}.png'}", file=sys.stderr)
