@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +29,8 @@ class Change:
     """What a derived study has otherwise: rows by dataset, paths by model. `label` ends its name."""
 
     label: str
-    limits: Mapping[str, int]
-    models: Mapping[str, str]
-
-
-def unchanged(label: str) -> Change:
-    return Change(label=label, limits={}, models={})
+    limits: Mapping[str, int] = field(default_factory=dict)
+    models: Mapping[str, str] = field(default_factory=dict)
 
 
 def begun(study: Study) -> State:

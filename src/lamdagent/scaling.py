@@ -72,8 +72,7 @@ def data_changes(study: Study, state: State, plan: Plan, factors: Sequence[int])
             f"(such as --set datasets.{plan.used('dataset')[0]}.limit=100 for a new study)."
         )
     return [
-        Change(label=f"scale-data-{k}", limits={name: k * limit for name, limit in limits.items()}, models={})
-        for k in factors
+        Change(label=f"scale-data-{k}", limits={name: k * limit for name, limit in limits.items()}) for k in factors
     ]
 
 
@@ -95,7 +94,7 @@ def model_change(study: Study, plan: Plan, given: Sequence[str]) -> Change:
             path = os.path.relpath(local, study.home)
         models[name] = path
     stems = "-".join(f"{name}-{re.sub(r'[^A-Za-z0-9.]+', '-', Path(path).name)}" for name, path in models.items())
-    return Change(label=f"scale-{stems}-{content_id(models)[:4]}", limits={}, models=models)
+    return Change(label=f"scale-{stems}-{content_id(models)[:4]}", models=models)
 
 
 def scale_data(
@@ -224,11 +223,11 @@ def _agreement(
 
 
 def _bands(pairs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Of the pairs whose original gap lies in each band, how many kept their order. Pairs that were equal do not count."""
+    """How many of the pairs whose original gap lies in each band changed places. Pairs that were equal do not count."""
     rows = []
     for low, high in BANDS:
         inside = [p for p in pairs if p["gap"] > 0 and p["gap"] >= low and (high is None or p["gap"] < high)]
-        rows.append({"from": low, "to": high, "pairs": len(inside), "kept": sum(p["replayed_gap"] > 0 for p in inside)})
+        rows.append({"from": low, "to": high, "pairs": len(inside), "flipped": sum(p["flipped"] for p in inside)})
     return rows
 
 

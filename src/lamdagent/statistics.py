@@ -250,8 +250,8 @@ def agreement(cheap: Scores, full: Scores, *, seed: int) -> Agreement:
 def item_agreement(cheap: Sequence[Items], full: Sequence[Items], goals: Goals, *, seed: int) -> Agreement:
     """Kendall's tau-b between two scorings of the same pipelines, with a bootstrap 95 % interval over items.
 
-    Items are drawn anew within each task, the same ones for all models, of those that all have. Ties between pipelines
-    that the items cannot tell apart flip in many draws, so the interval reaches further down than up.
+    Items are drawn anew within each task, the same ones for all models, of those that all have. Pairs that the items
+    hardly tell apart change places in many draws, so the interval reaches further down than up; it always holds tau.
 
     Args:
         cheap, full: the items of one model per pipeline, same order; at least 2.
@@ -275,7 +275,7 @@ def item_agreement(cheap: Sequence[Items], full: Sequence[Items], goals: Goals, 
         raise ValueError("tau needs pipelines that are not all equal")
     tau_B = (x_BP * y_BP).sum(axis=1) / np.maximum(pairs_B, 1)  # a draw in which all tie has a tau of 0
     low, high = np.quantile(tau_B[1:], [0.025, 0.975])
-    return Agreement(tau=float(tau_B[0]), low=float(low), high=float(high), n=n)
+    return Agreement(tau=float(tau_B[0]), low=float(min(low, tau_B[0])), high=float(max(high, tau_B[0])), n=n)
 
 
 def flips(cheap: Scores, full: Scores) -> list[tuple[int, int, float]]:

@@ -11,6 +11,7 @@ from typing import Any
 import typer
 
 from lamdagent.cli.begin import SET_HELP
+from lamdagent.cli.studies import TRIAL_HELP
 from lamdagent.config import Study
 from lamdagent.errors import UserError
 
@@ -53,7 +54,8 @@ def scale(
     picked = chosen(state, top, others)
     steps = plan_data(state, picked.values())
     plan = Plan.of(steps, str(study))
-    changes = dict(zip((f"{k}x" for k in factors), data_changes(loaded, state, plan, factors), strict=True))
+    more = data_changes(loaded, state, plan, factors) if factors else []
+    changes = dict(zip((f"{k}x" for k in factors), more, strict=True))
     if model:
         change = model_change(loaded, plan, model)
         changes[", ".join(Path(path).name for path in change.models.values())] = change
@@ -100,3 +102,42 @@ def _hand_over(data: dict[str, Any], folder: Path, name: str, draw: Any, table: 
     draw(data, folder / f"{name}.png")
     typer.echo(json.dumps(data, indent=2, ensure_ascii=False) if as_json else table(data))
     print(f"written: {folder / f'{name}.json'}, {folder / f'{name}.png'}", file=sys.stderr)
+
+
+def attribute(
+    study: Path = typer.Argument(help=FILE_HELP),
+    trial: str = typer.Argument("best", help=TRIAL_HELP),
+    set_: list[str] = typer.Option([], "--set", help=SET_HELP),
+    to: Path | None = typer.Option(None, "--to", help="Folder for attribution.json and .png. Unset: "
+                                   "runs/NAME.attribute-TRIAL."),
+    as_json: bool = typer.Option(False, "--json", help="Print all of it, by task too, as one JSON object."),
+) -> None:  # fmt: skip
+    """Say what each step of a trial's pipeline is worth, by doing the pipeline without it.
+
+    A step's worth is the objective of the whole pipeline less that without the step, on the same items, with its 95 %
+    interval. Steps can need each other, so worths do not add up. Without a training step, what took its model takes its
+    input instead. Without a merge, the best-scoring of the merged models stands in its place. A later merge that cannot
+    take what is left of a branch is done without the branch; where one model is left, that model stands in its place.
+    """
+    from lamdagent import build
+    from lamdagent.attribution import attribution, variants
+    from lamdagent.cli.drawn import attribution_table, draw_attribution
+    from lamdagent.cli.studies import ReadStudy, made_trial
+    from lamdagent.config import load_study
+    from lamdagent.derived import Change, begun
+    from lamdagent.pipeline import pipeline_of
+    from lamdagent.plan import plan_data
+
+    loaded = load_study(study, set_)
+    name, state = loaded.body.study, begun(loaded)
+    found = made_trial(ReadStudy(name=name, folder=loaded.folder, home=loaded.home, state=state), trial)
+    whole = pipeline_of(state, found.choice.action.id)
+    without = variants(whole, state, build.action_types(loaded))
+    steps = plan_data(state, [whole, *(v.pipeline for v in without if v.pipeline is not None)])
+    change = Change(label=f"attribute-{found.number}")
+    _, replay, followed = _done(
+        loaded, state, steps, change, f"{whole.object.name}, {len(without)} times without a step"
+    )
+    data = {"study": name, **attribution(whole, without, state, (steps, replay, followed), build.artifacts(loaded))}
+    folder = to or loaded.root / f"{name}.{change.label}"
+    _hand_over(data, folder, "attribution", draw_attribution, attribution_table, as_json)

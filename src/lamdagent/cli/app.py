@@ -25,6 +25,7 @@ app.command("compare", context_settings={"allow_extra_args": True, "ignore_unkno
 app.command("report")(judge.report)
 app.command("validation-size")(judge.validation_size)
 app.command("scale")(again.scale)
+app.command("attribute")(again.attribute)
 app.command("export")(take.export)
 app.command("verify")(take.verify)
 app.command("doctor")(begin.doctor)

@@ -50,10 +50,10 @@ def _order(label: str, arm: Data) -> list[str]:
 def _bands(data: Data) -> list[str]:
     def words(band: Data) -> str:
         end = f"of {band['from']:g} and more" if band["to"] is None else f"of {band['from']:g} to {band['to']:g}"
-        return f"{end}: {band['kept']} of {band['pairs']}"
+        return f"{end}: {band['flipped']} of {band['pairs']}"
 
     shown = [words(band) for band in data["bands"] if band["pairs"]]
-    return [f"kept over all, by the gap in the search: {'; '.join(shown)}"] if shown else []
+    return [f"pairs that changed places over all, by their gap in the search: {'; '.join(shown)}"] if shown else []
 
 
 def draw_scale(data: Data, file: Path) -> None:
@@ -75,6 +75,44 @@ def draw_scale(data: Data, file: Path) -> None:
     axes.set_xticks(range(len(labels)), labels)
     axes.set(ylabel="objective (validation) ± standard error")
     axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    figure.savefig(file, dpi=150)
+
+
+def attribution_table(data: Data) -> str:
+    """What each step is worth, and what stood in for it."""
+    lines = [f"{data['pipeline']}: {_cell(data['objective'])}"]
+    if data["lost"] is not None:
+        lines.append(f"{data['pipeline']} could not be done again: {data['lost']}")
+    rows = [["without", "objective", "worth of the step", "step"]]
+    for step in data["steps"]:
+        worth = step["worth"]
+        shown = "-" if worth is None else f"{worth['value']:+.3f} ({worth['low']:+.3f} to {worth['high']:+.3f})"
+        rows.append([step["step"], _cell(step["objective"]), shown, step["action"]])
+    lines += _aligned(rows)
+    for step in data["steps"]:
+        notes = [*step["stands_in"], *([step["lost"]] if step["lost"] not in (None, *step["stands_in"]) else [])]
+        lines += [f"without {step['step']}: {note}" for note in notes]
+    lines.append("worth: the whole less what is without the step, on the same items (95 %); worths do not add up")
+    return "\n".join(lines)
+
+
+def draw_attribution(data: Data, file: Path) -> None:
+    """A bar for each step's worth, with its 95 % interval."""
+    from matplotlib.figure import Figure
+
+    steps = [step for step in data["steps"] if step["worth"] is not None][::-1]
+    figure = Figure(figsize=(7.5, 1.2 + 0.45 * len(steps)), layout="constrained")
+    axes = figure.subplots()
+    axes.spines[["top", "right"]].set_visible(False)
+    values = [step["worth"]["value"] for step in steps]
+    reach = [[max(0.0, v - s["worth"]["low"]) for v, s in zip(values, steps, strict=True)],
+             [max(0.0, s["worth"]["high"] - v) for v, s in zip(values, steps, strict=True)]]  # fmt: skip
+    axes.barh(
+        range(len(steps)), values, xerr=reach if steps else None, height=0.6, capsize=3, color="tab:blue", alpha=0.7
+    )
+    axes.set_yticks(range(len(steps)), [f"{step['step']}\n{step['action'].partition('(')[0]}" for step in steps])
+    axes.axvline(0.0, color="black", linewidth=0.8)
+    axes.set(xlabel=f"worth: objective of {data['pipeline']} less that without the step (95 %)")
     figure.savefig(file, dpi=150)
 
 
