@@ -279,9 +279,12 @@ def _dataset(study: Study, name: str, entry: DatasetEntry) -> Object:
 
 def _lines(study: Study, entry: DatasetEntry) -> Iterator[tuple[str, str]]:
     rows = training_rows(read_rows(dataset_source(study, entry)), entry.columns, chat=entry.chat)
+    left_out = frozenset(entry.leave_out)
     for number, (shape, row) in enumerate(rows):
         if entry.limit is not None and number >= entry.limit:
             return
+        if number in left_out:
+            continue
         yield shape, json.dumps(row, ensure_ascii=False) + "\n"
 
 

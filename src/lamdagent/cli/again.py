@@ -141,3 +141,69 @@ def attribute(
     data = {"study": name, **attribution(whole, without, state, (steps, replay, followed), build.artifacts(loaded))}
     folder = to or loaded.root / f"{name}.{change.label}"
     _hand_over(data, folder, "attribution", draw_attribution, attribution_table, as_json)
+
+
+def replay(
+    pipeline: Path = typer.Argument(help="A pipeline.yaml, or the folder that `export` wrote it to."),
+    to: Path = typer.Option(..., "--to", help="A new folder: the model comes to DIR/model, the work to DIR/runs. Run the "
+                            "command again to go on where it stopped."),
+    set_: list[str] = typer.Option([], "--set", help="Where something lies here, or how it is run: such as "
+                                   "`datasets.math.path=rows.jsonl`, `models.base.path=…`, `execution.device=cpu`. "
+                                   "Repeatable."),
+    anyway: bool = typer.Option(False, "--anyway", help="Go on although models or datasets are not what was exported."),
+    as_json: bool = typer.Option(False, "--json", help="Print the outcome as one JSON object."),
+) -> None:  # fmt: skip
+    """Make an exported pipeline again from nothing, and say whether its weights are the same, bit by bit.
+
+    `pipeline.yaml` has all that it takes but the rows and the models it starts from; their local paths start from its
+    folder. What is found there must have the content that was exported. Where the weights differ, the versions and the
+    kind of machine that differ are named. Exits with 1 where the weights are not the same.
+    """
+    from lamdagent import build
+    from lamdagent.cli.drawn import outcome_text
+    from lamdagent.config import load_study
+    from lamdagent.driver import run_plan
+    from lamdagent.export import export_model
+    from lamdagent.intake import bring
+    from lamdagent.plan import Plan
+    from lamdagent.recipe import outcome, read_recipe, strangers
+
+    recipe = read_recipe(pipeline)
+    study = load_study(_study_file(recipe, pipeline, to, set_))
+    strange = strangers(recipe, bring(study, {}).objects)
+    if strange and not anyway:
+        raise UserError(
+            f"{pipeline}: this is not what was exported:\n" + "\n".join(f"  {line}" for line in strange) + "\n"
+            "Say where it lies (--set datasets.NAME.path=…, --set models.NAME.path=…), or make another model with --anyway."
+        )
+    plan = Plan.of(recipe, str(pipeline))
+    state, followed = run_plan(study, plan, display=_progress(study, plan))
+    data = outcome(recipe, strange, state, followed, build.artifacts(study))
+    made = state.trial_of(followed.ids.get(recipe["result"], ""))
+    if made is not None and not (to / "model" / "README.md").exists():
+        export_model(state, made, build.artifacts(study), to / "model", study=to.name, home=study.home)
+    data["model"] = None if made is None else str(to / "model")
+    typer.echo(json.dumps(data, indent=2) if as_json else outcome_text(data))
+    if not data["identical"]:
+        raise typer.Exit(1)
+
+
+def _study_file(recipe: Mapping[str, Any], pipeline: Path, to: Path, overrides: list[str]) -> Path:
+    """The study that makes a recipe again, written to a folder with its plan; left as it is where it was begun.
+
+    Raises:
+        UserError: the folder holds something else.
+    """
+    import yaml
+
+    from lamdagent.derived import write_plan
+    from lamdagent.recipe import study_data
+
+    data = study_data(recipe, (pipeline if pipeline.is_dir() else pipeline.parent).resolve(), overrides)
+    file, text = to / "study.yaml", yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
+    taken = to.exists() and (not to.is_dir() or any(to.iterdir()))
+    if taken and (not file.is_file() or file.read_text(encoding="utf-8") != text):
+        raise UserError(f"{to} is not empty and holds no replay of {pipeline} with these --set. Give a new folder.")
+    write_plan(recipe, to / "pipeline.yaml")
+    write_plan(data, file)
+    return file

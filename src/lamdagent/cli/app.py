@@ -27,6 +27,7 @@ app.command("validation-size")(judge.validation_size)
 app.command("scale")(again.scale)
 app.command("attribute")(again.attribute)
 app.command("export")(take.export)
+app.command("replay")(again.replay)
 app.command("verify")(take.verify)
 app.command("doctor")(begin.doctor)
 

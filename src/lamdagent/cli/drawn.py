@@ -116,6 +116,32 @@ def draw_attribution(data: Data, file: Path) -> None:
     figure.savefig(file, dpi=150)
 
 
+def outcome_text(data: Data) -> str:
+    """What making a pipeline again gave."""
+    if data["lost"] is not None:
+        return f"{data['result']} was not made: {data['lost']}"
+    lines = [f"{data['result']} is in {data['model']}"]
+    if data["identical"]:
+        return "\n".join(
+            [*lines, f"the weights are bit-identical to those exported, in all {len(data['steps'])} steps"]
+        )
+    if data["identical"] is None:
+        return "\n".join([*lines, "whether the weights are those exported cannot be said: their digest is missing"])
+    first = next(step for step in data["steps"] if step["identical"] is False)
+    lines.append(
+        f"the weights are not bit-identical; the first step that differs makes {first['make']} ({first['action']})"
+    )
+    lines += [f"  {line}" for line in data["objects"]]
+    for what in ("versions", "machine"):
+        for key, values in data[what].items():
+            lines.append(f"  {what.removesuffix('s')} {key}: {values['exported']} then, {values['here']} here")
+    if len(lines) == 2:
+        lines.append(
+            "  models, datasets, versions and kind of machine are the same, as far as recorded: something is not deterministic"
+        )
+    return "\n".join(lines)
+
+
 def _cell(objective: Data | None) -> str:
     if objective is None:
         return "-"
