@@ -78,7 +78,7 @@ def derive(study: Study, state: State, plan: Mapping[str, Any], change: Change) 
 
 
 def write_plan(plan: Mapping[str, Any], file: Path) -> None:
-    """Write a plan where it is not written yet, whole or not at all."""
+    """Write a plan (or a study that follows one) where it is not written yet, whole or not at all."""
     text = yaml.safe_dump(dict(plan), sort_keys=False, allow_unicode=True)
     if file.exists() and file.read_text(encoding="utf-8") == text:
         return

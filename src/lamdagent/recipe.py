@@ -15,7 +15,7 @@ from typing import Any
 
 from lamdagent.config import DatasetEntry, Document, ModelEntry
 from lamdagent.data.rows import LOCAL
-from lamdagent.errors import ConfigError, DataError
+from lamdagent.errors import ConfigError, DataError, nearest
 from lamdagent.events import State
 from lamdagent.models.sources import HUB, HubModel
 from lamdagent.plan import Followed, Plan, plan_data
@@ -149,7 +149,15 @@ def study_data(recipe: Mapping[str, Any], folder: Path, overrides: Sequence[str]
             f"{folder / 'pipeline.yaml'}: {error} is missing or no mapping. Export the pipeline again."
         ) from error
     data |= {"policy": {"kind": "replay", "from": "pipeline.yaml"}, "budget": {"trials": None}}
+    named = {place: set(data[place]) for place in PLACES.values()}
+    if other := [o for o in overrides if not o.startswith(("datasets.", "models.", "execution."))]:
+        raise ConfigError(
+            f"--set {other[0]}: allowed here are datasets.…, models.… and execution.…; all else would make another model."
+        )
     data = Document.of(folder / "pipeline.yaml", data, overrides).data
+    for place, known in named.items():
+        if new := sorted(set(data[place]) - known):
+            raise ConfigError(f"--set {place}.{new[0]}: the pipeline uses no such. {nearest(new[0], known)}")
     for group in PLACES.values():
         for entry in data[group].values():
             entry["path"] = _located(entry["path"], folder)

@@ -161,7 +161,7 @@ def replay(
     """
     from lamdagent import build
     from lamdagent.cli.drawn import outcome_text
-    from lamdagent.config import load_study
+    from lamdagent.derived import write_plan
     from lamdagent.driver import run_plan
     from lamdagent.export import export_model
     from lamdagent.intake import bring
@@ -169,13 +169,15 @@ def replay(
     from lamdagent.recipe import outcome, read_recipe, strangers
 
     recipe = read_recipe(pipeline)
-    study = load_study(_study_file(recipe, pipeline, to, set_))
+    study, study_file = _remade(recipe, pipeline, to, set_)
     strange = strangers(recipe, bring(study, {}).objects)
     if strange and not anyway:
         raise UserError(
             f"{pipeline}: this is not what was exported:\n" + "\n".join(f"  {line}" for line in strange) + "\n"
             "Say where it lies (--set datasets.NAME.path=…, --set models.NAME.path=…), or make another model with --anyway."
         )
+    write_plan(recipe, to / "pipeline.yaml")
+    write_plan(study_file, study.file)
     plan = Plan.of(recipe, str(pipeline))
     state, followed = run_plan(study, plan, display=_progress(study, plan))
     data = outcome(recipe, strange, state, followed, build.artifacts(study))
@@ -188,22 +190,19 @@ def replay(
         raise typer.Exit(1)
 
 
-def _study_file(recipe: Mapping[str, Any], pipeline: Path, to: Path, overrides: list[str]) -> Path:
-    """The study that makes a recipe again, written to a folder with its plan; left as it is where it was begun.
+def _remade(recipe: Mapping[str, Any], pipeline: Path, to: Path, overrides: list[str]) -> tuple[Study, dict[str, Any]]:
+    """The study that makes a recipe again in a folder, and its data. Nothing is written.
 
     Raises:
-        UserError: the folder holds something else.
+        UserError: the folder holds something else, or an override is not for a replay.
     """
-    import yaml
-
-    from lamdagent.derived import write_plan
+    from lamdagent.config import Document
+    from lamdagent.config.study import study_of
     from lamdagent.recipe import study_data
 
     data = study_data(recipe, (pipeline if pipeline.is_dir() else pipeline.parent).resolve(), overrides)
-    file, text = to / "study.yaml", yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
+    file = to / "study.yaml"
     taken = to.exists() and (not to.is_dir() or any(to.iterdir()))
-    if taken and (not file.is_file() or file.read_text(encoding="utf-8") != text):
+    if taken and (not file.is_file() or Document(file).data != data):
         raise UserError(f"{to} is not empty and holds no replay of {pipeline} with these --set. Give a new folder.")
-    write_plan(recipe, to / "pipeline.yaml")
-    write_plan(data, file)
-    return file
+    return study_of(Document.of(file, data)), data

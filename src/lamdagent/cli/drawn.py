@@ -136,9 +136,7 @@ def outcome_text(data: Data) -> str:
         for key, values in data[what].items():
             lines.append(f"  {what.removesuffix('s')} {key}: {values['exported']} then, {values['here']} here")
     if len(lines) == 2:
-        lines.append(
-            "  models, datasets, versions and kind of machine are the same, as far as recorded: something is not deterministic"
-        )
+        lines.append("  models, datasets, versions and kind of machine are the same, as far as they were recorded")
     return "\n".join(lines)
 
 
