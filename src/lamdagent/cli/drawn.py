@@ -43,7 +43,7 @@ def _order(label: str, arm: Data) -> list[str]:
     if pairs and arm["safe_gap"] is None:
         lines.append("  no gap was always kept: the widest one changed places, or all are equal")
     elif pairs:
-        lines.append(f"  every pair that was {arm['safe_gap']:.3f} apart or more kept its order")
+        lines.append(f"  no pair that was {arm['safe_gap']:.3f} apart or more changed places")
     return lines
 
 
