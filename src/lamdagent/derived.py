@@ -67,7 +67,8 @@ def derive(study: Study, state: State, plan: Mapping[str, Any], change: Change) 
     evaluation = data.get("evaluation") or {}
     data["evaluation"] = {"items": evaluation.get("max_items") or evaluation.get("items")}
     data["execution"] = study.body.execution.model_dump(mode="json") | {"dtype": data["execution"]["dtype"]}
-    data["contamination"] = study.body.contamination
+    if study.body.contamination != "fail":  # more rows may hold evaluation items that the fewer did not
+        data["contamination"] = study.body.contamination
     place = Path(study.body.root) / name / PLAN_FILE
     data |= {
         "policy": {"kind": "replay", "from": str(place)},

@@ -156,6 +156,14 @@ def test_a_derived_study_changes_the_rows_and_nothing_that_the_scores_depend_on(
     assert derive(study, state, plan, change).dump() == derived.dump()
 
 
+def test_leaks_are_treated_as_in_the_search_unless_the_study_file_now_says_otherwise(tmp_path: Path) -> None:
+    study, state, plan = a_study(tmp_path)
+    dropped = State(config={**state.config, "contamination": "drop"})
+    assert derive(study, dropped, plan, Change(label="again")).body.contamination == "drop"
+    warned = load_study(study.file, ["contamination=warn"])
+    assert derive(warned, dropped, plan, Change(label="again")).body.contamination == "warn"
+
+
 def test_another_base_model_takes_the_place_of_one_that_is_used(tmp_path: Path) -> None:
     study, state, plan = a_study(tmp_path)
     change = model_change(study, Plan.of(plan, "here"), ["kin=org/large-model"])

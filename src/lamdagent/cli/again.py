@@ -84,7 +84,18 @@ def _done(study: Study, state: Any, steps: Mapping[str, Any], change: Any, label
 
     derived, plan = derive(study, state, steps, change), Plan.of(steps, str(study.file))
     print(f"{label}: {len(plan.steps)} steps, in {derived.folder}", file=sys.stderr, flush=True)
-    return derived.body.study, *run_plan(derived, plan, display=_progress(derived, plan))
+    done, followed = run_plan(derived, plan, display=_progress(derived, plan))
+    _say_how_to_retry(followed, derived)
+    return derived.body.study, done, followed
+
+
+def _say_how_to_retry(followed: Any, study: Study) -> None:
+    if followed.lost:
+        print(
+            f"{len(followed.lost)} of the steps were not done. A study does nothing that failed again: to try anew, delete "
+            f"{study.folder} (what was made is kept beside it) and run the command again.",
+            file=sys.stderr,
+        )
 
 
 def _progress(study: Study, plan: Any) -> Any:
@@ -180,6 +191,7 @@ def replay(
     write_plan(study_file, study.file)
     plan = Plan.of(recipe, str(pipeline))
     state, followed = run_plan(study, plan, display=_progress(study, plan))
+    _say_how_to_retry(followed, study)
     data = outcome(recipe, strange, state, followed, build.artifacts(study))
     made = state.trial_of(followed.ids.get(recipe["result"], ""))
     if made is not None and not (to / "model" / "README.md").exists():
