@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from lamdagent import registry
-from lamdagent.config import Study, TaskEntry, load_study
+from lamdagent.config import Document, Study, TaskEntry, load_study
 from lamdagent.errors import ConfigError, Invalid
 from lamdagent.evaluation import Evaluation
-from lamdagent.events import State, fold
+from lamdagent.events import fold
 from lamdagent.execution import Bench, Desk
 from lamdagent.intake import own_metric, own_sides, task_manager
 from lamdagent.llm.chat import Chat
@@ -19,6 +19,7 @@ from lamdagent.llm.local import Local
 from lamdagent.llm.settings import ChatSettings
 from lamdagent.models import Models, validity
 from lamdagent.models.sources import HUB, HubModel
+from lamdagent.plan import Plan, plan_of_trials
 from lamdagent.protocols import ActionType, Memory, Policy
 from lamdagent.settings import Settings
 from lamdagent.store.artifacts import Artifacts
@@ -54,8 +55,8 @@ def policy(study: Study, chat: Chat | None) -> Policy:
     for key in ("fallback", "shortlist"):
         if arguments.get(key) is not None:
             arguments[key] = registry.find("policies", arguments[key])()
-    if "past" in arguments:
-        arguments["past"] = _past(study, arguments["past"])
+    if "plan" in arguments:
+        arguments["plan"] = _plan(study, arguments["plan"])
     made: Policy = registry.find("policies", kind)(**arguments)
     return made
 
@@ -78,10 +79,18 @@ def _arguments(study: Study, config: Settings, chat: Chat | None) -> dict[str, A
     return arguments if chat is None else {**arguments, "chat": chat}
 
 
-def _past(study: Study, given: str) -> State:
+def _plan(study: Study, given: str) -> Plan:
+    """The plan that a path stands for: a pipeline.yaml, a folder with one, or all that a study did."""
     place = study.home / Path(given).expanduser()
+    if place.is_dir() and not (place / "journal.sqlite").exists():
+        place = place / "pipeline.yaml"
+    if place.is_file() and "steps" in (data := Document(place).data):
+        return Plan.of(data, str(place))
     folder = load_study(place).folder if place.is_file() else place
-    return fold(read_journal(folder))
+    if not folder.is_dir():
+        where = study.document.where(("policy", "from"))
+        raise ConfigError(f"{where}: policy.from: {place}: no such pipeline.yaml, study file or run folder.")
+    return plan_of_trials(fold(read_journal(folder)))
 
 
 def budget(study: Study) -> Budget:

@@ -15,6 +15,8 @@ from lamdagent.config.study import study_of
 from lamdagent.errors import JournalError
 from lamdagent.events import Brought, Event, Opened, State, fold
 from lamdagent.intake import bring, check_tasks, prepare, with_facts, write_datasets
+from lamdagent.menu import Menu
+from lamdagent.plan import Followed, Plan, follow
 from lamdagent.protocols import Display
 from lamdagent.runners.inline import Inline
 from lamdagent.runners.process import Process
@@ -64,6 +66,14 @@ def run_loaded(study: Study, *, display: Display | None = None, inline: bool = F
             return run(opened.search, opened.runner, shown)
         finally:
             shown.close(opened.search.state)
+
+
+def run_plan(
+    study: Study, plan: Plan, *, display: Display | None = None, inline: bool = False
+) -> tuple[State, Followed]:
+    """Run a study whose policy follows a plan, and say where the plan stands at its end."""
+    state = run_loaded(study, display=display, inline=inline)
+    return state, follow(plan, state, Menu(state, build.action_types(study)))
 
 
 @contextlib.contextmanager

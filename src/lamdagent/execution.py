@@ -20,6 +20,7 @@ from typing import Any
 
 from lamdagent.errors import ContractViolation, Diverged, Invalid, UserError
 from lamdagent.evaluation import Evaluation
+from lamdagent.machine import kind
 from lamdagent.protocols import ActionType
 from lamdagent.store.artifacts import Artifacts, full_disk_is_the_users
 from lamdagent.types import Cause, Cost, Failed, Job, Made, Object, ObjectId, Outcome, Progress, Score
@@ -145,6 +146,8 @@ def _make(job: Job, desk: Desk, bench: Bench) -> Object:
     record = {"id": action.id, "kind": type.makes, "action": dataclasses.asdict(action), "versions": versions()}
     with bench.artifacts.write(action.id, record) as workdir:
         desk.workdir = workdir
+        if bench.models is not None:
+            record["machine"] = kind(bench.models.device)
         record["meta"] = dict(type.execute(inputs, action.seed, desk))
         if type.makes == "model" and bench.examine is not None:
             desk.progress("check", 0)

@@ -10,7 +10,8 @@ import yaml
 
 from lamdagent.errors import UserError
 from lamdagent.events import State
-from lamdagent.pipeline import Pipeline, node_label, pipeline_of, render, to_data
+from lamdagent.pipeline import Pipeline, node_label, pipeline_of, render
+from lamdagent.recipe import recipe_data
 from lamdagent.store.artifacts import Artifacts, full_disk_is_the_users
 from lamdagent.types import Score, Trial
 from lamdagent.words import scored
@@ -35,7 +36,8 @@ Validation scores with their standard errors. The pipeline was selected by these
 {lineage}
 ```
 
-`pipeline.yaml` holds the same with every id and setting.
+`pipeline.yaml` holds the same with every id and setting. `lamdagent replay pipeline.yaml --to FOLDER` makes the model
+again from nothing; where its data lies elsewhere, add `--set datasets.NAME.path=FILE`.
 
 ## Use
 
@@ -48,8 +50,11 @@ tokenizer = AutoTokenizer.from_pretrained(".")
 """
 
 
-def export_model(state: State, trial: Trial, artifacts: Artifacts, to: Path, *, study: str) -> None:
+def export_model(state: State, trial: Trial, artifacts: Artifacts, to: Path, *, study: str, home: Path) -> None:
     """Write the model of a trial to a folder.
+
+    Args:
+        home: the folder that the study's relative paths start from.
 
     Raises:
         UserError: the model's artifact is missing or damaged, or the disk is full.
@@ -60,8 +65,8 @@ def export_model(state: State, trial: Trial, artifacts: Artifacts, to: Path, *, 
     pipeline = pipeline_of(state, object_id)
     with full_disk_is_the_users(to):
         shutil.copytree(artifacts.folder(object_id) / "weights", to, dirs_exist_ok=True)
-        record: dict[str, Any] = artifacts.record(object_id) or {}
-        data = {**to_data(pipeline), "versions": record.get("versions", {}), "scores": _scores(state, object_id)}
+        recipe = recipe_data(state, object_id, artifacts, home=home, to=to)
+        data = {**recipe, "scores": _scores(state, object_id)}
         (to / "pipeline.yaml").write_text(yaml.safe_dump(data, sort_keys=False, allow_unicode=True), encoding="utf-8")
         (to / "README.md").write_text(_card(state, trial, pipeline, study), encoding="utf-8")
 

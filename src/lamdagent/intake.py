@@ -190,6 +190,12 @@ def dataset_source(study: Study, entry: DatasetEntry) -> Source:
     return Source(path=entry.path, folder=study.home, name=entry.name, split=entry.split, revision=entry.revision)
 
 
+def row_count(study: Study, entry: Mapping[str, Any]) -> int:
+    """How many rows a dataset's entry names, whatever its limit."""
+    read = DatasetEntry.model_validate({**entry, "limit": None})
+    return sum(1 for _ in read_rows(dataset_source(study, read)))
+
+
 def _setting(action: str, name: str, setting: Settings) -> Object:
     values, given = setting.model_dump(mode="json"), setting.model_dump(mode="json", exclude_defaults=True)
     meta = {"action": action, "values": values, "given": given}
@@ -273,9 +279,12 @@ def _dataset(study: Study, name: str, entry: DatasetEntry) -> Object:
 
 def _lines(study: Study, entry: DatasetEntry) -> Iterator[tuple[str, str]]:
     rows = training_rows(read_rows(dataset_source(study, entry)), entry.columns, chat=entry.chat)
+    left_out = frozenset(entry.leave_out)
     for number, (shape, row) in enumerate(rows):
         if entry.limit is not None and number >= entry.limit:
             return
+        if number in left_out:
+            continue
         yield shape, json.dumps(row, ensure_ascii=False) + "\n"
 
 

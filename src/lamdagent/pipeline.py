@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -86,26 +86,46 @@ def node_label(state: State, node: Pipeline) -> str:
     return f"{made}{obj.name}  {scored(state.objective(obj.id))}"
 
 
-def to_data(pipeline: Pipeline) -> dict[str, Any]:
-    """The pipeline as plain data, as `pipeline.yaml` holds it: what it starts from, then its steps in order."""
-    nodes = list(pipeline.nodes())
-    brought = {n.object.name: _leaf(n.object) for n in nodes if n.type is None}
+def to_data(*pipelines: Pipeline, order: Iterable[ObjectId] = ()) -> dict[str, Any]:
+    """Pipelines as plain data, as `pipeline.yaml` holds one: what they start from, then their steps, shared ones once.
+
+    Args:
+        order: ids in the order in which objects and steps shall stand; those that it lacks come after.
+    """
+    place = {object_id: i for i, object_id in enumerate(order)}
+    nodes = list({node.object.id: node for pipeline in pipelines for node in pipeline.nodes()}.values())
+    nodes.sort(key=lambda node: place.get(node.object.id, len(place)))
+    names = _names(nodes)
+    objects = {names[n.object.id]: _leaf(n.object, names[n.object.id]) for n in nodes if n.type is None}
     steps = [
         {
-            "make": n.object.name,
+            "make": names[n.object.id],
             "id": n.object.id,
             "action": n.type,
             "seed": n.seed,
-            "inputs": {slot: [child.object.name for child in group] for slot, group in n.inputs.items()},
+            "inputs": {slot: [names[child.object.id] for child in group] for slot, group in n.inputs.items()},
         }
         for n in nodes
         if n.type is not None
     ]
-    return {"result": pipeline.object.name, "objects": brought, "steps": steps}
+    results = list(dict.fromkeys(names[pipeline.object.id] for pipeline in pipelines))
+    ends: dict[str, Any] = {"result": results[0]} if len(results) == 1 else {"results": results}
+    return {**ends, "objects": objects, "steps": steps}
 
 
-def _leaf(obj: Object) -> dict[str, Any]:
+def _names(nodes: Sequence[Pipeline]) -> dict[ObjectId, str]:
+    """A name of its own for every object; settings of two action types may share theirs."""
+    names: dict[ObjectId, str] = {}
+    for obj in sorted((node.object for node in nodes), key=lambda obj: obj.kind == "hyperparameters"):
+        taken = obj.name in names.values()
+        names[obj.id] = f"{obj.meta['action']}.{obj.name}" if taken else obj.name
+    return names
+
+
+def _leaf(obj: Object, name: str) -> dict[str, Any]:
     leaf: dict[str, Any] = {"kind": obj.kind, "id": obj.id}
+    if name != obj.name:
+        leaf["name"] = obj.name
     if obj.uri:
         leaf["path"] = obj.uri
     if obj.kind == "hyperparameters":

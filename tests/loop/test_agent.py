@@ -17,6 +17,7 @@ from lamdagent.llm.chat import NoReply
 from lamdagent.memories.reflection import HEADING, Reflection
 from lamdagent.memories.table import Table
 from lamdagent.menu import Menu
+from lamdagent.plan import plan_of_trials
 from lamdagent.policies.agent import REASON_CHARS, Agent
 from lamdagent.policies.random import Random
 from lamdagent.policies.replay import Replay
@@ -277,9 +278,9 @@ def test_a_users_own_prompt_replaces_the_shipped_one_and_its_mistakes_are_told(t
 
 def test_a_replay_repeats_the_choices_of_another_study() -> None:
     past = searched(FakeClient(), budget=Budget(trials=8))
-    again = toy.search(Replay(past=past), trials=20)
+    again = toy.search(Replay(plan=plan_of_trials(past)), trials=20)
     assert [t.choice.action for t in again.trials] == [t.choice.action for t in past.trials]
-    other_seed = toy.search(Replay(past=past), trials=20, seed=9)
+    other_seed = toy.search(Replay(plan=plan_of_trials(past)), trials=20, seed=9)
     assert [t.choice.action.type for t in other_seed.trials] == [t.choice.action.type for t in past.trials]
 
 

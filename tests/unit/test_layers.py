@@ -19,7 +19,7 @@ HEAVY = ("torch", "transformers", "trl", "peft", "datasets", "mergekit", "lm_eva
 # Beside the core, each plugin family may import what is named here, and never another family.
 MAY_IMPORT = {
     "actions": {"models", "models.facts", "settings"},
-    "policies": {"settings", "words", "evidence", "llm.chat", "llm.prompts", "llm.settings"},
+    "policies": {"settings", "plan", "words", "evidence", "llm.chat", "llm.prompts", "llm.settings"},
     "memories": {"settings", "words", "evidence", "llm.chat", "llm.prompts"},
     "llm": {"settings", "machine"},
     "tasks": {"models", "models.validity"},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from lamdagent.cli import begin, judge, look, take, versus
+from lamdagent.cli import again, begin, judge, look, take, versus
 
 app = typer.Typer(
     name="lamdagent",
@@ -24,7 +24,10 @@ app.command("lineage")(look.lineage)
 app.command("compare", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(versus.compare)
 app.command("report")(judge.report)
 app.command("validation-size")(judge.validation_size)
+app.command("scale")(again.scale)
+app.command("attribute")(again.attribute)
 app.command("export")(take.export)
+app.command("replay")(again.replay)
 app.command("verify")(take.verify)
 app.command("doctor")(begin.doctor)
 

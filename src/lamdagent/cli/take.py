@@ -23,7 +23,7 @@ def export(
     found = made_trial(read, trial)
     if to.exists() and (not to.is_dir() or any(to.iterdir())):
         raise UserError(f"{to} is not empty. Give a new folder.")
-    export_model(read.state, found, read.artifacts, to, study=read.name)
+    export_model(read.state, found, read.artifacts, to, study=read.name, home=read.home)
     typer.echo(f"trial {found.number} is in {to}: load it with AutoModelForCausalLM.from_pretrained({str(to)!r})")
 
 

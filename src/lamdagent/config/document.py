@@ -50,10 +50,12 @@ class Document:
             self._override(override)
 
     @classmethod
-    def of(cls, file: Path, data: dict[str, Any]) -> Document:
-        """A document from data that was read before, such as what a journal recorded."""
+    def of(cls, file: Path, data: dict[str, Any], overrides: Sequence[str] = ()) -> Document:
+        """A document from data that was read before, such as what a journal recorded. Its values have no lines."""
         document = cls.__new__(cls)
         document.file, document.data, document._where = file, data, {}
+        for override in overrides:
+            document._override(override)
         return document
 
     def where(self, path: Sequence[str | int]) -> str:

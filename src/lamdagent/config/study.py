@@ -39,6 +39,7 @@ class DatasetEntry(Settings):
     columns: dict[str, str] = Field({}, description="wanted column: column of the file, or a Jinja template over them")
     chat: bool = Field(False, description="put prompt and completion into the model's chat template")
     limit: int | None = Field(None, ge=1, description="the first so many rows")
+    leave_out: list[int] = Field([], description="rows to leave out, by their number from 0")
 
 
 class TaskEntry(Settings):
@@ -136,7 +137,7 @@ class Body(Settings):
     models: dict[str, ModelEntry] = Field(min_length=1, description="name: the models to start from")
     datasets: dict[str, DatasetEntry] = Field({}, description="name: the rows to train on")
     actions: dict[str, Any] = Field(min_length=1, description="action type: its options and settings")
-    tasks: list[TaskEntry] = Field(min_length=1, description="what models are scored on")
+    tasks: list[TaskEntry] = Field(description="what models are scored on; may be empty with policy replay")
     guards: list[GuardEntry] = Field([], description="skills that must not be lost")
     evaluation: EvaluationEntry = Field(EvaluationEntry(), description="how many items models are scored on")
     contamination: Literal["fail", "drop", "warn"] = Field(
@@ -280,6 +281,10 @@ def _refuse_clashes(study: Study) -> None:
     for i, name in enumerate(names):
         if name in names[:i]:
             raise ConfigError(f"{study.document.where(('tasks', i, 'task'))}: task {name!r} is given twice.")
+    if not names and study.policy[0] == "replay":
+        return  # its pipelines are made, not chosen by scores
+    if not names:
+        raise ConfigError(f"{study.document.where(('tasks',))}: tasks: expected 1 or more entries")
     if not any(task.weight for task in study.body.tasks):
         raise ConfigError(f"{study.document.where(('tasks',))}: every task has weight 0, so nothing counts.")
     for i, guard in enumerate(study.body.guards):

@@ -1,4 +1,4 @@
-"""Repeat the choices of another study, offline."""
+"""Do what a plan says: the steps of an exported pipeline, or all that another study did. Offline."""
 
 from __future__ import annotations
 
@@ -9,49 +9,34 @@ from pydantic import Field
 
 from lamdagent.events import State
 from lamdagent.menu import Menu
+from lamdagent.plan import Plan, follow
 from lamdagent.settings import Settings
-from lamdagent.types import Choice, ObjectId
+from lamdagent.types import Choice
 
 
 class Config(Settings):
-    """Choose what another study chose, in its order. What cannot be done here is left out."""
+    """Do the steps of a plan, in its order: those of an exported pipeline, or all that another study did. What is
+    brought is found by its name. What cannot be done here is left out."""
 
-    from_: str = Field(alias="from", description="the study to repeat: its file, or its run folder such as runs/tiny")
+    from_: str = Field(
+        alias="from",
+        description="a pipeline.yaml, or the folder it was exported to; or a study to repeat: its file, or its run "
+        "folder such as runs/tiny",
+    )
 
     def arguments(self) -> dict[str, Any]:
-        return {"past": self.from_}
+        return {"plan": self.from_}
 
 
 class Replay:
-    """Repeats choices. Brought objects are the same by name, made ones by the trial that made them.
-
-    Args:
-        past: the state of the study to repeat.
-    """
+    """Chooses the steps of a plan as soon as their inputs are made."""
 
     Config = Config
     name = "replay"
 
-    def __init__(self, *, past: State) -> None:
-        self._past = past
+    def __init__(self, *, plan: Plan) -> None:
+        self._plan = plan
 
     def select(self, state: State, menu: Menu, n: int) -> Sequence[Choice]:
-        here = {obj.name: obj.id for obj in state.pool.values() if obj.made_by is None}
-        made: dict[ObjectId, ObjectId] = {}
-        done = {t.choice.reason: t.choice.action.id for t in state.trials}
-        choices: list[Choice] = []
-        for old in self._past.trials:
-            reason = f"repeats trial {old.number}: {old.choice.reason}"
-            if reason in done:
-                made[old.choice.action.id] = done[reason]
-                continue
-            ids = {
-                slot: [made.get(i) or here.get(self._past.pool[i].name, "missing") for i in group]
-                for slot, group in old.choice.action.inputs.items()
-            }
-            if len(choices) == n or old.choice.action.type not in menu.types:
-                continue
-            action = menu.action(old.choice.action.type, ids)
-            if menu.refusal(action) is None and action.id not in {c.action.id for c in choices}:
-                choices.append(Choice(action=action, reason=reason, by=self.name))
-        return choices
+        ready = follow(self._plan, state, menu).ready[: max(0, n)]
+        return [Choice(action=action, reason=f"makes {step.make} of the plan", by=self.name) for step, action in ready]
