@@ -142,9 +142,9 @@ def test_it_finds_better_models_than_random_does(make: Callable[[], Policy]) -> 
 def test_a_pool_of_a_thousand_models_takes_no_long_thought(make: Callable[[], Policy]) -> None:
     state, policy = thousand(), make()
     assert len(state.pool) > 1000
-    began = time.perf_counter()
+    began = time.process_time()  # not the clock on the wall: what else runs here is not its fault
     assert len(policy.select(state, menu_of(state), 1)) == 1
-    assert time.perf_counter() - began < 3.0
+    assert time.process_time() - began < 3.0
 
 
 @every_policy
