@@ -11,6 +11,7 @@ from typing import Any
 import typer
 
 from lamdagent.cli.begin import SET_HELP
+from lamdagent.cli.handover import hand_over
 from lamdagent.cli.studies import TRIAL_HELP
 from lamdagent.config import Study
 from lamdagent.errors import UserError
@@ -28,7 +29,7 @@ def scale(
     model: list[str] = typer.Option([], "--model", help="Another base model, as NAME=PATH or NAME=HUB_ID, with the name "
                                     "it has in the study. Repeatable: all at once."),
     set_: list[str] = typer.Option([], "--set", help=SET_HELP),
-    to: Path | None = typer.Option(None, "--to", help="Folder for scale.json and .png. Unset: runs/NAME.scale."),
+    to: Path | None = typer.Option(None, "--to", help="Folder for scale.json, .png and .html. Unset: runs/NAME.scale."),
     as_json: bool = typer.Option(False, "--json", help="Print all of it as one JSON object."),
 ) -> None:  # fmt: skip
     """Do the best pipelines again on more data, or on another base model, and say whether their order holds.
@@ -61,7 +62,7 @@ def scale(
         changes[", ".join(Path(path).name for path in change.models.values())] = change
     arms = {label: _done(loaded, state, steps, change, label) for label, change in changes.items()}
     found = scale_data(loaded.body.study, state, picked, top, arms, build.artifacts(loaded))
-    _hand_over(found, to or loaded.root / f"{loaded.body.study}.scale", "scale", draw_scale, scale_table, as_json)
+    hand_over(found, to or loaded.root / f"{loaded.body.study}.scale", "scale", draw_scale, scale_table, as_json)
 
 
 def _factors(given: str | None) -> list[int]:
@@ -106,20 +107,11 @@ def _progress(study: Study, plan: Any) -> Any:
     return Plain(Outlook(Budget(trials=len(plan.steps)), study.body.execution.workers), out=sys.stderr)
 
 
-def _hand_over(data: dict[str, Any], folder: Path, name: str, draw: Any, table: Any, as_json: bool) -> None:
-    """Write the data and its picture, and print it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{name}.json").write_text(json.dumps(data, indent=2, ensure_ascii=False), encoding="utf-8")
-    draw(data, folder / f"{name}.png")
-    typer.echo(json.dumps(data, indent=2, ensure_ascii=False) if as_json else table(data))
-    print(f"written: {folder / f'{name}.json'}, {folder / f'{name}.png'}", file=sys.stderr)
-
-
 def attribute(
     study: Path = typer.Argument(help=FILE_HELP),
     trial: str = typer.Argument("best", help=TRIAL_HELP),
     set_: list[str] = typer.Option([], "--set", help=SET_HELP),
-    to: Path | None = typer.Option(None, "--to", help="Folder for attribution.json and .png. Unset: "
+    to: Path | None = typer.Option(None, "--to", help="Folder for attribution.json, .png and .html. Unset: "
                                    "runs/NAME.attribute-TRIAL."),
     as_json: bool = typer.Option(False, "--json", help="Print all of it, by task too, as one JSON object."),
 ) -> None:  # fmt: skip
@@ -151,7 +143,7 @@ def attribute(
     )
     data = {"study": name, **attribution(whole, without, state, (steps, replay, followed), build.artifacts(loaded))}
     folder = to or loaded.root / f"{name}.{change.label}"
-    _hand_over(data, folder, "attribution", draw_attribution, attribution_table, as_json)
+    hand_over(data, folder, "attribution", draw_attribution, attribution_table, as_json)
 
 
 def replay(

@@ -10,6 +10,7 @@ from typing import Any
 import typer
 
 from lamdagent.cli.begin import SET_HELP, dotted
+from lamdagent.cli.handover import Data, hand_over
 from lamdagent.config import Study
 from lamdagent.errors import UserError
 
@@ -28,7 +29,8 @@ def compare(
     trials: int = typer.Option(30, min=1, help="Trials per search."),
     set_: list[str] = typer.Option([], "--set", help=SET_HELP),
     test: bool = typer.Option(False, "--test", help="Open the sealed test for the best model of every search."),
-    to: Path | None = typer.Option(None, "--to", help="Folder for comparison.json and .png. Unset: runs/NAME.comparison."),
+    to: Path | None = typer.Option(None, "--to", help="Folder for comparison.json, .png and .html. "
+                                   "Unset: runs/NAME.comparison."),
     as_json: bool = typer.Option(False, "--json", help="Print the comparison as one JSON object."),
 ) -> None:  # fmt: skip
     """Run several searches with the same budget and seeds, and say whether they differ.
@@ -44,13 +46,8 @@ def compare(
     states, tested = _searched(loaded, base, dotted(context.args), grid, seeds, test)
     from lamdagent.comparison import compare as compare_states
 
-    data = compare_states(states, trials, tested if test else None)
-    folder = to or loaded.root / f"{loaded.body.study}.comparison"
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "comparison.json").write_text(json.dumps(data, indent=2), encoding="utf-8")
-    draw(data, folder / "comparison.png")
-    typer.echo(json.dumps(data, indent=2) if as_json else table(data))
-    print(f"written: {folder / 'comparison.json'}, {folder / 'comparison.png'}", file=sys.stderr)
+    data = {"study": loaded.body.study, **compare_states(states, trials, tested if test else None)}
+    hand_over(data, to or loaded.root / f"{loaded.body.study}.comparison", "comparison", draw, table, as_json)
 
 
 def _from_options(policies: str, without: list[str]) -> dict[str, Arm]:
@@ -106,7 +103,7 @@ def _known_to(changes: Arm, options: list[str]) -> list[str]:
     return [*changes, *(o for o in options if not o.startswith("policy.") or o[7:].partition("=")[0] in fields)]
 
 
-def table(data: dict[str, Any]) -> str:
+def table(data: Data) -> str:
     """The comparison as lines of text."""
     lines = [f"{len(data['seeds'])} seeds of {data['trials']} trials; against {data['against']}"]
     for arm, row in data["arms"].items():
@@ -143,7 +140,7 @@ def _ci(summary: dict[str, Any]) -> str:
     return f"{summary['mean']:.3f} ({summary['low']:.3f} to {summary['high']:.3f})"
 
 
-def draw(data: dict[str, Any], file: Path) -> None:
+def draw(data: Data, file: Path) -> None:
     """Best-so-far curves with 95 % intervals over seeds."""
     from matplotlib.figure import Figure
 

@@ -1,10 +1,11 @@
-"""A report as one self-contained HTML page: its pictures are inline SVG."""
+"""Self-contained HTML pages: a report, its pictures inline SVG, and the sheets of other results."""
 
 from __future__ import annotations
 
+import base64
 import html
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lamdagent.report.findings import NORMAL_95
@@ -14,7 +15,7 @@ STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #222 }
 table { border-collapse: collapse; margin: 1rem 0 } td, th { padding: .25rem .75rem; text-align: left; vertical-align: top }
 tr + tr td { border-top: 1px solid #ddd } pre { background: #f6f6f6; padding: 1rem; overflow-x: auto }
-svg { max-width: 100%; height: auto }
+svg, img { max-width: 100%; height: auto }
 """
 BASE, MODEL = "#9aa5b1", "#1f6fb2"
 
@@ -30,6 +31,20 @@ def page(data: Mapping[str, Any]) -> str:
     parts += ["<h2>What may have gone wrong</h2>", _table(diagnosis(data))]
     if data["lineage"]:
         parts += ["<h2>How the best by validation was made</h2>", f"<pre>{html.escape(data['lineage'])}</pre>"]
+    return _whole(title, parts)
+
+
+def sheet(title: str, text: str, picture: bytes) -> str:
+    """One page of a text in fixed columns and a PNG picture."""
+    source = base64.b64encode(picture).decode()
+    shown = html.escape(title)
+    return _whole(
+        shown,
+        [f"<h1>{shown}</h1>", f'<img alt="" src="data:image/png;base64,{source}">', f"<pre>{html.escape(text)}</pre>"],
+    )
+
+
+def _whole(title: str, parts: Sequence[str]) -> str:
     body = "\n".join(parts)
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
