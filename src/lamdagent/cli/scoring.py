@@ -53,7 +53,7 @@ def tested_leaders(study: Study, top: int) -> dict[str, Any]:
 
 def size_table(study: Study, sizes: Sequence[int], top: int) -> dict[str, Any]:
     """Rank stability by validation size, and one sentence of advice."""
-    from lamdagent.statistics import stability
+    from lamdagent.statistics import contenders, stability
 
     with _begun(study) as opened:
         state = opened.search.state
@@ -68,17 +68,19 @@ def size_table(study: Study, sizes: Sequence[int], top: int) -> dict[str, Any]:
         models = items_of(scores, ids, build.artifacts(study))
         stored = min(score.n for i in models for score in scores[i])
         rows = stability(models, state.goals, sizes, top, seed=state.seed)
+        alike = len(contenders(models, state.goals, seed=state.seed))
     data = [asdict(row) for row in rows]
     return {
         "study": study.body.study,
         "top": len(models),
         "stored": stored,
         "sizes": data,
-        "advice": _advice(data, stored),
+        "contenders": alike,
+        "advice": _advice(data, stored, alike),
     }
 
 
-def _advice(rows: Sequence[dict[str, Any]], stored: int) -> str:
+def _advice(rows: Sequence[dict[str, Any]], stored: int, alike: int) -> str:
     enough = next((row for row in rows if row["best_first"] >= ENOUGH), None)
     beyond = f" (sizes beyond the {stored} items asked are an extrapolation: the items are taken for all there are)"
     note = beyond if rows[-1]["size"] > stored else ""
@@ -88,8 +90,13 @@ def _advice(rows: Sequence[dict[str, Any]], stored: int) -> str:
             f"only: its lead is too small for validation to see; take any of the contenders{note}."
         )
     fewer = "" if enough is rows[0] else "; fewer are not enough to choose by"
+    doubt = (
+        f" This takes the order on the stored items for the true one; on them, {alike - 1} of the other models cannot be "
+        "told from the first." if alike > 1 else ""
+    )  # fmt: skip
     return (
         f"{enough['size']} items per task put the best model first in {enough['best_first']:.0%} of draws{fewer}{note}."
+        f"{doubt}"
     )
 
 

@@ -34,9 +34,10 @@ def summary(data: Mapping[str, Any]) -> str:
             f"The leader's validation score of {winner['raw']:.3f} is {winner['corrected']:.3f} ± {winner['stderr']:.3f} "
             f"without the luck of having been picked from {data['compared']} models."
         )
-        names = ", ".join(data["contenders"][:10])
-        more = f" and {len(data['contenders']) - 10} more" if len(data["contenders"]) > 10 else ""
-        lines.append(f"Not to be told from the leader on validation (95 %): {names}{more}.")
+        leader, *others = data["contenders"]
+        names = ", ".join(others[:10]) or "none"
+        more = f" and {len(others) - 10} more" if len(others) > 10 else ""
+        lines.append(f"Not to be told from the leader, {leader}, on validation (95 %): {names}{more}.")
     return "\n\n".join(lines)
 
 
