@@ -232,3 +232,21 @@ def test_where_no_model_can_be_made_from_models_an_action_is_drawn() -> None:
     menu = Menu(state, {"open": toy.Open(Slot(name="dataset", kind="dataset"))})
     (choice,) = Surrogate().select(state, menu, 1)
     assert "drawn at random" in choice.reason
+
+
+def test_a_task_whose_scores_pass_its_maximum_is_learned_all_the_same() -> None:
+    def hundredfold(state: State) -> State:
+        scores = {i: tuple(replace(s, value=100 * s.value, stderr=1.0) for s in of) for i, of in state.scores.items()}
+        return replace(state, scores=scores)
+
+    state = toy.grown(0)
+    for dataset, value in (("east", 0.6), ("north", 0.1), ("south-west", 0.1)):
+        done = action(state, model="base", dataset=dataset, hyperparameters="slow")
+        state = after(state, done, {"near-east": value, "near-north": value})
+    wide = Beliefs(hundredfold(state), menu_of(state), 1000)
+    again = action(state, model="model-0", dataset="east", hyperparameters="slow")
+    predicted, sd = wide.predict(again) or (0.0, 0.0)
+    assert 40 < predicted < 70 and 1 < sd < 30
+    gains: list[float] = []
+    wide.best(1, lambda outlook: gains.append(outlook.gain.max()) or outlook.gain)
+    assert max(gains) > 0.1

@@ -97,8 +97,9 @@ class Beliefs:
         self._pool = list(state.pool)
         self._place = {object_id: i for i, object_id in enumerate(self._pool)}
         self._past = lineages(state)
-        self._scores, self._errors = _table(state)
-        self._weights = np.array([g.weight for g in state.goals]) / max(sum(g.weight for g in state.goals), 1e-9)
+        self._scores, self._errors, self._reach = _table(state)
+        total = sum(g.weight for g in state.goals)
+        self._weights = np.array([g.weight / g.max_score / total for g in state.goals]) * self._reach
         ranked = state.ranked()
         self.incumbent = max((v.value for o, v in ranked if not state.broken(o.id)), default=-math.inf)
         self._effects: dict[str, list[Effects]] = {}
@@ -150,7 +151,7 @@ class Beliefs:
         for task, effects in enumerate(self._effects[fills.type]):
             design, parents = design_of(fills, self._past, self._scores[task])
             gained, sd = effects.predict(design)
-            means.append(np.clip(parents + gained, 0.0, 1.0))
+            means.append(np.clip(parents + gained, min(0.0, np.nanmin(self._scores[task])), 1.0))
             unsure.append(sd)
             sds.append(np.hypot(sd, effects.noise))
         mean, sd = np.stack(means), np.stack(sds)
@@ -219,7 +220,7 @@ class Beliefs:
         roots = [self._place.get(obj.meta.get("root", ""), i) for i, obj in enumerate(self._state.pool.values())]
         base = self._scores[k][np.array(roots)[fills.models[:, 0]]]
         seen = ONE_SIDED_95 * float(np.nanmedian(self._errors[k]))
-        allowed = guard.max_drop / self._state.goals[k].max_score
+        allowed = guard.max_drop / self._reach[k]
         return _normal_cdf((mean[k] - (base - allowed - seen)) / sd[k])
 
     def _reason(self, fills: Fills, outlook: Outlook, row: int) -> str:
@@ -233,7 +234,9 @@ class Beliefs:
             design, _ = design_of(only, self._past, self._scores[k])
             for name, term in effects.terms(design).items():
                 what = " and ".join(f"{part} {names[part]}" if part in names else part for part in name.split(" and "))
-                found.append((self._weights[k] * term, f"{self._state.goals[k].task} {term:+.2f} by {what}"))
+                found.append(
+                    (self._weights[k] * term, f"{self._state.goals[k].task} {term * self._reach[k]:+.2f} by {what}")
+                )
         strongest = sorted((one for one in found if abs(one[0]) >= SHOWN), key=lambda one: -abs(one[0]))[:TERMS]
         terms = "; ".join(["", *(shown for _, shown in strongest)])
         return f"predicted {outlook.mean[row]:.3f} ± {outlook.sd[row]:.3f}, best so far {self.incumbent:.3f}{terms}"
@@ -265,13 +268,14 @@ def _normal_cdf(z: Floats) -> Floats:
     return found
 
 
-def _table(state: State) -> tuple[Floats, Floats]:
-    """Scores and their standard errors, (tasks, pool), as shares of each task's maximum; NaN where there is none."""
+def _table(state: State) -> tuple[Floats, Floats, Floats]:
+    """Scores and their standard errors, (tasks, pool), NaN where there is none, as shares of (tasks,) each task's reach:
+    its maximum, or the highest score where a study names a lower maximum."""
     scores, errors = (np.full((len(state.goals), len(state.pool)), math.nan) for _ in range(2))
     for i, object_id in enumerate(state.pool):
         by_task = {s.task: s for s in state.scores.get(object_id, ()) if s.split == "validation"}
         for k, goal in enumerate(state.goals):
             if goal.task in by_task:
-                scores[k, i] = by_task[goal.task].value / goal.max_score
-                errors[k, i] = (by_task[goal.task].stderr or 0.0) / goal.max_score
-    return scores, errors
+                scores[k, i], errors[k, i] = by_task[goal.task].value, by_task[goal.task].stderr or 0.0
+    reach = np.array([np.nanmax([goal.max_score, *np.abs(row)]) for goal, row in zip(state.goals, scores, strict=True)])
+    return scores / reach[:, None], errors / reach[:, None], reach
