@@ -22,9 +22,11 @@ from lamdagent.policies.lineage import Lineages
 
 Floats = NDArray[np.float64]
 
-PRIOR_SD = 0.15  # of an effect, as a share of a task's maximum
+PRIOR_SD = 0.2  # of an effect, as a share of a task's maximum
 PRIOR_NOISE = 0.05  # of a trial's score around its effects, likewise
-PRIOR_TRIALS = 4.0  # how many trials these two weigh as much as
+PRIOR_SD_TRIALS = 20.0  # how many trials the first of these weighs as much as: trials that change little say little
+PRIOR_NOISE_TRIALS = 4.0  # of those that change much; and the second
+ACTION_SD = 0.3  # of what all actions of a type have in common, against that of an object
 PAIR_SD = 0.4  # of a pair's effect, against that of an object
 PAST_SD = 0.3  # of an effect of the parents' past, likewise
 CHUNK = 8192  # rows whose covariances are looked up at once, which bounds memory
@@ -91,10 +93,10 @@ class Effects:
             fit_intercept=False,
             alpha_init=PRIOR_NOISE**-2,
             lambda_init=PRIOR_SD**-2,
-            alpha_1=PRIOR_TRIALS / 2,
-            alpha_2=PRIOR_TRIALS / 2 * PRIOR_NOISE**2,
-            lambda_1=PRIOR_TRIALS / 2,
-            lambda_2=PRIOR_TRIALS / 2 * PRIOR_SD**2,
+            alpha_1=PRIOR_NOISE_TRIALS / 2,
+            alpha_2=PRIOR_NOISE_TRIALS / 2 * PRIOR_NOISE**2,
+            lambda_1=PRIOR_SD_TRIALS / 2,
+            lambda_2=PRIOR_SD_TRIALS / 2 * PRIOR_SD**2,
         )
         model.fit(x, gained, sample_weight=weights * (len(weights) / weights.sum()))  # which counts weights as trials
         self.noise = float(model.alpha_**-0.5)
@@ -135,7 +137,7 @@ def design_of(fills: Fills, past: Lineages, scores: Floats) -> tuple[Design, Flo
 def _objects(fills: Fills, pool: int) -> list[tuple[str, Positions, Any]]:
     """The type by itself, each other object, and each pair of them: a name, the codes, and the prior's scale."""
     n, places = len(fills), [slot.name for slot in fills.slots if slot.kind != "model" for _ in range(slot.at_most)]
-    found: list[tuple[str, Positions, Any]] = [("the action", np.zeros(n, np.intp), 1.0)]
+    found: list[tuple[str, Positions, Any]] = [("the action", np.zeros(n, np.intp), ACTION_SD)]
     for i, name in enumerate(places):
         one = fills.others[:, i]
         found.append((name, one, (one != EMPTY).astype(float)))
