@@ -29,7 +29,7 @@ def scale(
     model: list[str] = typer.Option([], "--model", help="Another base model, as NAME=PATH or NAME=HUB_ID, with the name "
                                     "it has in the study. Repeatable: all at once."),
     set_: list[str] = typer.Option([], "--set", help=SET_HELP),
-    to: Path | None = typer.Option(None, "--to", help="Folder for scale.json, .png and .html. Unset: runs/NAME.scale."),
+    to: Path | None = typer.Option(None, "--to", help="Folder for scale.json, .png and .html. Unset: runs/NAME.scale-data or -model."),
     as_json: bool = typer.Option(False, "--json", help="Print all of it as one JSON object."),
 ) -> None:  # fmt: skip
     """Do the best pipelines again on more data, or on another base model, and say whether their order holds.
@@ -62,7 +62,10 @@ def scale(
         changes[", ".join(Path(path).name for path in change.models.values())] = change
     arms = {label: _done(loaded, state, steps, change, label) for label, change in changes.items()}
     found = scale_data(loaded.body.study, state, picked, top, arms, build.artifacts(loaded))
-    hand_over(found, to or loaded.root / f"{loaded.body.study}.scale", "scale", draw_scale, scale_table, as_json)
+    kinds = "-".join([*(["data"] if factors else []), *(["model"] if model else [])])
+    hand_over(
+        found, to or loaded.root / f"{loaded.body.study}.scale-{kinds}", "scale", draw_scale, scale_table, as_json
+    )
 
 
 def _factors(given: str | None) -> list[int]:

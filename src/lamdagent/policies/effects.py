@@ -24,8 +24,8 @@ Floats = NDArray[np.float64]
 
 PRIOR_SD = 0.2  # of an effect, as a share of a task's maximum
 PRIOR_NOISE = 0.05  # of a trial's score around its effects, likewise
-PRIOR_SD_TRIALS = 20.0  # how many trials the first of these weighs as much as: trials that change little say little
-PRIOR_NOISE_TRIALS = 4.0  # of those that change much; and the second
+PRIOR_SD_TRIALS = 20.0  # how many trials the first weighs as much as: dull ones say little of those yet to come,
+PRIOR_NOISE_TRIALS = 4.0  # and the second
 ACTION_SD = 0.3  # of what all actions of a type have in common, against that of an object
 PAIR_SD = 0.4  # of a pair's effect, against that of an object
 PAST_SD = 0.3  # of an effect of the parents' past, likewise
