@@ -55,7 +55,7 @@ def test_the_best_pipelines_are_scaled_and_a_killed_command_goes_on(study: Path,
     shown = json.loads(lamdagent("show", derived, "--json").stdout)
     assert len(shown["trials"]) == 3
     for name in ("scale.json", "scale.png", "scale.html"):
-        assert (study.parent / "runs" / "slow.scale" / name).stat().st_size > 1000
+        assert (study.parent / "runs" / "slow.scale-data" / name).stat().st_size > 1000
     assert json.loads(lamdagent("scale", study, "--data", "2", "--json").stdout) == data
     base = study.parent / "models" / "base"
     other = lamdagent("scale", study, "--model", f"base={base}", "--json")

@@ -81,7 +81,8 @@ def test_a_comparison_shares_what_its_searches_make_and_goes_on_where_it_stopped
     data = json.loads(done.stdout)
     assert list(data["arms"]) == ["random", "without-ties"]
     assert data["arms"]["without-ties"]["gain"]["n"] == 2
-    assert (study.parent / "runs/slow.comparison/comparison.png").exists()
+    for end in ("json", "png", "html"):
+        assert (study.parent / f"runs/slow.comparison/comparison.{end}").exists()
     again = lamdagent(*command)
     assert json.loads(again.stdout)["arms"] == data["arms"]
 

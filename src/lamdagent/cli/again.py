@@ -29,7 +29,8 @@ def scale(
     model: list[str] = typer.Option([], "--model", help="Another base model, as NAME=PATH or NAME=HUB_ID, with the name "
                                     "it has in the study. Repeatable: all at once."),
     set_: list[str] = typer.Option([], "--set", help=SET_HELP),
-    to: Path | None = typer.Option(None, "--to", help="Folder for scale.json, .png and .html. Unset: runs/NAME.scale-data or -model."),
+    to: Path | None = typer.Option(None, "--to", help="Folder for scale.json, .png and .html. "
+                                   "Unset: runs/NAME.scale-data or -model."),
     as_json: bool = typer.Option(False, "--json", help="Print all of it as one JSON object."),
 ) -> None:  # fmt: skip
     """Do the best pipelines again on more data, or on another base model, and say whether their order holds.
