@@ -114,7 +114,7 @@ def test_what_was_found_can_be_shown_drawn_exported_and_verified(study: Path, la
     assert result["best"]["objective"] == max(t["objective"] for t in result["trials"])
     assert "base  0." in lamdagent("lineage", study).stdout
     assert json.loads(lamdagent("lineage", study, best, "--json").stdout)["result"] == f"model-{best}"
-    assert "chosen by random" in lamdagent("show", study, "0").stdout
+    assert "chosen by surrogate: predicted" in lamdagent("show", study, "0").stdout
     assert lamdagent("export", study, "best", "--to", tmp_path / "out").returncode == 0
     from transformers import AutoModelForCausalLM, AutoTokenizer
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +97,16 @@ def test_lora_is_merged_back_into_a_plain_checkpoint_that_can_be_trained_again(s
 
         assert read_facts(weights)["shapes"] == base_of(opened).meta["shapes"]
         assert isinstance(train(opened, bench, made.object, "call"), Made)
+
+
+def test_training_goes_on_the_same_from_memory_and_from_disk_also_after_an_adapter(study: Path) -> None:
+    with opened_study(study) as opened:
+        bench = build.bench_of(opened.study)
+        first = train(opened, bench, base_of(opened), "reverse", "lora")
+        kept = train(opened, bench, first.object, "call")
+        shutil.rmtree(bench.artifacts.folder(kept.object.id))
+        read = train(opened, build.bench_of(opened.study), first.object, "call")
+        assert kept.object.meta == read.object.meta
 
 
 def test_messages_go_through_the_models_own_chat_template(study: Path) -> None:

@@ -66,6 +66,7 @@ class Models:
             loaded = self._open(folder, scoring=False)
         if train_dtype is not None:
             loaded.model.to(getattr(torch, train_dtype))
+        loaded.model.requires_grad_(True)  # an adapter that was merged in leaves what lay under it frozen
         loaded.model.train()
         return loaded
 

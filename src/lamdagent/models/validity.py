@@ -117,7 +117,7 @@ def distance(folder: Path, base: Path) -> float | None:
     moved, size = 0.0, 0.0
     for file in weight_files(folder):
         with safe_open(file, framework="pt") as made:
-            for name in where.keys() & made.keys():
+            for name in sorted(where.keys() & made.keys()):  # the order of a set is another one in every process
                 with safe_open(where[name], framework="pt") as start:
                     now, before = made.get_tensor(name), start.get_tensor(name).to(torch.float32)
                 if now.shape == before.shape:
