@@ -150,8 +150,8 @@ def draw(data: Data, file: Path) -> None:
     for arm, row in data["arms"].items():
         at = range(len(row["curve"]))
         (line,) = axes.plot(at, [p["mean"] for p in row["curve"]], label=arm)
-        if row["curve"][0]["low"] is not None:
-            low, high = ([p[key] for p in row["curve"]] for key in ("low", "high"))
+        if len(data["seeds"]) > 1:  # where all seeds agree, as before the first trial, there is no spread
+            low, high = ([p["mean"] if p[key] is None else p[key] for p in row["curve"]] for key in ("low", "high"))
             axes.fill_between(at, low, high, alpha=0.15, color=line.get_color())
     axes.set(xlabel="trials", ylabel="best objective so far (validation)")
     axes.legend(frameon=False)
