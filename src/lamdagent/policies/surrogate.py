@@ -93,7 +93,7 @@ class Beliefs:
     """
 
     def __init__(self, state: State, menu: Menu, most: int) -> None:
-        self._state, self._menu, self._most = state, menu, most
+        self._state, self._menu = state, menu
         self._pool = list(state.pool)
         self._place = {object_id: i for i, object_id in enumerate(self._pool)}
         self._past = lineages(state)
