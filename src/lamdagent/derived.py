@@ -33,14 +33,23 @@ class Change:
     models: Mapping[str, str] = field(default_factory=dict)
 
 
-def begun(study: Study) -> State:
-    """The state of a study that has begun.
+def refuse_unbegun(study: Study) -> None:
+    """Nothing for a study that has begun.
 
     Raises:
         UserError: it has not.
     """
     if not (study.folder / "journal.sqlite").exists():
         raise UserError(f"{study.folder}: no search has begun here. Begin it with: lamdagent run {study.file}")
+
+
+def begun(study: Study) -> State:
+    """The state of a study that has begun.
+
+    Raises:
+        UserError: it has not.
+    """
+    refuse_unbegun(study)
     return fold(read_journal(study.folder))
 
 

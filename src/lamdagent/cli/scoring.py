@@ -10,6 +10,7 @@ from typing import Any
 
 from lamdagent import build
 from lamdagent.config import Study
+from lamdagent.derived import refuse_unbegun
 from lamdagent.diagnosis import diagnose
 from lamdagent.driver import OpenStudy, open_study
 from lamdagent.errors import UserError
@@ -101,8 +102,7 @@ def _advice(rows: Sequence[dict[str, Any]], stored: int, alike: int) -> str:
 
 
 def _begun(study: Study) -> AbstractContextManager[OpenStudy]:
-    if not (study.folder / "journal.sqlite").exists():
-        raise UserError(f"{study.folder}: no search has begun here. Begin it with: lamdagent run {study.file}")
+    refuse_unbegun(study)
     return open_study(study)
 
 
