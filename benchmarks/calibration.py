@@ -15,13 +15,14 @@ from pathlib import Path
 
 import numpy as np
 
-from lamdagent import build
-from lamdagent.config import load_study
-from lamdagent.events import Asked, Event, State, fold
-from lamdagent.menu import Menu
-from lamdagent.policies.surrogate import Beliefs
-from lamdagent.protocols import ActionType
-from lamdagent.store.journal import read_journal
+from lamdagent.core.action_type import ActionType
+from lamdagent.core.events import Asked, Event
+from lamdagent.core.space import Menu
+from lamdagent.core.state import State, fold
+from lamdagent.policies.surrogate.policy import Beliefs
+from lamdagent.study import build
+from lamdagent.study.config import load_study
+from lamdagent.study.journal import read_journal
 
 WIDTH_90 = 1.645
 TENS = 10

@@ -16,12 +16,12 @@ import tempfile
 import time
 from pathlib import Path
 
+from lamdagent.core.search import Search, job_of
+from lamdagent.core.types import Job
 from lamdagent.memories.table import Table
 from lamdagent.policies.random import Random
-from lamdagent.search import Search, job_of
-from lamdagent.store.journal import MemoryJournal, SqliteJournal
+from lamdagent.study.journal import MemoryJournal, SqliteJournal
 from lamdagent.testing.toy import ACTION_TYPES, inline, open_toy
-from lamdagent.types import Job
 
 AROUND = 10
 

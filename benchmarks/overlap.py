@@ -14,7 +14,7 @@ import tracemalloc
 from collections.abc import Iterator
 from random import Random
 
-from lamdagent.data.overlap import Evaluated, Item, scan
+from lamdagent.evaluation.contamination.overlap import Evaluated, Item, scan
 
 VOCABULARY = 20_000
 PLANTED_EVERY = 1000

@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import norm
 
-from lamdagent.statistics import verdict
-from lamdagent.types import Goal
+from lamdagent.core.types import Goal
+from lamdagent.evaluation.statistics import verdict
 
 MODELS = 30
 LOOKS = range(100, 1001, 100)

@@ -15,11 +15,12 @@ import statistics
 import time
 from dataclasses import replace
 
-from lamdagent.events import Asked, Brought, Opened, Scored, State, Told, fold
-from lamdagent.menu import Menu
-from lamdagent.policies.surrogate import Beliefs, Surrogate
+from lamdagent.core.events import Asked, Brought, Opened, Scored, Told
+from lamdagent.core.space import Menu
+from lamdagent.core.state import State, fold
+from lamdagent.core.types import Choice, Goal, Made, Object, Score
+from lamdagent.policies.surrogate.policy import Beliefs, Surrogate
 from lamdagent.testing import toy
-from lamdagent.types import Choice, Goal, Made, Object, Score
 
 TASKS = ("reading", "sums", "tools", "facts")
 REPEATS = 5

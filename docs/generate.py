@@ -11,10 +11,10 @@ from typing import Any
 import typer.main
 from pydantic_core import PydanticUndefined
 
-from lamdagent import registry
-from lamdagent.cli.app import app
-from lamdagent.config import study
-from lamdagent.tasks.rows import METRICS
+from lamdagent.core.metrics import METRICS
+from lamdagent.study import registry
+from lamdagent.study.config import schema
+from lamdagent.ui.cli.app import app
 
 DOCS = Path(__file__).parent
 
@@ -25,27 +25,27 @@ def config_page() -> str:
         "One strict YAML mapping: an unknown key, a wrong type or a missing file is an error with file and line. "
         "Relative paths start from the study file's folder. Any value can be overridden: `--set KEY.KEY=VALUE` or "
         "`--KEY.KEY VALUE`; an entry of `tasks` is named by its `task` or its index.",
-        table(study.Body),
+        table(schema.Body),
         "## models.NAME",
-        table(study.ModelEntry),
+        table(schema.ModelEntry),
         "## datasets.NAME",
         "Rows are `prompt`+`completion`, `messages`, `text`, or preferences (`prompt`+`chosen`+`rejected`, which `sft` "
         "refuses); alpaca (`instruction`, `input`, `output`) and sharegpt (`conversations`) columns are converted. "
         "`columns` maps other names: a value is a column's name, or a Jinja template over the row's columns, as in "
         'lm-eval: `{prompt: "{{question}}\\nAnswer:", completion: " {{choices[answer]}}"}`. Loss is on completions '
         "only; of `messages`, on each assistant turn, through the model's own chat template.",
-        table(study.DatasetEntry),
+        table(schema.DatasetEntry),
         "## tasks[]",
         "An lm-eval task by name, or the user's own rows (`path`). The search reads the validation side only: the "
         "validation split of an lm-eval task that has a test split too, else one fixed half of the only split it has. "
         "The objective is the mean of the scores, each divided by its `max_score`, weighted by `weight`.",
-        table(study.TaskEntry),
+        table(schema.TaskEntry),
         "Metrics of own rows:",
         "\n".join(f"- `{name}`: {what}" for name, what in METRICS.items()),
         "## budget",
-        table(study.BudgetEntry),
+        table(schema.BudgetEntry),
         "## execution",
-        table(study.Execution),
+        table(schema.Execution),
     ]
     for family, title in (
         ("actions", "actions.{}"),

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from lamdagent.cli.look import print_leaderboard
-from lamdagent.cli.studies import read_study
-from lamdagent.pipeline import node_label, pipeline_of, render
+from lamdagent.core.pipeline import node_label, pipeline_of, render
+from lamdagent.study.read import read_study
+from lamdagent.ui.tables import print_leaderboard
 
 WIDTH, ROWS = 150, 8
 

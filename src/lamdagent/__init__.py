@@ -6,9 +6,10 @@
 
 from __future__ import annotations
 
-from lamdagent.config import load_study
-from lamdagent.driver import OpenStudy, open_study, run_study
-from lamdagent.search import Search, run
+from lamdagent.core.search import Search, run
+from lamdagent.study.config import load_study
+from lamdagent.study.open import OpenStudy, open_study
+from lamdagent.study.run import run_study
 
 __version__ = "0.1.0"
 __all__ = ["OpenStudy", "Search", "__version__", "load_study", "open_study", "run", "run_study"]

@@ -1,5 +1,5 @@
 """`python -m lamdagent` is `lamdagent`."""
 
-from lamdagent.cli import main
+from lamdagent.ui.cli import main
 
 main()

@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from lamdagent.actions import ties
+from lamdagent.actions import merge
+from lamdagent.actions.merge import Ties
 from lamdagent.actions.sft import Sft
-from lamdagent.actions.ties import Ties
+from lamdagent.core.types import Object
 from lamdagent.testing import toy
 from lamdagent.testing.contracts import ActionTypeContract
-from lamdagent.types import Object
 
 Inputs = Mapping[str, Sequence[Object]]
 
@@ -136,7 +136,7 @@ def test_a_brought_model_that_names_its_base_can_be_merged() -> None:
 def test_order_counts_in_ties_only_where_a_setting_gives_each_model_its_own_value(
     config: dict[str, Any], slot: tuple[int, int, bool]
 ) -> None:
-    arguments = ties.Config.model_validate({"hyperparameters": {"half": {}}, **config}).arguments()
+    arguments = merge.Config.model_validate({"hyperparameters": {"half": {}}, **config}).arguments()
     models = Ties(**arguments).slots[0]
     assert (models.at_least, models.at_most, models.ordered) == slot
     assert "hyperparameters" not in arguments
@@ -144,7 +144,7 @@ def test_order_counts_in_ties_only_where_a_setting_gives_each_model_its_own_valu
 
 def test_a_merge_recipe_gives_each_model_its_own_value_and_all_of_them_a_common_one() -> None:
     values = {"density": 0.5, "weight": [0.3, 0.7], "normalize": False}
-    recipe = ties.merge_recipe(["/a", "/b"], "/base", values, "bfloat16")
+    recipe = merge.merge_recipe(["/a", "/b"], "/base", values, "bfloat16")
     assert [m["parameters"] for m in recipe["models"]] == [
         {"density": 0.5, "weight": 0.3},
         {"density": 0.5, "weight": 0.7},

@@ -4,13 +4,13 @@ import io
 
 from rich.console import Console
 
-from lamdagent.display.live import Live
-from lamdagent.display.outlook import Outlook
-from lamdagent.display.plain import Plain
-from lamdagent.display.quiet import Quiet
-from lamdagent.events import State
+from lamdagent.core.quiet import Quiet
+from lamdagent.core.state import State
+from lamdagent.core.types import Budget, Failed
 from lamdagent.testing.contracts import DisplayContract
-from lamdagent.types import Budget, Failed
+from lamdagent.ui.terminal.live import Live
+from lamdagent.ui.terminal.plain import Plain
+from lamdagent.ui.terminal.progress import Outlook
 
 BUDGET = Budget(trials=25)
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lamdagent.store.journal import MemoryJournal, SqliteJournal
+from lamdagent.study.journal import MemoryJournal, SqliteJournal
 from lamdagent.testing.contracts import JournalContract
 
 

@@ -4,7 +4,7 @@ from lamdagent.memories.table import Table
 from lamdagent.policies.evolution import Evolution
 from lamdagent.policies.greedy import Greedy
 from lamdagent.policies.random import Random
-from lamdagent.policies.surrogate import Surrogate
+from lamdagent.policies.surrogate.policy import Surrogate
 from lamdagent.policies.tpe import Tpe
 from lamdagent.testing.contracts import MemoryContract, PolicyContract
 

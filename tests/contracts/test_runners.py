@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 from toy_worker import MISHAPS
 
-from lamdagent.errors import ContractViolation, UserError
+from lamdagent.core.errors import ContractViolation, UserError
+from lamdagent.core.types import Action, Failed, Job, Made, Progress
 from lamdagent.runners.inline import Inline
 from lamdagent.runners.process import Process
 from lamdagent.testing import toy
 from lamdagent.testing.contracts import RunnerContract
 from lamdagent.testing.contracts.runner import outcomes, step_jobs
-from lamdagent.types import Action, Failed, Job, Made, Progress
 
 # It knows the toy world, and so needs neither a study file nor torch.
 TOY_WORKER = (sys.executable, str(Path(__file__).with_name("toy_worker.py")))

@@ -10,12 +10,14 @@ from typing import Any
 
 import pytest
 
-from lamdagent.events import Event, State
-from lamdagent.menu import Menu
+from lamdagent.core.events import Event
+from lamdagent.core.protocols import Policy
+from lamdagent.core.space import Menu
+from lamdagent.core.state import State
+from lamdagent.core.types import Choice, Object, Outcome, Trial
 from lamdagent.policies.random import Random
-from lamdagent.protocols import Policy
 from lamdagent.runners.inline import Inline
-from lamdagent.store.journal import MemoryJournal
+from lamdagent.study.journal import MemoryJournal
 from lamdagent.testing import toy
 from lamdagent.testing.contracts import (
     ActionTypeContract,
@@ -24,7 +26,6 @@ from lamdagent.testing.contracts import (
     PolicyContract,
     RunnerContract,
 )
-from lamdagent.types import Choice, Object, Outcome, Trial
 
 
 def choices(actions: Any) -> list[Choice]:

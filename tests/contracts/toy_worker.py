@@ -1,4 +1,4 @@
-"""A worker process as `lamdagent.worker` is one, but over the toy world, with actions that break it on purpose."""
+"""A worker process as `lamdagent.study.worker` is one, but over the toy world, with actions that break it on purpose."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from lamdagent import worker
-from lamdagent.errors import ContractViolation, UserError
-from lamdagent.protocols import Context
+from lamdagent.core.action_type import Context
+from lamdagent.core.errors import ContractViolation, UserError
+from lamdagent.core.types import Kind, Object, Slot
+from lamdagent.study import worker
 from lamdagent.testing import toy
-from lamdagent.types import Kind, Object, Slot
 
 
 def halt(error: Exception) -> None:

@@ -10,16 +10,17 @@ from pathlib import Path
 import pytest
 
 import lamdagent
-from lamdagent.display.quiet import Quiet
-from lamdagent.events import Event, Told, fold
+from lamdagent.core.events import Event, Told
+from lamdagent.core.quiet import Quiet
+from lamdagent.core.search import Search, run
+from lamdagent.core.state import fold
+from lamdagent.core.types import Budget, Failed
 from lamdagent.memories.reflection import Reflection
 from lamdagent.policies.agent import Agent
 from lamdagent.policies.random import Random
-from lamdagent.search import Search, run
-from lamdagent.store.journal import MemoryJournal, from_json, to_json
+from lamdagent.study.journal import MemoryJournal, from_json, to_json
 from lamdagent.testing import toy
 from lamdagent.testing.fake_chat import FakeClient, fake_chat
-from lamdagent.types import Budget, Failed
 
 HERE = Path(__file__).parent
 TRIALS = 12

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from lamdagent.core.space import Menu
 from lamdagent.memories.reflection import Reflection
-from lamdagent.menu import Menu
 from lamdagent.policies.agent import Agent
 from lamdagent.policies.random import Random
 from lamdagent.testing import toy

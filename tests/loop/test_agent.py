@@ -9,24 +9,25 @@ from typing import Any
 
 import pytest
 
-from lamdagent.display.quiet import Quiet
-from lamdagent.errors import UserError
-from lamdagent.events import Exchanged, State, fold
-from lamdagent.evidence import collapsed, repeats
+from lamdagent.core.errors import UserError
+from lamdagent.core.events import Exchanged
+from lamdagent.core.evidence import collapsed, repeats
+from lamdagent.core.plan import plan_of_trials
+from lamdagent.core.quiet import Quiet
+from lamdagent.core.search import Search, run
+from lamdagent.core.space import Menu
+from lamdagent.core.state import State, fold
+from lamdagent.core.types import Budget, Exchange
 from lamdagent.llm.chat import NoReply
 from lamdagent.memories.reflection import HEADING, Reflection
 from lamdagent.memories.table import Table
-from lamdagent.menu import Menu
-from lamdagent.plan import plan_of_trials
 from lamdagent.policies.agent import REASON_CHARS, Agent
 from lamdagent.policies.random import Random
 from lamdagent.policies.replay import Replay
-from lamdagent.policies.surrogate import Surrogate
-from lamdagent.search import Search, run
-from lamdagent.store.journal import MemoryJournal
+from lamdagent.policies.surrogate.policy import Surrogate
+from lamdagent.study.journal import MemoryJournal
 from lamdagent.testing import toy
 from lamdagent.testing.fake_chat import FakeClient, fake_chat, obliging
-from lamdagent.types import Budget, Exchange
 
 from .test_killed import Killed, Mortal
 
@@ -230,7 +231,7 @@ def test_a_second_slot_is_filled_knowing_of_the_first() -> None:
 
 
 def job_of_base(base: Any) -> Any:
-    from lamdagent.types import Job
+    from lamdagent.core.types import Job
 
     return Job(key=base.name, action=None, objects=(base,))
 

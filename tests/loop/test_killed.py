@@ -10,17 +10,18 @@ from typing import Any
 
 import pytest
 
-from lamdagent.display.quiet import Quiet
-from lamdagent.events import Asked, Event, Remembered, Scored, State, Told, fold
-from lamdagent.execution import Bench
+from lamdagent.core.events import Asked, Event, Remembered, Scored, Told
+from lamdagent.core.protocols import Journal
+from lamdagent.core.quiet import Quiet
+from lamdagent.core.search import Search, run
+from lamdagent.core.state import State, fold
+from lamdagent.core.types import Budget, Failed, Made, ObjectId
 from lamdagent.memories.table import Table
 from lamdagent.policies.random import Random
-from lamdagent.protocols import Journal
 from lamdagent.runners.inline import Inline
-from lamdagent.search import Search, run
-from lamdagent.store.journal import MemoryJournal, SqliteJournal
+from lamdagent.runners.job import Bench
+from lamdagent.study.journal import MemoryJournal, SqliteJournal
 from lamdagent.testing import toy
-from lamdagent.types import Budget, Failed, Made, ObjectId
 
 TRIALS = 8
 

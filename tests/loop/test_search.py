@@ -8,20 +8,21 @@ from typing import Any
 
 import pytest
 
-from lamdagent.display.quiet import Quiet
-from lamdagent.errors import BudgetSpent, ContractViolation, UserError
-from lamdagent.evaluation import Evaluation
-from lamdagent.events import Brought, State, Told, Worked, fold
-from lamdagent.execution import Bench, work
+from lamdagent.core.errors import BudgetSpent, ContractViolation, UserError
+from lamdagent.core.events import Brought, Told, Worked
+from lamdagent.core.protocols import Policy
+from lamdagent.core.quiet import Quiet
+from lamdagent.core.search import Search, job_of, run
+from lamdagent.core.space import Menu
+from lamdagent.core.state import State, fold
+from lamdagent.core.types import Budget, Choice, Exchange, Failed, Job, Made, Object, Outcome
+from lamdagent.evaluation.evaluator import Evaluation
 from lamdagent.memories.table import Table
-from lamdagent.menu import Menu
 from lamdagent.policies.random import Random
-from lamdagent.protocols import Policy
 from lamdagent.runners.inline import Inline
-from lamdagent.search import Search, job_of, run
-from lamdagent.store.journal import MemoryJournal
+from lamdagent.runners.job import Bench, work
+from lamdagent.study.journal import MemoryJournal
 from lamdagent.testing import toy
-from lamdagent.types import Budget, Choice, Exchange, Failed, Job, Made, Object, Outcome
 
 
 def opened(journal: MemoryJournal | None = None, **parts: Any) -> Search:

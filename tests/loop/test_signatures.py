@@ -14,32 +14,34 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from lamdagent.cli.app import app
-from lamdagent.diagnosis import diagnose
-from lamdagent.diagnosis.answers import NO_ANSWER, NOT_OFFERED, REPEATED, UNREADABLE, cause
-from lamdagent.diagnosis.chance import turns_of
-from lamdagent.diagnosis.signature import Signature, as_data
-from lamdagent.display.quiet import Quiet
-from lamdagent.events import Event, State, Unsealed, fold
-from lamdagent.events import Tested as OnTest
+from lamdagent.core.action_type import ActionType
+from lamdagent.core.events import Event, Unsealed
+from lamdagent.core.events import Tested as OnTest
+from lamdagent.core.protocols import Policy
+from lamdagent.core.quiet import Quiet
+from lamdagent.core.search import Search, run
+from lamdagent.core.space import Menu
+from lamdagent.core.state import State, fold
+from lamdagent.core.types import Action, Budget, Choice, Score, Slot
 from lamdagent.llm.chat import NoReply
 from lamdagent.memories.table import Table
-from lamdagent.menu import Menu
+from lamdagent.objects.artifacts import Artifacts
 from lamdagent.policies.agent import Agent
+from lamdagent.policies.moves import seeded
 from lamdagent.policies.random import Random
-from lamdagent.policies.steps import seeded
-from lamdagent.protocols import ActionType, Policy
-from lamdagent.report.findings import findings, to_test
-from lamdagent.report.markdown import markdown
-from lamdagent.report.page import page
+from lamdagent.results.diagnosis import diagnose
+from lamdagent.results.diagnosis.answers import NO_ANSWER, NOT_OFFERED, REPEATED, UNREADABLE, cause
+from lamdagent.results.diagnosis.chance import turns_of
+from lamdagent.results.diagnosis.signature import Signature, as_data
+from lamdagent.results.holdout import seen_of
+from lamdagent.results.report import findings, to_test
 from lamdagent.runners.inline import Inline
-from lamdagent.sealed import seen_of
-from lamdagent.search import Search, run
-from lamdagent.store.artifacts import Artifacts
-from lamdagent.store.journal import MemoryJournal, SqliteJournal, from_json
+from lamdagent.study.journal import MemoryJournal, SqliteJournal, from_json
 from lamdagent.testing import toy
 from lamdagent.testing.fake_chat import FakeClient, Line, fake_chat, obliging
-from lamdagent.types import Action, Budget, Choice, Score, Slot
+from lamdagent.ui.cli.app import app
+from lamdagent.ui.report.html import page
+from lamdagent.ui.report.markdown import markdown
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 

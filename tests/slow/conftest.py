@@ -40,7 +40,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny world, read only."""
     import torch
 
-    from lamdagent.tiny import write
+    from lamdagent.study.templates.tiny import write
 
     torch.set_num_threads(1)  # more threads than free cores make a tiny model many times slower
     folder = tmp_path_factory.mktemp("world")

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, Field
 
-from lamdagent.errors import UserError
-from lamdagent.llm.local import Local, smollm2
-from lamdagent.llm.settings import ChatSettings
+from lamdagent.core.errors import UserError
+from lamdagent.llm.config import ChatSettings
+from lamdagent.llm.llama_cpp import Local, smollm2
 
 pytest.importorskip("xllamacpp")
 pytestmark = pytest.mark.slow

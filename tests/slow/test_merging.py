@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from lamdagent.actions.ties import merge, merge_recipe
+from lamdagent.actions.merge import merge, merge_recipe
 
 pytestmark = pytest.mark.slow
 

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 import lamdagent
-from lamdagent import build
-from lamdagent.errors import ConfigError
-from lamdagent.execution import Desk
-from lamdagent.types import Job, Object
+from lamdagent.core.errors import ConfigError
+from lamdagent.core.types import Job, Object
+from lamdagent.runners.job import Desk
+from lamdagent.study import build
 
 pytestmark = pytest.mark.slow
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from lamdagent import tiny
-from lamdagent.tiny.model import CHARACTERS, batch_of
-from lamdagent.tiny.skills import SKILLS, Item
+from lamdagent.study.templates import tiny
+from lamdagent.study.templates.tiny.model import CHARACTERS, batch_of
+from lamdagent.study.templates.tiny.skills import SKILLS, Item
 
 pytestmark = pytest.mark.slow
 

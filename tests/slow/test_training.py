@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 
 import lamdagent
-from lamdagent import build
 from lamdagent.actions.sft import Peft, Setting, training_rows
-from lamdagent.driver import OpenStudy
-from lamdagent.execution import work
+from lamdagent.core.search import job_of
+from lamdagent.core.types import Choice, Failed, Made, Object, Trial
 from lamdagent.runners.inline import Inline
-from lamdagent.search import job_of
-from lamdagent.types import Choice, Failed, Made, Object, Trial
+from lamdagent.runners.job import work
+from lamdagent.study import build
+from lamdagent.study.open import OpenStudy
 
 pytestmark = pytest.mark.slow
 
@@ -56,7 +56,7 @@ def test_a_model_scores_the_same_from_memory_and_read_back_from_disk(study: Path
 
 
 def job_of_object(model: Object, base: Object) -> Any:
-    from lamdagent.types import Job
+    from lamdagent.core.types import Job
 
     return Job(key="again", action=None, objects=(model, base))
 
@@ -93,7 +93,7 @@ def test_lora_is_merged_back_into_a_plain_checkpoint_that_can_be_trained_again(s
         made = train(opened, bench, base_of(opened), "reverse", "lora")
         weights = bench.artifacts.folder(made.object.id) / "weights"
         assert not (weights / "adapter_config.json").exists()
-        from lamdagent.models.facts import read_facts
+        from lamdagent.objects.models.metadata import read_facts
 
         assert read_facts(weights)["shapes"] == base_of(opened).meta["shapes"]
         assert isinstance(train(opened, bench, made.object, "call"), Made)

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import torch
 
-from lamdagent.models import Loaded, Models
-from lamdagent.models.validity import Example, answer_losses, distance, end_rate, examine
+from lamdagent.evaluation.sanity import Example, answer_losses, distance, end_rate, examine
+from lamdagent.objects.models import Loaded, Models
 
 pytestmark = pytest.mark.slow
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from lamdagent.errors import UserError
-from lamdagent.store.artifacts import Artifacts, file_hash, full_disk_is_the_users
+from lamdagent.core.errors import UserError
+from lamdagent.objects.artifacts import Artifacts, file_hash, full_disk_is_the_users
 
 
 @pytest.fixture

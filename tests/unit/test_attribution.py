@@ -7,16 +7,18 @@ from typing import Any
 
 import pytest
 
-from lamdagent.attribution import Variant, attribution, variants
-from lamdagent.cli.drawn import attribution_table, draw_attribution
-from lamdagent.events import Asked, Scored, State, Told, fold
-from lamdagent.menu import Menu
-from lamdagent.pipeline import Pipeline, pipeline_of
-from lamdagent.plan import Plan, follow, plan_data
+from lamdagent.core.action_type import ActionType
+from lamdagent.core.events import Asked, Scored, Told
+from lamdagent.core.pipeline import Pipeline, pipeline_of
+from lamdagent.core.plan import Plan, follow, plan_data
+from lamdagent.core.space import Menu
+from lamdagent.core.state import State, fold
+from lamdagent.core.types import Choice, Made, Object, Score
 from lamdagent.policies.replay import Replay
-from lamdagent.protocols import ActionType
+from lamdagent.results.attribution import Variant, attribution, variants
 from lamdagent.testing import toy
-from lamdagent.types import Choice, Made, Object, Score
+from lamdagent.ui.plots import draw_attribution
+from lamdagent.ui.tables import attribution_table
 
 
 class NoBase(toy.Mean):

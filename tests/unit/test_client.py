@@ -14,10 +14,10 @@ from pydantic_ai import exceptions  # noqa: E402
 from pydantic_ai.messages import ModelResponse, TextPart, ToolCallPart  # noqa: E402
 from pydantic_ai.models.function import AgentInfo, FunctionModel  # noqa: E402
 
-from lamdagent.errors import UserError  # noqa: E402
+from lamdagent.core.errors import UserError  # noqa: E402
 from lamdagent.llm.chat import NoReply  # noqa: E402
-from lamdagent.llm.client import PydanticAi, open_model  # noqa: E402
-from lamdagent.llm.settings import ChatSettings  # noqa: E402
+from lamdagent.llm.config import ChatSettings  # noqa: E402
+from lamdagent.llm.pydantic_ai import PydanticAi, open_model  # noqa: E402
 
 
 class Answer(BaseModel):

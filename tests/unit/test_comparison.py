@@ -9,14 +9,16 @@ from typing import Any
 
 import pytest
 
-from lamdagent.cli.versus import draw, table
-from lamdagent.comparison import best_so_far, compare
-from lamdagent.errors import UserError
-from lamdagent.events import State
-from lamdagent.menu import Menu
+from lamdagent.core.errors import UserError
+from lamdagent.core.space import Menu
+from lamdagent.core.state import State
+from lamdagent.core.types import Choice
 from lamdagent.policies.random import Random
+from lamdagent.results.compare import compare
+from lamdagent.results.leaderboard import best_so_far
 from lamdagent.testing import toy
-from lamdagent.types import Choice
+from lamdagent.ui.plots import draw_comparison
+from lamdagent.ui.tables import comparison_table
 
 SEEDS = range(5)
 
@@ -81,8 +83,8 @@ def test_the_sealed_test_is_compared_where_it_was_opened() -> None:
 
 def test_a_comparison_reads_as_a_table_and_a_picture(tmp_path: Path) -> None:
     data: dict[str, Any] = compare(arms(), 40)
-    text = table(data)
+    text = comparison_table(data)
     assert "5 seeds of 40 trials; against never" in text
     assert "paired t p=" in text
-    draw(data, tmp_path / "curves.png")
+    draw_comparison(data, tmp_path / "curves.png")
     assert (tmp_path / "curves.png").stat().st_size > 10_000

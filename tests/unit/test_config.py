@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from lamdagent.config import Document, Study, load_study
-from lamdagent.config.study import study_of
-from lamdagent.errors import ConfigError
-from lamdagent.types import Goal
+from lamdagent.core.errors import ConfigError
+from lamdagent.core.types import Goal
+from lamdagent.study.config import Document, Study, load_study
+from lamdagent.study.config.schema import study_of
 
 STUDY = """\
 study: mine

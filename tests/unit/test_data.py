@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from lamdagent.data.rows import Source, read_rows
-from lamdagent.data.shapes import task_items, training_rows
-from lamdagent.errors import DataError
+from lamdagent.core.errors import DataError
+from lamdagent.objects.datasets.formats import task_items, training_rows
+from lamdagent.objects.datasets.readers import Source, read_rows
 
 ROWS = [{"prompt": f"p{i}", "completion": f"c{i}"} for i in range(10)]
 Write = Callable[[str, str], Path]

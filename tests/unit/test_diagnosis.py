@@ -14,15 +14,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lamdagent.diagnosis import diagnose
-from lamdagent.diagnosis.chance import entropies, entropy, hits
-from lamdagent.diagnosis.outcomes import forgetting, overfitting, plateau
-from lamdagent.diagnosis.signature import FEWEST_TESTED, share
-from lamdagent.events import Asked, Brought, Event, Opened, Scored, State, Told, fold
-from lamdagent.protocols import ActionType
-from lamdagent.sealed import Seen
+from lamdagent.core.action_type import ActionType
+from lamdagent.core.events import Asked, Brought, Event, Opened, Scored, Told
+from lamdagent.core.state import State, fold
+from lamdagent.core.types import Action, Choice, Failed, Goal, Made, Object, Score
+from lamdagent.results.diagnosis import diagnose
+from lamdagent.results.diagnosis.chance import entropies, entropy, hits
+from lamdagent.results.diagnosis.outcomes import forgetting, overfitting, plateau
+from lamdagent.results.diagnosis.signature import FEWEST_TESTED, share
+from lamdagent.results.holdout import Seen
 from lamdagent.testing import toy
-from lamdagent.types import Action, Choice, Failed, Goal, Made, Object, Score
 
 
 class Try(toy.Open):

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from lamdagent.cli.app import app
-from lamdagent.config import load_study
-from lamdagent.templates import NAMES, text
+from lamdagent.study.config import load_study
+from lamdagent.study.templates import NAMES, text
+from lamdagent.ui.cli.app import app
 
 ROOT = Path(__file__).parents[2]
 PAGES = ["README.md", "CONTRIBUTING.md", *(str(p.relative_to(ROOT)) for p in sorted((ROOT / "docs").glob("*.md")))]

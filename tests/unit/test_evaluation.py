@@ -9,20 +9,21 @@ from typing import Any
 
 import pytest
 
-from lamdagent import events
-from lamdagent.display.quiet import Quiet
-from lamdagent.evaluation import Evaluation, mean_and_error
-from lamdagent.events import Opened, Unsealed, fold
-from lamdagent.evidence import table
+from lamdagent.core import events
+from lamdagent.core.events import Opened, Unsealed
+from lamdagent.core.evidence import table
+from lamdagent.core.quiet import Quiet
+from lamdagent.core.search import Search, run
+from lamdagent.core.state import fold
+from lamdagent.core.types import Budget, Goal, Guard, Made, Object, Score, Split
+from lamdagent.evaluation.evaluator import Evaluation, mean_and_error
 from lamdagent.memories.table import Table
 from lamdagent.policies.agent import describe
 from lamdagent.policies.random import Random
+from lamdagent.results.holdout import seen_of as sealed_of
 from lamdagent.runners.inline import Inline
-from lamdagent.sealed import seen_of as sealed_of
-from lamdagent.search import Search, run
-from lamdagent.store.journal import MemoryJournal
+from lamdagent.study.journal import MemoryJournal
 from lamdagent.testing import toy
-from lamdagent.types import Budget, Goal, Guard, Made, Object, Score, Split
 
 CTX: Any = None
 

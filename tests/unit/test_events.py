@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lamdagent.events import Asked, Brought, Event, Opened, Scored, State, Told, Worked, fold
+from lamdagent.core.events import Asked, Brought, Event, Opened, Scored, Told, Worked
+from lamdagent.core.state import State, fold
+from lamdagent.core.types import Action, Choice, Failed, Goal, Made, Object, Score
 from lamdagent.testing import toy
-from lamdagent.types import Action, Choice, Failed, Goal, Made, Object, Score
 
 BASE = toy.point("base", (0.0, 0.0))
 

@@ -5,18 +5,15 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from lamdagent import gate
-from lamdagent.errors import DataError
-from lamdagent.evaluation import Evaluation
-from lamdagent.store.artifacts import Artifacts
-from lamdagent.testing import toy
-from lamdagent.types import Object, Split
+from lamdagent.core.errors import DataError
+from lamdagent.core.types import Object, Split
+from lamdagent.evaluation.contamination import gate
+from lamdagent.objects.artifacts import Artifacts
 
 ITEMS = {"validation": [("what is two and two", "four")], "test": [("name the river of besi", "daso")]}
 
@@ -38,8 +35,7 @@ def put(store: Artifacts, name: str, rows: list[dict[str, str]]) -> Object:
 def found(tmp_path: Path, rows: list[dict[str, str]]) -> tuple[Artifacts, Object, dict[str, Any]]:
     store = Artifacts(tmp_path)
     obj, quiz = put(store, "chat", rows), Quiz()
-    bench = replace(toy.bench(), artifacts=store, evaluation=Evaluation(tasks=[quiz]))  # type: ignore[list-item]
-    return store, obj, gate.overlaps({"chat": obj.id}, bench)
+    return store, obj, gate.overlaps({"chat": obj.id}, [quiz], store)  # type: ignore[list-item]
 
 
 CLEAN = [{"prompt": f"say {word}", "completion": word} for word in ("one", "two", "three")]

@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 
 from lamdagent.actions.sft import Peft, Setting, training_rows
-from lamdagent.intake import _setting, setting_id
-from lamdagent.words import setting
+from lamdagent.core.format import setting
+from lamdagent.study.initial_pool import _setting, setting_id
 
 
 def test_a_settings_id_follows_from_what_its_object_records() -> None:

@@ -11,12 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from lamdagent.errors import JournalError
-from lamdagent.events import Scored, Worked, fold
-from lamdagent.store import journal as journal_module
-from lamdagent.store.journal import MIGRATIONS, SqliteJournal, from_json, to_json
+from lamdagent.core.errors import JournalError
+from lamdagent.core.events import Scored, Worked
+from lamdagent.core.state import fold
+from lamdagent.core.types import Score
+from lamdagent.study import journal as journal_module
+from lamdagent.study.journal import MIGRATIONS, SqliteJournal, from_json, to_json
 from lamdagent.testing.contracts.journal import EVERY_EVENT
-from lamdagent.types import Score
 
 
 @pytest.fixture
@@ -48,8 +49,8 @@ def in_another_process(code: str, *arguments: str) -> subprocess.Popen[str]:
 HOLD = """
     import sys
     from pathlib import Path
-    from lamdagent.events import Worked
-    from lamdagent.store.journal import SqliteJournal
+    from lamdagent.core.events import Worked
+    from lamdagent.study.journal import SqliteJournal
 
     journal = SqliteJournal(Path(sys.argv[1]), writer=True)
     journal.append(Worked(wall_s=1.0))

@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lamdagent.events import Asked, Brought, State, Told, fold
-from lamdagent.menu import Menu
+from lamdagent.core.events import Asked, Brought, Told
+from lamdagent.core.space import Menu
+from lamdagent.core.state import State, fold
+from lamdagent.core.types import Action, Choice, Failed, Object, Slot
 from lamdagent.testing import toy
-from lamdagent.types import Action, Choice, Failed, Object, Slot
 
 
 def pool(*objects: Object) -> State:

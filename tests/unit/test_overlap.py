@@ -11,8 +11,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lamdagent.data.overlap import CLIP, COMMON, EXAMPLES, WORDS, Evaluated, Item, fields_of, scan, words
-from lamdagent.tiny import DATA, write_data
+from lamdagent.evaluation.contamination.overlap import (
+    CLIP,
+    COMMON,
+    EXAMPLES,
+    WORDS,
+    Evaluated,
+    Item,
+    fields_of,
+    scan,
+    words,
+)
+from lamdagent.study.templates.tiny import DATA, write_data
 
 QUESTION = (
     "Natalia sold clips to forty-eight of her friends in April, and then she sold half as many clips in May. "

@@ -8,19 +8,20 @@ from dataclasses import replace
 import pytest
 import yaml
 
-from lamdagent.display.quiet import Quiet
-from lamdagent.errors import ConfigError
-from lamdagent.events import Brought, Opened, State, fold
+from lamdagent.core.errors import ConfigError
+from lamdagent.core.events import Brought, Opened
+from lamdagent.core.pipeline import Pipeline, pipeline_of, to_data
+from lamdagent.core.plan import Followed, Plan, follow, plan_data, plan_of_trials
+from lamdagent.core.quiet import Quiet
+from lamdagent.core.search import Search, run
+from lamdagent.core.space import Menu
+from lamdagent.core.state import State, fold
+from lamdagent.core.types import Budget, Object
 from lamdagent.memories.table import Table
-from lamdagent.menu import Menu
-from lamdagent.pipeline import Pipeline, pipeline_of, to_data
-from lamdagent.plan import Followed, Plan, follow, plan_data, plan_of_trials
 from lamdagent.policies.replay import Replay
-from lamdagent.search import Search, run
-from lamdagent.store.journal import MemoryJournal
+from lamdagent.study.journal import MemoryJournal
 from lamdagent.testing import toy
 from lamdagent.testing.contracts.policy import PolicyContract
-from lamdagent.types import Budget, Object
 
 
 class TestReplayOfMoreThanTheStatesHaveDone:
@@ -150,7 +151,7 @@ def test_an_ordered_step_whose_order_means_nothing_is_done_in_the_order_that_is_
             ids = [obj.id for obj in inputs["models"]]
             return None if ids == sorted(ids) else "the order changes nothing"
 
-    from lamdagent.types import Slot
+    from lamdagent.core.types import Slot
 
     types = {"open": Ordered(Slot(name="models", kind="model", at_least=2, at_most=2, ordered=True))}
     models = [toy.point(name, (0.0, 0.0)) for name in ("a", "b")]

@@ -12,20 +12,22 @@ from typing import Any
 
 import pytest
 
+from lamdagent.actions.merge import Ties
 from lamdagent.actions.sft import Sft
-from lamdagent.actions.ties import Ties
-from lamdagent.errors import MissingExtra
-from lamdagent.events import Asked, Brought, Opened, Scored, State, Told, fold
-from lamdagent.menu import Menu
+from lamdagent.core.action_type import ActionType
+from lamdagent.core.errors import MissingExtra
+from lamdagent.core.events import Asked, Brought, Opened, Scored, Told
+from lamdagent.core.protocols import Policy
+from lamdagent.core.space import Menu
+from lamdagent.core.state import State, fold
+from lamdagent.core.types import Action, Choice, Failed, Made, Object, Score, Slot
 from lamdagent.policies.evolution import Evolution, latest
 from lamdagent.policies.greedy import Greedy
+from lamdagent.policies.moves import LOOKED_THROUGH, drawn_with, merges, trains
 from lamdagent.policies.random import Random
-from lamdagent.policies.steps import LOOKED_THROUGH, drawn_with, merges, trains
-from lamdagent.policies.surrogate import Surrogate
+from lamdagent.policies.surrogate.policy import Surrogate
 from lamdagent.policies.tpe import Form, Line, Tpe
-from lamdagent.protocols import ActionType, Policy
 from lamdagent.testing import toy
-from lamdagent.types import Action, Choice, Failed, Made, Object, Score, Slot
 
 POLICIES: list[Callable[[], Policy]] = [Greedy, Evolution, Tpe, Surrogate]
 every_policy = pytest.mark.parametrize("make", POLICIES, ids=["greedy", "evolution", "tpe", "surrogate"])

@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 import yaml
 
-from lamdagent.cli.drawn import outcome_text
-from lamdagent.config import Document, load_study
-from lamdagent.errors import ConfigError
-from lamdagent.events import State
-from lamdagent.intake import bring
-from lamdagent.plan import Followed
-from lamdagent.recipe import outcome, read_recipe, strangers, study_data, weights_digest
-from lamdagent.store.artifacts import Artifacts
+from lamdagent.core.errors import ConfigError
+from lamdagent.core.plan import Followed
+from lamdagent.core.state import State
+from lamdagent.objects.artifacts import Artifacts
+from lamdagent.results.export.pipeline_file import outcome, read_recipe, strangers, study_data, weights_digest
+from lamdagent.study.config import Document, load_study
+from lamdagent.study.initial_pool import bring
+from lamdagent.ui.tables import outcome_text
 
 STEP = {"make": "model-3", "id": "x", "action": "sft", "seed": 7, "weights": "digest",
         "inputs": {"model": ["base"], "dataset": ["math"], "hyperparameters": ["gentle"]}}  # fmt: skip

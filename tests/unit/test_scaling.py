@@ -9,18 +9,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lamdagent.cli.drawn import draw_scale, scale_table
-from lamdagent.config import load_study
-from lamdagent.derived import Change, derive
-from lamdagent.errors import ConfigError, UserError
-from lamdagent.events import State
-from lamdagent.menu import Menu
-from lamdagent.plan import Plan, follow, plan_data
+from lamdagent.core.errors import ConfigError, UserError
+from lamdagent.core.plan import Plan, follow, plan_data
+from lamdagent.core.space import Menu
+from lamdagent.core.state import State
+from lamdagent.core.types import Goal, Score
 from lamdagent.policies.replay import Replay
-from lamdagent.scaling import chosen, data_changes, model_change, scale_data
-from lamdagent.statistics import item_agreement
+from lamdagent.results.rerun import Change, derive
+from lamdagent.results.scaling import chosen, data_changes, model_change, scale_data
+from lamdagent.results.statistics import item_agreement
+from lamdagent.study.config import load_study
 from lamdagent.testing import toy
-from lamdagent.types import Goal, Score
+from lamdagent.ui.plots import draw_scale
+from lamdagent.ui.tables import scale_table
 
 STUDY = """
 study: cheap

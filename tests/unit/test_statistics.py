@@ -14,22 +14,18 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats
 
-from lamdagent.events import State
-from lamdagent.sampling import Items, measured
-from lamdagent.statistics import (
-    agreement,
+from lamdagent.core.state import State
+from lamdagent.core.types import Goal, Object, Score
+from lamdagent.evaluation.bootstrap import Items, measured
+from lamdagent.evaluation.statistics import (
     contenders,
     corrected_winner,
     difference,
-    flips,
     objective_error,
-    paired,
-    safe_gap,
-    seeds_needed,
     stability,
     verdict,
 )
-from lamdagent.types import Goal, Object, Score
+from lamdagent.results.statistics import agreement, flips, paired, safe_gap, seeds_needed
 
 Array = NDArray[np.float64]
 

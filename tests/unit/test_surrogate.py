@@ -11,14 +11,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lamdagent.events import Asked, State, Told, fold
-from lamdagent.menu import Menu
-from lamdagent.policies.effects import PRIOR_SD, Design, Effects, design_of
-from lamdagent.policies.fills import EMPTY, Fills, candidates, of_actions
-from lamdagent.policies.lineage import lineages
-from lamdagent.policies.surrogate import Beliefs, Surrogate, expected_improvement
+from lamdagent.core.events import Asked, Told
+from lamdagent.core.space import Menu
+from lamdagent.core.state import State, fold
+from lamdagent.core.types import Action, Choice, Failed, Guard, Made, Object, Score, Slot
+from lamdagent.policies.surrogate.candidates import EMPTY, Fills, candidates, of_actions
+from lamdagent.policies.surrogate.features import lineages
+from lamdagent.policies.surrogate.model import PRIOR_SD, Design, Effects, design_of
+from lamdagent.policies.surrogate.policy import Beliefs, Surrogate, expected_improvement
 from lamdagent.testing import toy
-from lamdagent.types import Action, Choice, Failed, Guard, Made, Object, Score, Slot
 
 EAST = {"model": "base", "dataset": "east", "hyperparameters": "slow"}
 

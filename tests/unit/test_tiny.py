@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from lamdagent.tiny import DATA, TASK_ROWS, write_data
-from lamdagent.tiny.skills import SKILLS, Item, atlas
+from lamdagent.study.templates.tiny import DATA, TASK_ROWS, write_data
+from lamdagent.study.templates.tiny.skills import SKILLS, Item, atlas
 
 TASKS = [f"{skill}.{split}" for skill in SKILLS for split in ("validation", "test")]
 
@@ -100,6 +100,7 @@ def test_every_skill_says_in_a_line_what_it_is() -> None:
 
 
 def test_importing_the_world_imports_no_heavy_library() -> None:
-    code = "import sys, lamdagent.tiny; print([m for m in ('torch', 'transformers', 'tokenizers') if m in sys.modules])"
+    heavy = "('torch', 'transformers', 'tokenizers')"
+    code = f"import sys, lamdagent.study.templates.tiny; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

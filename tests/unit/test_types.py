@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lamdagent import events, types
+from lamdagent.core import events, types
+from lamdagent.core.types import Action, content_id
 from lamdagent.testing import toy
 from lamdagent.testing.contracts.journal import EVERY_EVENT
-from lamdagent.types import Action, content_id
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
@@ -64,7 +64,7 @@ def test_ids_never_change_between_releases() -> None:
 
 
 def test_an_id_is_the_same_in_every_process() -> None:
-    code = "from lamdagent.types import content_id; print(content_id({'a': [1, 2.5, None, 'ü'], 'b': {}}))"
+    code = "from lamdagent.core.types import content_id; print(content_id({'a': [1, 2.5, None, 'ü'], 'b': {}}))"
     other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
     assert content_id({"b": {}, "a": [1, 2.5, None, "ü"]}) == other
 

@@ -12,12 +12,12 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from lamdagent.errors import Diverged
-from lamdagent.models import Loaded
-from lamdagent.models.facts import inherited
-from lamdagent.protocols import Context
-from lamdagent.settings import Settings
-from lamdagent.types import Kind, Object, Slot
+from lamdagent.core.action_type import Context
+from lamdagent.core.config import Settings
+from lamdagent.core.errors import Diverged
+from lamdagent.core.types import Kind, Object, Slot
+from lamdagent.objects.models import Loaded
+from lamdagent.objects.models.metadata import inherited
 
 log = logging.getLogger(__name__)
 

@@ -14,9 +14,9 @@ from typing import Any, Protocol, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from lamdagent.errors import BudgetSpent, UserError
-from lamdagent.events import State
-from lamdagent.types import Budget, Exchange, content_id
+from lamdagent.core.errors import BudgetSpent, UserError
+from lamdagent.core.state import State
+from lamdagent.core.types import Budget, Exchange, content_id
 
 Answer = TypeVar("Answer", bound=BaseModel)
 CHARS_PER_TOKEN = 3  # low, so that an estimate is rather too high

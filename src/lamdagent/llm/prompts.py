@@ -6,7 +6,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from lamdagent.errors import UserError
+from lamdagent.core.errors import UserError
 
 
 def render(package: str, name: str, own: Path | None, **values: Any) -> str:

@@ -11,14 +11,14 @@ from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, Field, create_model
 
-from lamdagent import evidence
-from lamdagent.errors import BudgetSpent
-from lamdagent.events import State
+from lamdagent.core import evidence
+from lamdagent.core.config import Settings
+from lamdagent.core.errors import BudgetSpent
+from lamdagent.core.format import action_of, result
+from lamdagent.core.state import State
+from lamdagent.core.types import Failed, Trial
 from lamdagent.llm.chat import Chat
 from lamdagent.llm.prompts import render
-from lamdagent.settings import Settings
-from lamdagent.types import Failed, Trial
-from lamdagent.words import action_of, result
 
 HEADING = "\n\n[Computed from all trials]\n"
 LATEST = 10

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from lamdagent.events import State
-from lamdagent.evidence import labels
-from lamdagent.settings import Settings
-from lamdagent.types import Failed, Trial
-from lamdagent.words import action_of, guard_breaks, recipe, result, scored
+from lamdagent.core.config import Settings
+from lamdagent.core.evidence import labels
+from lamdagent.core.format import action_of, guard_breaks, recipe, result, scored
+from lamdagent.core.state import State
+from lamdagent.core.types import Failed, Trial
 
 
 class Config(Settings):

@@ -13,16 +13,16 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model
 
-from lamdagent.events import State
-from lamdagent.evidence import labels, repeats
+from lamdagent.core.evidence import labels, repeats
+from lamdagent.core.format import described, guard_breaks, recipe, scored, setting
+from lamdagent.core.protocols import Policy, Shortlist
+from lamdagent.core.space import Menu
+from lamdagent.core.state import State
+from lamdagent.core.types import Action, Choice, Object, ObjectId, Slot
 from lamdagent.llm.chat import Chat
+from lamdagent.llm.config import CHAT_KEYS, ChatSettings
 from lamdagent.llm.prompts import render
-from lamdagent.llm.settings import CHAT_KEYS, ChatSettings
-from lamdagent.menu import Menu
-from lamdagent.policies.steps import one_by_one, seeded
-from lamdagent.protocols import Policy, Shortlist
-from lamdagent.types import Action, Choice, Object, ObjectId, Slot
-from lamdagent.words import described, guard_breaks, recipe, scored, setting
+from lamdagent.policies.moves import one_by_one, seeded
 
 REASON_CHARS = 300
 ANSWER_TOKENS = 400

@@ -13,12 +13,12 @@ from collections.abc import Callable, Sequence
 
 from pydantic import Field
 
-from lamdagent.events import State
-from lamdagent.menu import Menu
-from lamdagent.policies.steps import at_random, drawn_with, merges, model_slots, one_by_one, seeded, trains
-from lamdagent.settings import Settings
-from lamdagent.types import Action, Choice, Object
-from lamdagent.words import scored
+from lamdagent.core.config import Settings
+from lamdagent.core.format import scored
+from lamdagent.core.space import Menu
+from lamdagent.core.state import State
+from lamdagent.core.types import Action, Choice, Object
+from lamdagent.policies.moves import at_random, drawn_with, merges, model_slots, one_by_one, seeded, trains
 
 Mutation = tuple[Action, str]
 PARENTS = 3  # tournaments held before an action is drawn at random

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 from pydantic import Field
 
-from lamdagent.events import State
-from lamdagent.menu import Menu
-from lamdagent.policies.steps import at_random, drawn_with, one_by_one, seeded
-from lamdagent.settings import Settings
-from lamdagent.types import Choice
-from lamdagent.words import scored
+from lamdagent.core.config import Settings
+from lamdagent.core.format import scored
+from lamdagent.core.space import Menu
+from lamdagent.core.state import State
+from lamdagent.core.types import Choice
+from lamdagent.policies.moves import at_random, drawn_with, one_by_one, seeded
 
 
 class Config(Settings):

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lamdagent.events import State
-from lamdagent.menu import Menu
-from lamdagent.policies.steps import seeded
-from lamdagent.settings import Settings
-from lamdagent.types import Action, Choice
+from lamdagent.core.config import Settings
+from lamdagent.core.space import Menu
+from lamdagent.core.state import State
+from lamdagent.core.types import Action, Choice
+from lamdagent.policies.moves import seeded
 
 TRIES = 20
 

@@ -7,11 +7,11 @@ from typing import Any
 
 from pydantic import Field
 
-from lamdagent.events import State
-from lamdagent.menu import Menu
-from lamdagent.plan import Plan, follow
-from lamdagent.settings import Settings
-from lamdagent.types import Choice
+from lamdagent.core.config import Settings
+from lamdagent.core.plan import Plan, follow
+from lamdagent.core.space import Menu
+from lamdagent.core.state import State
+from lamdagent.core.types import Choice
 
 
 class Config(Settings):

@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from lamdagent.errors import MissingExtra
-from lamdagent.events import State
-from lamdagent.menu import Menu
-from lamdagent.policies.steps import at_random, merges, model_slots, one_by_one, seeded, trains
-from lamdagent.settings import Settings
-from lamdagent.types import Action, Choice, Kind, Object, ObjectId, Slot, Trial
+from lamdagent.core.config import Settings
+from lamdagent.core.errors import MissingExtra
+from lamdagent.core.space import Menu
+from lamdagent.core.state import State
+from lamdagent.core.types import Action, Choice, Kind, Object, ObjectId, Slot, Trial
+from lamdagent.policies.moves import at_random, merges, model_slots, one_by_one, seeded, trains
 
 if TYPE_CHECKING:
     import optuna

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from lamdagent.execution import Bench, work
-from lamdagent.types import Job, Outcome, Progress
+from lamdagent.core.types import Job, Outcome, Progress
+from lamdagent.runners.job import Bench, work
 
 
 class Inline:

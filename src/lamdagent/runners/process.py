@@ -18,10 +18,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lamdagent.errors import ContractViolation, UserError
-from lamdagent.execution import LOG_TAIL_LINES
-from lamdagent.types import Cost, Failed, Job, Outcome, Progress
-from lamdagent.worker import JOB, OUTCOME, PROGRESS
+from lamdagent.core.errors import ContractViolation, UserError
+from lamdagent.core.types import Cost, Failed, Job, Outcome, Progress
+from lamdagent.runners.job import LOG_TAIL_LINES
+from lamdagent.runners.wire import JOB, OUTCOME, PROGRESS
 
 LISTEN_S = 0.2
 
@@ -45,11 +45,11 @@ class Process:
     """A pool of worker processes.
 
     Args:
-        opening: what a worker is told first: the study, as `lamdagent.worker` takes it.
+        opening: what a worker is told first: the study, as `lamdagent.study.worker` takes it.
         logs: folder for one log file per job.
         timeout_s: a job that takes longer fails.
         watch: hears of the progress of every job.
-        command: starts a worker that speaks as `lamdagent.worker` does.
+        command: starts a worker that speaks as `lamdagent.study.worker` does.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class Process:
         slots: int = 1,
         timeout_s: float = 7200.0,
         watch: Callable[[int | str, Progress], None] = lambda key, progress: None,
-        command: Sequence[str] = (sys.executable, "-m", "lamdagent.worker"),
+        command: Sequence[str] = (sys.executable, "-m", "lamdagent.study.worker"),
     ) -> None:
         self.slots, self._opening, self._logs = slots, opening, logs
         self._timeout_s, self._watch, self._command = timeout_s, watch, list(command)
@@ -90,7 +90,7 @@ class Process:
         return ended
 
     def prepare(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        """Let a worker do what must be done once before the first job; see `lamdagent.intake.prepare`."""
+        """Let a worker do what must be done once before the first job; see `lamdagent.study.prepare.prepare`."""
         slot = self._slots[0]
         self._start(slot)
         self._send(slot, {"prepare": request})

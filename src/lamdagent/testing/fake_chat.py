@@ -9,8 +9,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from lamdagent.core.types import Budget
 from lamdagent.llm.chat import Chat, Reply
-from lamdagent.types import Budget
 
 Line = str | Exception | Callable[[str, type[BaseModel]], str]
 

@@ -23,13 +23,13 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from lamdagent.errors import Diverged
-from lamdagent.evaluation import Evaluation
-from lamdagent.events import Asked, Brought, Event, Opened, State, fold
-from lamdagent.execution import Bench
-from lamdagent.menu import Menu
-from lamdagent.protocols import ActionType, Context, Display, Journal, Policy, Runner, Task
-from lamdagent.types import (
+from lamdagent.core.action_type import ActionType, Context
+from lamdagent.core.errors import Diverged
+from lamdagent.core.events import Asked, Brought, Event, Opened
+from lamdagent.core.protocols import Display, Journal, Policy, Runner, Task
+from lamdagent.core.space import Menu
+from lamdagent.core.state import State, fold
+from lamdagent.core.types import (
     SIDES,
     Budget,
     Cost,
@@ -44,6 +44,8 @@ from lamdagent.types import (
     Split,
     content_id,
 )
+from lamdagent.evaluation.evaluator import Evaluation
+from lamdagent.runners.job import Bench
 
 Watch = Callable[[int | str, Progress], None]
 EDGE = 2.5  # a coordinate beyond it has diverged
@@ -198,7 +200,7 @@ class Unwritten:
 
 
 def bench(action_types: Mapping[str, ActionType] = ACTION_TYPES) -> Bench:
-    """What `lamdagent.execution.work`, and so `lamdagent.runners.inline.Inline`, needs to run toy jobs."""
+    """What `lamdagent.runners.job.work`, and so `lamdagent.runners.inline.Inline`, needs to run toy jobs."""
     artifacts: Any = Unwritten()
     return Bench(
         action_types=action_types,
@@ -226,10 +228,10 @@ def search(
     display: Display | None = None,
 ) -> State:
     """Run a policy on a new toy study to the end of its budget."""
-    from lamdagent.display.quiet import Quiet
+    from lamdagent.core.quiet import Quiet
+    from lamdagent.core.search import Search, run
     from lamdagent.memories.table import Table
-    from lamdagent.search import Search, run
-    from lamdagent.store.journal import MemoryJournal
+    from lamdagent.study.journal import MemoryJournal
 
     journal = MemoryJournal(*first_events(seed=seed, models=models))
     budget = Budget(trials=trials)

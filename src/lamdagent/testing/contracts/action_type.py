@@ -1,4 +1,4 @@
-"""The contract of `lamdagent.protocols.ActionType`."""
+"""The contract of `lamdagent.core.action_type.ActionType`."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import get_args
 
-from lamdagent.protocols import ActionType
-from lamdagent.types import Kind, Object
+from lamdagent.core.action_type import ActionType
+from lamdagent.core.types import Kind, Object
 
 KINDS = get_args(Kind)
 Inputs = Mapping[str, Sequence[Object]]

@@ -1,11 +1,11 @@
-"""The contract of `lamdagent.protocols.Display`."""
+"""The contract of `lamdagent.core.protocols.Display`."""
 
 from __future__ import annotations
 
-from lamdagent.events import State
-from lamdagent.protocols import Display
+from lamdagent.core.protocols import Display
+from lamdagent.core.state import State
+from lamdagent.core.types import Failed, Job, Progress
 from lamdagent.testing import toy
-from lamdagent.types import Failed, Job, Progress
 
 
 class DisplayContract:

@@ -1,4 +1,4 @@
-"""The contract of `lamdagent.protocols.Journal`."""
+"""The contract of `lamdagent.core.protocols.Journal`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
-from lamdagent.events import (
+from lamdagent.core.events import (
     Asked,
     Brought,
     Event,
@@ -21,11 +21,11 @@ from lamdagent.events import (
     Told,
     Unsealed,
     Worked,
-    fold,
 )
-from lamdagent.protocols import Journal
+from lamdagent.core.protocols import Journal
+from lamdagent.core.state import fold
+from lamdagent.core.types import Action, Choice, Cost, Exchange, Failed, Goal, Guard, Made, Object, Score
 from lamdagent.testing import toy
-from lamdagent.types import Action, Choice, Cost, Exchange, Failed, Goal, Guard, Made, Object, Score
 
 _CHOICE = Choice(
     action=Action(type="step", version=1, inputs={"model": ("m",), "dataset": ("d", "e")}, seed=3),

@@ -1,4 +1,4 @@
-"""The contract of `lamdagent.protocols.Memory`."""
+"""The contract of `lamdagent.core.protocols.Memory`."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import copy
 import pickle
 from dataclasses import replace
 
-from lamdagent.events import Asked, Brought, Event, Opened, Remembered, Scored, State, Told, fold
-from lamdagent.protocols import Memory
+from lamdagent.core.events import Asked, Brought, Event, Opened, Remembered, Scored, Told
+from lamdagent.core.protocols import Memory
+from lamdagent.core.state import State, fold
+from lamdagent.core.types import Failed, Trial
 from lamdagent.testing import toy
-from lamdagent.types import Failed, Trial
 
 
 class MemoryContract:

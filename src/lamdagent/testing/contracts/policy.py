@@ -1,4 +1,4 @@
-"""The contract of `lamdagent.protocols.Policy`."""
+"""The contract of `lamdagent.core.protocols.Policy`."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ import pickle
 from collections.abc import Sequence
 from dataclasses import replace
 
-from lamdagent.events import Brought, Opened, State, fold
-from lamdagent.menu import Menu
-from lamdagent.protocols import Policy
+from lamdagent.core.events import Brought, Opened
+from lamdagent.core.protocols import Policy
+from lamdagent.core.space import Menu
+from lamdagent.core.state import State, fold
+from lamdagent.core.types import Choice
 from lamdagent.testing import toy
-from lamdagent.types import Choice
 
 
 class PolicyContract:

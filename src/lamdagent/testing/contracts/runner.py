@@ -1,4 +1,4 @@
-"""The contract of `lamdagent.protocols.Runner`."""
+"""The contract of `lamdagent.core.protocols.Runner`."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from lamdagent.protocols import Runner
+from lamdagent.core.protocols import Runner
+from lamdagent.core.types import Action, Cost, Failed, Job, Made, Outcome
 from lamdagent.testing import toy
-from lamdagent.types import Action, Cost, Failed, Job, Made, Outcome
 
 
 class RunnerContract:

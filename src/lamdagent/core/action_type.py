@@ -1,0 +1,66 @@
+"""What an action type must do, and what a worker gives it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from lamdagent.core.types import Kind, Object, ObjectId, Slot
+
+
+class Context(Protocol):
+    """What a worker gives to actions and tasks while a job runs."""
+
+    @property
+    def workdir(self) -> Path:
+        """The only folder an action may write to; it becomes the made object's folder."""
+
+    @property
+    def models(self) -> Any:
+        """The one place that opens weights: `lamdagent.objects.models.Models`."""
+
+    def object(self, object_id: ObjectId) -> Object:
+        """An input of the job, or what an input descends from."""
+
+    def folder(self, obj: Object) -> Path:
+        """An object's own folder: a dataset's `data.jsonl` and a model's `scores/` lie there."""
+
+    def weights(self, obj: Object) -> Path:
+        """A model's Hugging Face folder."""
+
+    def keep(self, loaded: Any) -> None:
+        """Hand over the model just made, so that it is scored without being read back."""
+
+    def progress(self, phase: str, done: int, total: int | None = None, **facts: float) -> None:
+        """Tell whoever watches how far the job is. Cheap; call it at every step."""
+
+
+class ActionType(Protocol):
+    """A way to make an object. What stands here as properties may be plain attributes of the class."""
+
+    @property
+    def name(self) -> str:
+        """What a study file and the journal call it."""
+
+    @property
+    def version(self) -> int:
+        """Goes up when the same inputs would give another result."""
+
+    @property
+    def slots(self) -> tuple[Slot, ...]:
+        """What it takes."""
+
+    @property
+    def makes(self) -> Kind:
+        """What it makes."""
+
+    def admits(self, inputs: Mapping[str, Sequence[Object]]) -> str | None:
+        """None if these objects go together, else the reason why not. Pure and cheap; called in the driver."""
+
+    def execute(self, inputs: Mapping[str, Sequence[Object]], seed: int, ctx: Context) -> Mapping[str, Any]:
+        """Make the object's files in `ctx.workdir` and return its `meta`. Deterministic in `inputs` and `seed`.
+
+        Raises:
+            Diverged: training left the finite numbers.
+        """

@@ -1,0 +1,105 @@
+"""The alphabet of the journal, and the one function that reads it back.
+
+State is the fold of the journal: derived, never stored. A new field of an event has a default, so that every journal
+ever written still folds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from lamdagent.core.types import (
+    Choice,
+    Cost,
+    Exchange,
+    Goal,
+    Guard,
+    Object,
+    ObjectId,
+    Outcome,
+    Score,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opened:
+    """The study began, with this config (as validated), seed, goals and guards."""
+
+    config: Mapping[str, Any]
+    seed: int
+    goals: tuple[Goal, ...]
+    guards: tuple[Guard, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Brought:
+    """The user put an object into the pool."""
+
+    object: Object
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scored:
+    """A brought model was scored."""
+
+    object_id: ObjectId
+    scores: tuple[Score, ...]
+    cost: Cost = Cost()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """A trial began."""
+
+    number: int
+    choice: Choice
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """A trial ended."""
+
+    number: int
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remembered:
+    """The memory took a trial in; `memory` is its whole new text."""
+
+    number: int
+    memory: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Worked:
+    """The driver ran for this long since the last such event."""
+
+    wall_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exchanged:
+    """A language model was asked something."""
+
+    exchange: Exchange
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unsealed:
+    """Someone was about to look at the test side, for these models."""
+
+    models: tuple[ObjectId, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tested:
+    """A model was scored on the test side."""
+
+    object_id: ObjectId
+    scores: tuple[Score, ...]
+
+
+Event = Exchanged | Opened | Brought | Scored | Asked | Told | Remembered | Worked | Unsealed | Tested

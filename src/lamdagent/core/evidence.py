@@ -1,0 +1,147 @@
+"""What the journal says for itself: gains with their errors, failures, gaps, repeats. Computed, never remembered."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from lamdagent.core.format import change, recipe, scored
+from lamdagent.core.state import State
+from lamdagent.core.types import Failed, Object, ObjectId, Objective, Trial
+
+BEST = 5
+NEVER_TRIED = 8
+REPEATS = 5
+PARTS = ("dataset", "hyperparameters")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gain:
+    """A made model's objective less that of its best parent; the error takes the two as independent."""
+
+    trial: Trial
+    value: float
+    stderr: float | None
+
+
+def labels(state: State) -> dict[ObjectId, str]:
+    """A neutral label for every model, in the order they joined the pool, so that no name speaks for a model."""
+    return {obj.id: f"M{i}" for i, obj in enumerate(state.of_kind("model"))}
+
+
+def gains(state: State) -> Iterator[Gain]:
+    """The gain of every trial that made a scored model from scored ones."""
+    for trial in state.trials:
+        made = state.objective(trial.choice.action.id)
+        parents = [state.objective(i) for i in trial.choice.action.object_ids if state.pool[i].kind == "model"]
+        known = [p for p in parents if p is not None]
+        if made is None or not known:
+            continue
+        best = max(known, key=lambda objective: objective.value)
+        yield Gain(trial=trial, value=made.value - best.value, stderr=_together(made, best))
+
+
+def table(state: State) -> str:
+    """Mean gain over the best parent by action type, dataset and setting; the best pipelines; failures; gaps."""
+    groups: dict[str, list[float]] = defaultdict(list)
+    for gain in gains(state):
+        for label in parts(state, gain.trial):
+            groups[label].append(gain.value)
+    lines = ["Mean gain of the objective over the best parent, by what was used:"]
+    lines += [f"- {label}: {_mean(values)} (n={len(values)})" for label, values in sorted(groups.items(), key=_by_mean)]
+    names = labels(state)
+    ranked = state.ranked()[:BEST]
+    lines += ["Best models:"]
+    lines += [f"- {names[obj.id]} {scored(objective)}: {recipe(state, obj.id, names)}" for obj, objective in ranked]
+    causes = Counter(t.outcome.cause for t in state.trials if isinstance(t.outcome, Failed))
+    if causes:
+        lines += ["Failures: " + ", ".join(f"{cause} {n}" for cause, n in causes.most_common())]
+    lines += [f"Of {len(state.scores)} models these {words}" for words in [_guards(state, names)] if words]
+    return "\n".join([*lines, *_never(state)])
+
+
+def _guards(state: State, names: dict[ObjectId, str]) -> str:
+    broken = [(names[i], {guard for guard, _ in state.broken(i)}) for i in state.scores]
+    by_task = [
+        f"{guard.task} (at most -{guard.max_drop:g}): {', '.join(name for name, guards in broken if guard in guards)}"
+        for guard in state.guards
+        if any(guard in guards for _, guards in broken)
+    ]
+    return f"break a guard and rank last: {'; '.join(by_task)}" if by_task else ""
+
+
+def repeats(state: State, window: int = REPEATS) -> str | None:
+    """A warning where the last `window` choices were of one pattern and none of them gained; None elsewhere."""
+    run = _run_of_one_pattern(state, len(state.trials))
+    if len(run) < window:
+        return None
+    values = [g for g in gains(state) if g.trial in run]
+    if any(g.value > 2 * (g.stderr or 0.0) for g in values):
+        return None
+    best = max(values, key=lambda g: g.value, default=None)
+    gained = "none was scored" if best is None else f"the largest gain was {change(best.value, best.stderr)}"
+    pattern = _pattern(state, run[-1])
+    return f"The last {len(run)} choices were all of the pattern {pattern}; {gained}. Choose another pattern."
+
+
+def collapsed(state: State, window: int = REPEATS) -> int:
+    """How many choices went on with a pattern that the `window` choices before had, too: a count of mode collapse."""
+    return sum(len(_run_of_one_pattern(state, end)) > window for end in range(1, len(state.trials) + 1))
+
+
+def _run_of_one_pattern(state: State, end: int) -> list[Trial]:
+    run: list[Trial] = []
+    for trial in reversed(state.trials[:end]):
+        if run and _pattern(state, trial) != _pattern(state, run[0]):
+            break
+        run.append(trial)
+    return run
+
+
+def _pattern(state: State, trial: Trial) -> str:
+    return f"{trial.choice.action.type}({', '.join(o.name for o in _used(state, trial))})"
+
+
+def _used(state: State, trial: Trial) -> list[Object]:
+    return [obj for i in trial.choice.action.object_ids if (obj := state.pool[i]).kind in PARTS]
+
+
+def parts(state: State, trial: Trial) -> list[str]:
+    """What a trial used, in words: its action type, and its datasets and settings with that type before them."""
+    type = trial.choice.action.type
+    return [type, *(f"{type} {obj.kind} {obj.name}" for obj in _used(state, trial))]
+
+
+def _never(state: State) -> list[str]:
+    used = {i for trial in state.trials for i in trial.choice.action.object_ids}
+    never = [f"{obj.kind} {obj.name}" for obj in state.pool.values() if obj.kind in PARTS and obj.id not in used]
+    pairs = {tuple(o.name for o in _used(state, t)) for t in state.trials}
+    open_pairs = [
+        f"{dataset.name} with {setting.name}"
+        for dataset in state.of_kind("dataset")
+        for setting in state.of_kind("hyperparameters")
+        if setting.meta.get("action") == "sft" and (dataset.name, setting.name) not in pairs
+    ]
+    lines = [f"Never used: {', '.join(never)}"] if never else []
+    if open_pairs:
+        more = f" and {len(open_pairs) - NEVER_TRIED} more" if len(open_pairs) > NEVER_TRIED else ""
+        lines.append(f"Never tried together: {', '.join(open_pairs[:NEVER_TRIED])}{more}")
+    return lines
+
+
+def _together(a: Objective, b: Objective) -> float | None:
+    return None if a.stderr is None or b.stderr is None else math.hypot(a.stderr, b.stderr)
+
+
+def _mean(values: list[float]) -> str:
+    mean = sum(values) / len(values)
+    if len(values) < 2:
+        return f"{mean:+.3f}"
+    variance = sum((v - mean) ** 2 for v in values) / (len(values) - 1)
+    return f"{mean:+.3f} ± {math.sqrt(variance / len(values)):.3f}"
+
+
+def _by_mean(group: tuple[str, list[float]]) -> float:
+    return -sum(group[1]) / len(group[1])

@@ -1,0 +1,112 @@
+"""How values read, in one place: scores, actions, durations and sizes, the same in text, memory and prompts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from lamdagent.core.state import State
+from lamdagent.core.types import Action, Failed, Object, ObjectId, Objective, Score, Trial
+
+Labels = Mapping[ObjectId, str]
+RECIPE_STEPS = 6
+
+
+def scored(value: Score | Objective | None) -> str:
+    """`0.612 ± 0.024`: a value with its standard error, or `-` where there is none."""
+    if value is None:
+        return "-"
+    return f"{value.value:.3f}" + ("" if value.stderr is None else f" ± {value.stderr:.3f}")
+
+
+def change(value: float, stderr: float | None) -> str:
+    """`-0.120 ± 0.020`: a difference with its standard error."""
+    return f"{value:+.3f}" + ("" if stderr is None else f" ± {stderr:.3f}")
+
+
+def action_of(state: State, trial: Trial, labels: Labels | None = None) -> str:
+    """`sft(model=base, dataset=math, hyperparameters=gentle)`, with other names for models where `labels` are given."""
+    return described(state, trial.choice.action, labels)
+
+
+def described(state: State, action: Action, labels: Labels | None = None) -> str:
+    """The same for an action that need not have been tried."""
+    slots = (f"{slot}={'+'.join(_name(state, i, labels) for i in ids)}" for slot, ids in action.inputs.items())
+    return f"{action.type}({', '.join(slots)})"
+
+
+def origin(state: State, object_id: ObjectId) -> str:
+    """How an object came to be: its action, or that the user brought it."""
+    trial = state.trial_of(object_id)
+    return "brought by the user" if trial is None else action_of(state, trial)
+
+
+def recipe(state: State, object_id: ObjectId, labels: Labels | None = None) -> str:
+    """A model's lineage in one bounded line: `M0 > sft sort/gentle > sft call/firm`, or `ties(M1 + M4, half)`."""
+    steps: list[str] = []
+    while len(steps) < RECIPE_STEPS:
+        trial = state.trial_of(object_id)
+        if trial is None:
+            return " > ".join([_name(state, object_id, labels), *reversed(steps)]) if steps else "as given"
+        objects = [state.pool[i] for i in trial.choice.action.object_ids]
+        models = [obj for obj in objects if obj.kind == "model"]
+        rest = "/".join(obj.name for obj in objects if obj.kind != "model")
+        if len(models) != 1:
+            parts = [" + ".join(_name(state, m.id, labels) for m in models), *([rest] if rest else [])]
+            merged = f"{trial.choice.action.type}({', '.join(parts)})"
+            return " > ".join([merged, *reversed(steps)])
+        steps.append(f"{trial.choice.action.type} {rest}")
+        object_id = models[0].id
+    return " > ".join([_name(state, object_id, labels), *reversed(steps)])
+
+
+def _name(state: State, object_id: ObjectId, labels: Labels | None) -> str:
+    return (labels or {}).get(object_id) or state.pool[object_id].name
+
+
+def result(state: State, trial: Trial) -> str:
+    """What came of a trial, in a few words."""
+    if trial.outcome is None:
+        return "running"
+    if isinstance(trial.outcome, Failed):
+        return f"failed ({trial.outcome.cause})"
+    return scored(state.objective(trial.choice.action.id))
+
+
+def guard_breaks(state: State, object_id: ObjectId) -> str:
+    """`breaks its guard: facts -0.120 ± 0.020 against the base model (at most -0.020)`; empty where it holds them."""
+    broken = [
+        f"{guard.task} {change(score.gain or 0.0, score.gain_stderr)} against the base model (at most -{guard.max_drop:g})"
+        for guard, score in state.broken(object_id)
+    ]
+    return f"breaks its guard: {', '.join(broken)}" if broken else ""
+
+
+def setting(obj: Object) -> str:
+    """What a hyperparameter setting changes of the defaults: `learning_rate=0.001, num_train_epochs=2`."""
+    given = obj.meta.get("given", obj.meta["values"])
+    return ", ".join(f"{key}={_shown(value)}" for key, value in given.items()) or "all defaults"
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{key}: {_shown(v)}" for key, v in value.items()) + "}" if value else "defaults"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def duration(seconds: float) -> str:
+    """`8.2 s`, `3 min 5 s`, `2 h 10 min`."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+
+
+def size(n_bytes: float) -> str:
+    """`1.8 MB`, `270 MB`, `14 GB`."""
+    for unit in ("B", "kB", "MB", "GB", "TB"):
+        if n_bytes < 1000 or unit == "TB":
+            return f"{n_bytes:.0f} {unit}" if n_bytes >= 10 or unit == "B" else f"{n_bytes:.1f} {unit}"
+        n_bytes /= 1000
+    raise AssertionError("unreachable")

@@ -1,0 +1,190 @@
+"""The loop: enumerate, select, execute, evaluate, remember.
+
+Everything that happens is an event in the journal. Kill the process at any line: a Search opened again on the same
+journal goes on where it stopped, and no trial is lost or run twice.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+
+from lamdagent.core.action_type import ActionType
+from lamdagent.core.errors import BudgetSpent, ContractViolation, UserError
+from lamdagent.core.events import Asked, Event, Exchanged, Remembered, Scored, Tested, Told, Unsealed, Worked
+from lamdagent.core.protocols import Chat, Display, Journal, Memory, Policy, Runner
+from lamdagent.core.space import Menu
+from lamdagent.core.state import State, fold
+from lamdagent.core.types import Budget, Job, Made, Object, ObjectId, Outcome, Trial
+
+WORKED_EVERY_S = 30.0
+
+
+class Search:
+    """Ask what to do next, tell what came of it. One process at a time may hold a journal."""
+
+    def __init__(
+        self,
+        *,
+        journal: Journal,
+        action_types: Mapping[str, ActionType],
+        policy: Policy,
+        memory: Memory,
+        budget: Budget = Budget(),
+        chat: Chat | None = None,
+    ) -> None:
+        self._journal, self._policy, self._memory = journal, policy, memory
+        self.action_types, self.budget = action_types, budget
+        self.state = fold(journal.read())
+        self.stopped: str | None = None
+        if chat is not None:
+            chat.bind(lambda: self.state, lambda exchange: self._record(Exchanged(exchange=exchange)))
+        for trial in self.state.trials:
+            if trial.outcome is not None and trial.number not in self.state.memories:
+                self._remember(trial)
+
+    @property
+    def menu(self) -> Menu:
+        return Menu(self.state, self.action_types)
+
+    def ask(self, n: int = 1) -> tuple[Trial, ...]:
+        """Begin up to `n` trials within the budget; none where the budget or the menu is used up.
+
+        Raises:
+            ContractViolation: the policy chose what the menu refuses, or more than it was asked for.
+        """
+        menu, first = self.menu, len(self.state.trials)
+        n = min(n, self.trials_left)
+        try:
+            choices = self._policy.select(self.state, menu, n) if n > 0 else ()
+        except BudgetSpent as spent:
+            self.stopped, choices = str(spent), ()
+        if len(choices) > n:
+            raise ContractViolation(f"policy {self._policy.name!r} was asked for {n} choices and made {len(choices)}")
+        seen: set[str] = set()
+        for choice in choices:
+            refusal = menu.refusal(choice.action)
+            if refusal or choice.action.id in seen:
+                raise ContractViolation(f"policy {self._policy.name!r} chose what cannot be done: {refusal or 'twice'}")
+            seen.add(choice.action.id)
+        self._record(*(Asked(number=first + i, choice=choice) for i, choice in enumerate(choices)))
+        return self.state.trials[first:]
+
+    def tell(self, number: int, outcome: Outcome) -> Trial:
+        """End a trial: journal its outcome, then let the memory take it in.
+
+        Raises:
+            ContractViolation: there is no such trial, it has ended already, or it cannot have made this object.
+        """
+        if not 0 <= number < len(self.state.trials) or self.state.trials[number].outcome is not None:
+            raise ContractViolation(f"told of trial {number}, which is not running")
+        if isinstance(outcome, Made):
+            if outcome.object.id != (wanted := self.state.trials[number].choice.action.id):
+                raise ContractViolation(f"told that trial {number} made {outcome.object.id}; its action makes {wanted}")
+            outcome = replace(outcome, object=replace(outcome.object, name=f"{outcome.object.kind}-{number}"))
+        self._record(Told(number=number, outcome=outcome))
+        return self._remember(self.state.trials[number])
+
+    def welcome(self, model: Object, outcome: Outcome) -> None:
+        """Journal how a brought model scored.
+
+        Raises:
+            UserError: it could not be scored; no search can start from it.
+        """
+        if not isinstance(outcome, Made):
+            raise UserError(
+                f"model {model.name!r} ({model.uri}) could not be scored ({outcome.cause}): {outcome.message}"
+            )
+        self._record(Scored(object_id=model.id, scores=outcome.scores, cost=outcome.cost))
+
+    def unseal(self, models: Sequence[ObjectId]) -> None:
+        """Journal that the test side is about to be looked at."""
+        self._record(Unsealed(models=tuple(models)))
+
+    def tested(self, model: Object, outcome: Outcome) -> None:
+        """Journal how a model scored on the test side.
+
+        Raises:
+            UserError: it could not be scored.
+        """
+        if not isinstance(outcome, Made):
+            raise UserError(f"model {model.name!r} could not be tested ({outcome.cause}): {outcome.message}")
+        self._record(Tested(object_id=model.id, scores=outcome.scores))
+
+    def worked(self, wall_s: float) -> None:
+        """Journal driver time, which counts against `budget.hours` over all restarts."""
+        self._record(Worked(wall_s=wall_s))
+
+    @property
+    def trials_left(self) -> int:
+        """How many more trials the budget lets begin."""
+        if self.budget.hours is not None and self.state.wall_s >= self.budget.hours * 3600:
+            return 0
+        return 2**31 if self.budget.trials is None else max(0, self.budget.trials - len(self.state.trials))
+
+    def _remember(self, trial: Trial) -> Trial:
+        self._record(Remembered(number=trial.number, memory=self._memory.update(self.state, trial)))
+        return trial
+
+    def _record(self, *events: Event) -> None:
+        if events:
+            self._journal.append(*events)
+            self.state = fold(events, self.state)
+
+
+def job_of(trial: Trial, state: State) -> Job:
+    """A trial as what a runner takes: its action, with what that takes, the leader, and their base models."""
+    leader = next((obj.id for obj, _ in state.ranked()), None)
+    ids = (*trial.choice.action.object_ids, *([leader] if leader else ()))
+    return Job(key=trial.number, action=trial.choice.action, objects=with_roots(state, ids), leader=leader)
+
+
+def with_roots(state: State, ids: Iterable[ObjectId]) -> tuple[Object, ...]:
+    """Objects of the pool, and after each model the base model that it descends from."""
+    needed: dict[ObjectId, Object] = {}
+    for object_id in ids:
+        needed[object_id] = obj = state.pool[object_id]
+        if isinstance(root := obj.meta.get("root"), str):
+            needed[root] = state.pool[root]
+    return tuple(needed.values())
+
+
+def run(search: Search, runner: Runner, display: Display) -> State:
+    """Score the brought models, then keep every slot busy until the budget or the menu is used up.
+
+    Trials that an earlier process left running are submitted first.
+    """
+    clock = time.monotonic()
+    waiting: dict[int | str, Job] = {}
+
+    def submit(job: Job) -> None:
+        waiting[job.key] = job
+        runner.submit(job)
+        display.began(job, search.state)
+
+    def collect() -> None:
+        nonlocal clock
+        for key, outcome in runner.wait(WORKED_EVERY_S):
+            job = waiting.pop(key)
+            if isinstance(key, int):
+                outcome = search.tell(key, outcome).outcome or outcome
+            else:
+                search.welcome(job.objects[0], outcome)
+            display.ended(key, outcome, search.state)
+        now = time.monotonic()
+        search.worked(now - clock)
+        clock = now
+
+    for model in search.state.unscored:
+        submit(Job(key=model.name, action=None, objects=(model,)))
+    while waiting:
+        collect()
+    for trial in search.state.running:
+        submit(job_of(trial, search.state))
+    while True:
+        for trial in search.ask(max(0, runner.slots - len(waiting))):
+            submit(job_of(trial, search.state))
+        if not waiting:
+            return search.state
+        collect()

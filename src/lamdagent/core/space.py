@@ -1,0 +1,165 @@
+"""Enumerate: what can be done now.
+
+Lazy, because pairs of models grow with the square of the pool: an agent reads `options`, a policy that draws uses
+`sample`, one that ranks iterates as far as it likes. Nothing here keeps a list of all actions.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from lamdagent.core.errors import nearest
+from lamdagent.core.state import State
+from lamdagent.core.types import Action, Failed, Object, Slot
+
+if TYPE_CHECKING:
+    from lamdagent.core.action_type import ActionType
+
+
+class Menu:
+    """The actions that a state and a set of action types allow."""
+
+    def __init__(self, state: State, types: Mapping[str, ActionType]) -> None:
+        self._state, self.types = state, types
+        self._place = {object_id: i for i, object_id in enumerate(state.pool)}
+        self._fit: dict[tuple[str, Slot], tuple[Object, ...]] = {}
+
+    def options(self, type: str) -> dict[str, tuple[Object, ...]]:
+        """The objects that fit each slot of an action type: lines for a prompt, not their product."""
+        return {slot.name: self._fitting(type, slot) for slot in self.types[type].slots}
+
+    def action(self, type: str, inputs: Mapping[str, Sequence[str]]) -> Action:
+        """An action from object ids, unordered slots put into pool order so that equal choices have equal ids.
+
+        What the type does not have is left as it is given: `refusal` says what is wrong with it.
+        """
+        known = self.types.get(type)
+        unordered = {slot.name for slot in known.slots if not slot.ordered} if known else set()
+        filled = {
+            name: tuple(sorted(ids, key=lambda i: self._place.get(i, -1)) if name in unordered else ids)
+            for name, ids in inputs.items()
+        }
+        return Action(type=type, version=known.version if known else 0, inputs=filled, seed=self._state.seed)
+
+    def refusal(self, action: Action) -> str | None:
+        """Why an action cannot be done, in words to act on; None if it can."""
+        if action.type not in self.types:
+            return f"unknown action type {action.type!r}. {nearest(action.type, self.types)}"
+        type = self.types[action.type]
+        if set(action.inputs) != {slot.name for slot in type.slots}:
+            return f"{action.type} has the slots {', '.join(s.name for s in type.slots)}"
+        for slot in type.slots:
+            if reason := self._misfit(action, slot):
+                return reason
+        if reason := self._uncanonical(action):
+            return reason
+        if (number := self._state.tried.get(action.id)) is not None:
+            outcome = self._state.trials[number].outcome
+            ended = "is running" if outcome is None else "failed" if isinstance(outcome, Failed) else "was done"
+            return f"already tried: it {ended} as trial {number}"
+        return type.admits({name: [self._state.pool[i] for i in ids] for name, ids in action.inputs.items()})
+
+    def sample(self, rng: random.Random, tries: int = 100) -> Action | None:
+        """A doable action: a type drawn evenly, then its objects evenly; None if nothing is left.
+
+        Drawing is by rejection. Only where `tries` draws of a type fail are its actions looked through one by one.
+        """
+        for type in rng.sample(list(self.types), len(self.types)):
+            for _ in range(tries):
+                action = self._draw(type, rng)
+                if action is not None and self.refusal(action) is None:
+                    return action
+            if (action := next(self.of_type(type), None)) is not None:
+                return action
+        return None
+
+    def __iter__(self) -> Iterator[Action]:
+        """Every doable action, one at a time."""
+        return itertools.chain.from_iterable(map(self.of_type, self.types))
+
+    def of_type(self, type: str) -> Iterator[Action]:
+        """Every doable action of one type."""
+        for inputs in self._filled(type, self.types[type].slots):
+            action = self.action(type, inputs)
+            if self.refusal(action) is None:
+                yield action
+
+    def size(self, type: str) -> int:
+        """How many ways there are to fill the slots of a type, before refusals."""
+        ways = 1
+        for slot in self.types[type].slots:
+            n, count = len(self._fitting(type, slot)), math.perm if slot.ordered else math.comb
+            ways *= sum(count(n, k) for k in range(slot.at_least, slot.at_most + 1))
+        return ways
+
+    def near(self, action: Action) -> Iterator[tuple[str, Object, Action]]:
+        """Every doable action that has one object of another in its place: the slot, the new object, the action."""
+        for slot in self.types[action.type].slots:
+            ids = action.inputs[slot.name]
+            fresh = [obj for obj in self._fitting(action.type, slot) if obj.id not in ids]
+            for i, obj in itertools.product(range(len(ids)), fresh):
+                inputs = {**action.inputs, slot.name: (*ids[:i], obj.id, *ids[i + 1 :])}
+                other = self.action(action.type, inputs)
+                if self.refusal(other) is None:
+                    yield slot.name, obj, other
+
+    def _fitting(self, type: str, slot: Slot) -> tuple[Object, ...]:
+        if (type, slot) not in self._fit:
+            self._fit[type, slot] = tuple(o for o in self._state.pool.values() if _fits(o, type, slot))
+        return self._fit[type, slot]
+
+    def _filled(self, type: str, slots: Sequence[Slot]) -> Iterator[dict[str, list[str]]]:
+        # Recursive because itertools.product would first list every group of every slot.
+        if not slots:
+            yield {}
+            return
+        first, pick = slots[0], itertools.permutations if slots[0].ordered else itertools.combinations
+        fitting = self._fitting(type, first)
+        for k in range(first.at_least, first.at_most + 1):
+            for group in pick(fitting, k):
+                for rest in self._filled(type, slots[1:]):
+                    yield {first.name: [o.id for o in group], **rest}
+
+    def _draw(self, type: str, rng: random.Random) -> Action | None:
+        inputs = {}
+        for slot in self.types[type].slots:
+            fitting, k = self._fitting(type, slot), rng.randint(slot.at_least, slot.at_most)
+            if len(fitting) < k:
+                return None
+            inputs[slot.name] = [o.id for o in rng.sample(fitting, k)]
+        return self.action(type, inputs)
+
+    def _misfit(self, action: Action, slot: Slot) -> str | None:
+        ids, pool = action.inputs[slot.name], self._state.pool
+        where = f"slot {slot.name!r} of {action.type}"
+        if unknown := [i for i in ids if i not in pool or not _fits(pool[i], action.type, slot)]:
+            given = ", ".join(pool[i].name if i in pool else i for i in unknown)
+            known = ", ".join(o.name for o in self._fitting(action.type, slot))
+            return f"{where} takes {slot.kind} objects of the pool, not {given}. Known: {known}"
+        if len(set(ids)) != len(ids):
+            return f"{where} takes different objects"
+        if not slot.at_least <= len(ids) <= slot.at_most:
+            wanted = f"{slot.at_least}" if slot.at_least == slot.at_most else f"{slot.at_least} to {slot.at_most}"
+            return f"{where} takes {wanted} objects, not {len(ids)}"
+        return None
+
+    def _uncanonical(self, action: Action) -> str | None:
+        # The id covers version, seed and order: the same work under another id would be done once more.
+        wanted = self.action(action.type, action.inputs)
+        if action == wanted:
+            return None
+        if (action.version, action.seed) != (wanted.version, wanted.seed):
+            given, known = (f"version {a.version} and seed {a.seed}" for a in (action, wanted))
+            return f"{action.type} has {known} here, not {given}"
+        filled = ((slot, ", ".join(self._state.pool[i].name for i in ids)) for slot, ids in wanted.inputs.items())
+        return (
+            f"{action.type} takes its objects in this order: {'; '.join(f'{slot}: {names}' for slot, names in filled)}"
+        )
+
+
+def _fits(obj: Object, type: str, slot: Slot) -> bool:
+    return obj.kind == slot.kind and obj.meta.get("action", type) == type

@@ -1,0 +1,164 @@
+"""State: all that has happened, folded from events, and the one function that folds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from lamdagent.core.events import (
+    Asked,
+    Brought,
+    Event,
+    Exchanged,
+    Opened,
+    Remembered,
+    Scored,
+    Tested,
+    Told,
+    Unsealed,
+    Worked,
+)
+from lamdagent.core.types import (
+    ActionId,
+    Exchange,
+    Goal,
+    Guard,
+    Kind,
+    Made,
+    Object,
+    ObjectId,
+    Objective,
+    Score,
+    Trial,
+)
+
+ONE_SIDED_95 = 1.6448536269514722  # the normal quantile at 0.95
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class State:
+    """All that has happened, but for what was seen of the test side: a search cannot learn what it cannot hold."""
+
+    config: Mapping[str, Any] = field(default_factory=dict)
+    seed: int = 0
+    goals: tuple[Goal, ...] = ()
+    guards: tuple[Guard, ...] = ()
+    pool: Mapping[ObjectId, Object] = field(default_factory=dict)
+    scores: Mapping[ObjectId, tuple[Score, ...]] = field(default_factory=dict)
+    trials: tuple[Trial, ...] = ()
+    tried: Mapping[ActionId, int] = field(default_factory=dict)
+    memory: str = ""
+    memories: Mapping[int, str] = field(default_factory=dict)
+    exchanges: tuple[Exchange, ...] = ()
+    tokens: int = 0
+    usd: float = 0.0
+    wall_s: float = 0.0
+
+    @property
+    def running(self) -> tuple[Trial, ...]:
+        return tuple(t for t in self.trials if t.outcome is None)
+
+    @property
+    def unscored(self) -> tuple[Object, ...]:
+        """Brought models that have no scores yet, in the order they came."""
+        return tuple(o for o in self.of_kind("model") if o.made_by is None and o.id not in self.scores)
+
+    def of_kind(self, kind: Kind) -> tuple[Object, ...]:
+        return tuple(o for o in self.pool.values() if o.kind == kind)
+
+    def objective(self, object_id: ObjectId) -> Objective | None:
+        """A model's objective on the validation side; None if any goal has no score."""
+        return objective_of(self.goals, [s for s in self.scores.get(object_id, ()) if s.split == "validation"])
+
+    def ranked(self) -> tuple[tuple[Object, Objective], ...]:
+        """Every scored model: those that hold all guards first, best objective first, earlier first among equals."""
+        scored = [(o, self.objective(o.id)) for o in self.of_kind("model")]
+        known = [(o, v) for o, v in scored if v is not None]
+        return tuple(sorted(known, key=lambda row: (bool(self.broken(row[0].id)), -row[1].value)))
+
+    def broken(self, object_id: ObjectId) -> tuple[tuple[Guard, Score], ...]:
+        """The guards that a model breaks, beyond noise, with the scores that say so.
+
+        It breaks one if the upper end of the one-sided 95 % interval of its paired gain lies below `-max_drop`.
+        """
+        if not self.guards:
+            return ()
+        by_task = {s.task: s for s in self.scores.get(object_id, ()) if s.split == "validation"}
+        pairs = [(guard, by_task[guard.task]) for guard in self.guards if guard.task in by_task]
+        return tuple((guard, s) for guard, s in pairs if _below(s, -guard.max_drop))
+
+    def worst_drop(self, object_id: ObjectId) -> Score | None:
+        """The score of a made model with the lowest gain over its base model; None for base models."""
+        compared = [s for s in self.scores.get(object_id, ()) if s.gain is not None and s.split == "validation"]
+        return min(compared, key=lambda s: s.gain or 0.0, default=None)
+
+    def trial_of(self, object_id: ObjectId) -> Trial | None:
+        """The trial that made an object; None for what the user brought."""
+        number = self.tried.get(object_id)
+        return None if number is None else self.trials[number]
+
+
+def objective_of(goals: Sequence[Goal], scores: Sequence[Score]) -> Objective | None:
+    """The objective of one side's scores; None if any goal has none.
+
+    The standard error takes the tasks as independent: sqrt(sum((w_k / max_k * stderr_k)**2)) / sum(w_k). That is what a
+    bootstrap over the items, stratified by task, gives.
+    """
+    by_task = {s.task: s for s in scores}
+    if not goals or any(g.task not in by_task for g in goals):
+        return None
+    total = sum(g.weight for g in goals)
+    value = sum(g.weight * by_task[g.task].value / g.max_score for g in goals) / total
+    errors = [(g.weight / g.max_score, by_task[g.task].stderr) for g in goals]
+    if any(stderr is None for _, stderr in errors):
+        return Objective(value=value, stderr=None)
+    stderr = math.sqrt(sum((scale * (stderr or 0.0)) ** 2 for scale, stderr in errors)) / total
+    return Objective(value=value, stderr=stderr)
+
+
+def _below(score: Score, bound: float) -> bool:
+    return score.gain is not None and score.gain + ONE_SIDED_95 * (score.gain_stderr or 0.0) < bound
+
+
+def fold(events: Iterable[Event], state: State | None = None) -> State:
+    """The state after `events`, from `state` or from nothing."""
+    state = state or State()
+    for event in events:
+        state = _step(state, event)
+    return state
+
+
+def _step(state: State, event: Event) -> State:
+    match event:
+        case Opened(config=config, seed=seed, goals=goals, guards=guards):
+            return replace(state, config=config, seed=seed, goals=goals, guards=guards)
+        case Brought(object=obj):
+            return replace(state, pool={**state.pool, obj.id: obj})
+        case Scored(object_id=object_id, scores=scores):
+            return replace(state, scores={**state.scores, object_id: scores})
+        case Asked(number=number, choice=choice):
+            trials = (*state.trials, Trial(number=number, choice=choice))
+            return replace(state, trials=trials, tried={**state.tried, choice.action.id: number})
+        case Told(number=number, outcome=outcome):
+            told = replace(state.trials[number], outcome=outcome)
+            state = replace(state, trials=(*state.trials[:number], told, *state.trials[number + 1 :]))
+            if not isinstance(outcome, Made):
+                return state
+            made = outcome.object
+            known = {**state.scores, **outcome.rescored, made.id: outcome.scores}
+            return replace(state, pool={**state.pool, made.id: made}, scores=known)
+        case Remembered(number=number, memory=memory):
+            return replace(state, memory=memory, memories={**state.memories, number: memory})
+        case Exchanged(exchange=exchange):
+            return replace(
+                state,
+                exchanges=(*state.exchanges, exchange),
+                tokens=state.tokens + exchange.tokens_in + exchange.tokens_out,
+                usd=state.usd + (exchange.usd or 0.0),
+            )
+        case Worked(wall_s=wall_s):
+            return replace(state, wall_s=state.wall_s + wall_s)
+        case Unsealed() | Tested():
+            return state

@@ -1,0 +1,1 @@
+"""EVALUATE: tasks give items; one place makes scores, errors, ranks and races of them."""

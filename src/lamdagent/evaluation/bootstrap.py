@@ -1,0 +1,128 @@
+"""The objectives of models as measured on items, and the errors that come from these being a sample of all items.
+
+A model's items are its values in an order that all models share, so that an item that is hard for one can be held
+against the same item for another; a model with fewer items has the first ones. Errors are drawn by the bootstrap, items
+anew within each task (stratified; Efron and Tibshirani 1993), and scaled to variances over n - 1.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lamdagent.core.types import Goal
+
+# Names end in axes: B draws, M models, N items.
+Array = NDArray[np.float64]
+Items = Mapping[str, NDArray[Any]]
+Goals = Sequence[Goal]
+
+RESAMPLES = 2000
+TIED = 1e-12
+"""Nearer than this is equal: the rest is rounding."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """The objectives of models, and a matrix per goal, models by items, of what each item adds to their errors.
+
+    Rows sum to 0, and their products to the covariance of the errors. `dof_M` is the fewest items of any goal, less 1.
+    """
+
+    values_M: Array
+    influence: list[Array]
+    dof_M: Array
+
+    @property
+    def covariance_MM(self) -> Array:
+        return np.asarray(sum(rows_MN @ rows_MN.T for rows_MN in self.influence))
+
+    @property
+    def stderr(self) -> float:
+        """That of the first model."""
+        return math.sqrt(self.covariance_MM[0, 0])
+
+    @property
+    def pair_stderr_MM(self) -> Array:
+        """Of every model's objective less every other's; exactly 0 for twins."""
+        covariance_MM = self.covariance_MM
+        both_MM = np.add.outer(np.diag(covariance_MM), np.diag(covariance_MM))
+        variance_MM = both_MM - 2 * covariance_MM
+        return np.sqrt(np.where(variance_MM < TIED * both_MM, 0.0, variance_MM))
+
+    @property
+    def own_variance(self) -> float:
+        """The mean variance of the errors that the models, at least 2, do not share."""
+        covariance_MM, m = self.covariance_MM, len(self.values_M)
+        return float((np.trace(covariance_MM) - covariance_MM.sum() / m) / (m - 1))
+
+    def errors(self, seed: int, resamples: int = RESAMPLES) -> Array:
+        """Errors drawn by the bootstrap, draws by models; their mean is 0."""
+        rng = np.random.default_rng(seed)
+        drawn = (counts(rng, resamples, rows.shape[1], rows.shape[1]) @ rows.T for rows in self.influence)
+        error_BM = sum(drawn, np.zeros(len(self.values_M)))
+        return np.asarray(error_BM - error_BM.mean(axis=0))
+
+
+def measured(models: Sequence[Items], goals: Goals) -> Measured:
+    """Measure each model by its difference from the best of those with most items, on the items that both have.
+
+    Where all have the same items this is the plain objective. Where one has only the first of them, it is neither
+    helped nor hurt by their being easier or harder than the rest.
+
+    Raises:
+        ValueError: no models, no goals, or a goal for which a model has fewer than 2 items.
+    """
+    scales = scales_of(goals)
+    short = [t for t in scales if any(len(items.get(t, ())) < 2 for items in models)]
+    if short or not models:
+        raise ValueError(f"every model needs at least 2 items of {short}" if short else "there are no models")
+    whole = max(models, key=lambda m: (sum(len(m[t]) for t in scales), sum(scales[t] * np.mean(m[t]) for t in scales)))
+    values_M, influence = np.zeros(len(models)), []
+    for task, scale in scales.items():
+        base_N = np.asarray(whole[task], dtype=float)
+        rows_MN = np.tile(scale * _influence(base_N), (len(models), 1))
+        values_M += scale * base_N.mean()
+        for m, items in enumerate(models):
+            mine_N, base_mine_N = shared([items, whole], task)
+            values_M[m] += scale * (mine_N - base_mine_N).mean()
+            rows_MN[m, : len(mine_N)] += scale * _influence(mine_N - base_mine_N)
+        influence.append(rows_MN)
+    fewest = [min(len(items[t]) for t in scales) for items in models]
+    return Measured(values_M, influence, np.array(fewest, dtype=float) - 1)
+
+
+def lead(a: Items, b: Items, goals: Goals) -> Measured:
+    """Measure what `a` scores more than `b`, as if one model's score, on the items that both have."""
+    return measured([{t: np.subtract(*shared([a, b], t)) for t in scales_of(goals) if t in a and t in b}], goals)
+
+
+def shared(models: Sequence[Items], task: str) -> list[Array]:
+    """Each model's items of a task, as many as all of them have."""
+    n = min(len(items[task]) for items in models)
+    return [np.asarray(items[task], dtype=float)[:n] for items in models]
+
+
+def _influence(value_N: Array) -> Array:
+    """What each item adds to the mean's error; the squares sum to the sample variance over n."""
+    n, centred_N = len(value_N), value_N - value_N.mean()
+    rounding_N = np.abs(centred_N) <= TIED * np.abs(value_N).max()
+    return np.where(rounding_N, 0.0, centred_N) / math.sqrt(n * (n - 1))
+
+
+def scales_of(goals: Goals) -> dict[str, float]:
+    """What a task's mean counts in the objective."""
+    if not goals:
+        raise ValueError("an objective needs at least one goal")
+    total = sum(goal.weight for goal in goals)
+    return {goal.task: goal.weight / goal.max_score / total for goal in goals}
+
+
+def counts(rng: np.random.Generator, resamples: int, n: int, size: int) -> Array:
+    """How often each of `n` items comes when `size` are drawn with replacement; resamples by items."""
+    return rng.multinomial(size, np.full(n, 1 / n), size=resamples).astype(float)

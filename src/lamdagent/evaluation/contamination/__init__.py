@@ -1,0 +1,1 @@
+"""Whether training rows hold what a model will be scored on."""

@@ -1,0 +1,89 @@
+"""Evaluate: from what each item gives to scores with their errors, and the race of a new model against the leader."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from lamdagent.core.action_type import Context
+from lamdagent.core.protocols import Task
+from lamdagent.core.types import Goal, Object, Score, Split
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """How models are scored: on `first` items of each task, and on up to `most` while a race is open. None is all."""
+
+    tasks: Sequence[Task]
+    goals: Sequence[Goal] = ()
+    first: int | None = None
+    most: int | None = None
+
+    def values(self, model: Object, split: Split, ctx: Context, n: int | None) -> dict[str, Sequence[float]]:
+        return {task.name: task.values(model, split, ctx, n) for task in self.tasks}
+
+    def scores(
+        self, model: Object, split: Split, ctx: Context, n: int | None, base: Object | None
+    ) -> tuple[Score, ...]:
+        """A model's score on every task.
+
+        Args:
+            base: the model to pair it with, on the items that every model is asked; None for a base model itself.
+        Raises:
+            ValueError: a score is not finite.
+        """
+        found = self.values(model, split, ctx, n)
+        common = self.first if split == "validation" else None  # the items that every model is asked
+        before = self.values(base, split, ctx, common) if base is not None else {}
+        return tuple(score_of(task, split, found[task.name], before.get(task.name)) for task in self.tasks)
+
+    def race(self, model: Object, leader: Object, ctx: Context) -> int | None:
+        """Ask both more items until one is ahead or the items end; how many were asked of each task in the end."""
+        from lamdagent.evaluation.statistics import verdict
+
+        n, step = self.first, self.first
+        if n is None or step is None or self.most is None:
+            return n
+        looks, asked = math.ceil(self.most / step), -1
+        while n < self.most:
+            a, b = (_arrays(self.values(m, "validation", ctx, n)) for m in (model, leader))
+            total = sum(map(len, a.values()))
+            if total == asked or verdict(a, b, self.goals, looks=looks) != "open":
+                return n
+            asked, n = total, min(n + step, self.most)
+        return n
+
+
+def _arrays(values: Mapping[str, Sequence[float]]) -> dict[str, Any]:
+    import numpy as np
+
+    return {task: np.asarray(found) for task, found in values.items()}
+
+
+def score_of(task: Task, split: Split, values: Sequence[float], base: Sequence[float] | None = None) -> Score:
+    """Mean and standard error (sample deviation over the root of n) of items, and the paired gain over `base`.
+
+    Raises:
+        ValueError: the mean or its error is not finite.
+    """
+    value, stderr = mean_and_error(values)
+    gain, gain_stderr = (
+        (None, None) if base is None else mean_and_error([v - b for v, b in zip(values, base, strict=False)])
+    )
+    if not math.isfinite(value) or not math.isfinite(stderr or 0.0):
+        raise ValueError(f"task {task.name!r} gave a score that is not finite: {value} ± {stderr}")
+    return Score(
+        task=task.name, split=split, value=value, n=len(values), stderr=stderr,
+        gain=gain, gain_stderr=gain_stderr, task_id=task.ids[split],
+    )  # fmt: skip
+
+
+def mean_and_error(values: Sequence[float]) -> tuple[float, float | None]:
+    """The mean of one value or more, and its standard error; None for a single value."""
+    n = len(values)
+    mean = math.fsum(values) / n
+    if n < 2:
+        return mean, None
+    return mean, math.sqrt(math.fsum((v - mean) ** 2 for v in values) / (n - 1) / n)

@@ -1,0 +1,50 @@
+"""Who may be the best: what the items that are kept say of a study's ranking."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from lamdagent.core.state import State
+from lamdagent.core.types import ObjectId, Score
+from lamdagent.objects.artifacts import Artifacts
+
+
+@dataclass(frozen=True, kw_only=True)
+class Standing:
+    """`contenders` cannot be told from the leader, among the `compared` models whose items are kept and that hold all
+    guards. `corrected` (`statistics.Corrected`) is the leader's objective less what being picked adds."""
+
+    compared: int
+    contenders: frozenset[ObjectId]
+    corrected: Any = None
+
+
+def standing_of(state: State, artifacts: Artifacts) -> Standing:
+    """The standing by the items; empty where those of the leader are not kept."""
+    from lamdagent.evaluation.statistics import contenders, corrected_winner
+
+    holding = [obj.id for obj, _ in state.ranked() if not state.broken(obj.id)]
+    models = items_of(state.scores, holding, artifacts)
+    if len(models) < 2 or holding[0] not in models or min(s.n for i in models for s in state.scores[i]) < 2:
+        return Standing(compared=0, contenders=frozenset())
+    return Standing(
+        compared=len(models),
+        contenders=contenders(models, state.goals, seed=state.seed),
+        corrected=corrected_winner(models, state.goals, seed=state.seed),
+    )
+
+
+def items_of(
+    scores: Mapping[ObjectId, tuple[Score, ...]], ids: Iterable[ObjectId], artifacts: Artifacts
+) -> dict[ObjectId, dict[str, Any]]:
+    """What each item gave to each model, by task; models are left out whose items are not all kept."""
+    import numpy as np
+
+    def kept(object_id: ObjectId, score: Score) -> Any:
+        values = artifacts.values(object_id, score)
+        return None if values is None else np.asarray(values)
+
+    found = {i: {score.task: kept(i, score) for score in scores.get(i, ())} for i in ids}
+    return {i: items for i, items in found.items() if items and all(v is not None for v in items.values())}

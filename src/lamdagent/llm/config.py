@@ -1,0 +1,37 @@
+"""What a study file may say of the language model that is asked."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from lamdagent.core.config import Settings
+
+
+class Price(Settings):
+    """What tokens cost, in USD per million."""
+
+    input: float = Field(ge=0, description="USD per million tokens of a prompt")
+    output: float = Field(ge=0, description="USD per million tokens of an answer")
+
+
+class ChatSettings(Settings):
+    """A language model and how it is asked. Keys are read from the environment only, such as OPENAI_API_KEY."""
+
+    model: str = Field(description="provider:name as pydantic-ai knows it, or `local`: a small model served here")
+    base_url: str | None = Field(None, description="an OpenAI-compatible server, such as http://127.0.0.1:8000/v1")
+    gguf: str | None = Field(None, description="with model: local, another .gguf file than SmolLM2-135M-Instruct")
+    temperature: float = Field(0.0, ge=0, le=2, description="0 is the paper's")
+    output: Literal["auto", "native", "tool"] = Field(
+        "auto", description="how answers are held to a JSON schema; auto: native where the model has it, else a tool"
+    )
+    timeout_s: float = Field(120, gt=0, description="seconds to wait for one answer")
+    attempts: int = Field(3, ge=1, le=10, description="times a question is asked before the fallback decides")
+    max_failures: int = Field(10, ge=1, description="failures in a row that pause the study")
+    price: Price | None = Field(
+        None, description="unset: as known for the model; needed for budget.usd where it is not"
+    )
+
+
+CHAT_KEYS = frozenset(ChatSettings.model_fields)

@@ -1,0 +1,141 @@
+"""Artifacts: one folder per object, named by its id, written once, by rename.
+
+    <root>/artifacts/<object id>/object.json     the object, the action that made it, versions, hashes of its files
+                                 weights/         a plain Hugging Face folder
+                                 data.jsonl       a dataset's rows
+                                 scores/          one file per task and side, with what each item gave
+
+A folder under its id is complete. What a killed process was writing lies in `.partial-…` folders, which nothing reads.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from lamdagent.core.errors import UserError
+from lamdagent.core.types import ObjectId, Score
+
+CHUNK_BYTES = 1 << 22
+
+
+class Artifacts:
+    """The artifact folders under one root."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def folder(self, object_id: ObjectId) -> Path:
+        return self.root / object_id
+
+    def record(self, object_id: ObjectId) -> dict[str, Any] | None:
+        """What `object.json` says, or None where there is no such artifact or its record is damaged."""
+        try:
+            record = json.loads((self.folder(object_id) / "object.json").read_text(encoding="utf-8"))
+        except (FileNotFoundError, ValueError):
+            return None
+        return record if isinstance(record, dict) and isinstance(record.get("files"), dict) else None
+
+    @contextlib.contextmanager
+    def write(self, object_id: ObjectId, record: dict[str, Any]) -> Iterator[Path]:
+        """A folder to write to, which becomes the object's folder when the block ends without an error.
+
+        `record` is written last, with the hash of every file added; the block may still fill it in.
+
+        Raises:
+            UserError: the disk is full.
+        """
+        self.root.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(prefix=f".partial-{os.getpid()}-", dir=self.root))
+        try:
+            with full_disk_is_the_users(self.root):
+                yield partial
+                record["files"] = {
+                    str(f.relative_to(partial)): file_hash(f) for f in sorted(partial.rglob("*")) if f.is_file()
+                }
+                (partial / "object.json").write_text(json.dumps(record, indent=2), encoding="utf-8")
+                partial.chmod(0o755)
+            if self.record(object_id) is None:
+                shutil.rmtree(self.folder(object_id), ignore_errors=True)
+                partial.rename(self.folder(object_id))
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+
+    def values(self, object_id: ObjectId, score: Score) -> list[float] | None:
+        """What each item gave that a score is the mean of; None where the items are not kept (any more)."""
+        file = self.folder(object_id) / "scores" / f"{score.task_id}.{score.split}.json"
+        try:
+            items = json.loads(file.read_text(encoding="utf-8"))["items"]
+        except (FileNotFoundError, ValueError, KeyError):
+            return None
+        return [float(item["value"]) for item in items[: score.n]] if len(items) >= score.n else None
+
+    def sweep(self) -> None:
+        """Remove what killed processes left half written."""
+        for partial in self.root.glob(".partial-*"):
+            if not _runs(int(partial.name.split("-")[1])):
+                shutil.rmtree(partial, ignore_errors=True)
+
+    def damaged(self, object_id: ObjectId) -> list[str]:
+        """The files of an artifact that are missing or not what was written."""
+        record, folder = self.record(object_id), self.folder(object_id)
+        if record is None:
+            return [f"{folder / 'object.json'}: damaged" if (folder / "object.json").exists() else f"{folder}: missing"]
+        files: Mapping[str, str] = record["files"]
+        return [
+            f"{folder / name}: {'changed' if (folder / name).exists() else 'missing'}"
+            for name, expected in files.items()
+            if not (folder / name).exists() or file_hash(folder / name) != expected
+        ]
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # it is another user's
+        return True
+    return True
+
+
+@contextlib.contextmanager
+def full_disk_is_the_users(folder: Path) -> Iterator[None]:
+    """Turn 'no space left' into an error that says what to do.
+
+    Raises:
+        UserError: the disk or the user's quota is full.
+    """
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, UserError) or not _is_full_disk(error):
+            raise
+        where = getattr(error, "filename", None) or folder
+        raise UserError(
+            f"{where}: the disk is full ({error}). Free some space (`lamdagent show` names the models that are not among "
+            "the best), then run the same command again: nothing is lost."
+        ) from error
+
+
+def _is_full_disk(error: Exception) -> bool:
+    # safetensors reports a full disk as an error of its own, with the system's words.
+    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return full or "no space left" in str(error).lower()
+
+
+def file_hash(file: Path) -> str:
+    """BLAKE2b of a file's bytes, 40 hexadecimal digits."""
+    digest = hashlib.blake2b(digest_size=20)
+    with file.open("rb") as handle:
+        while chunk := handle.read(CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()

@@ -1,0 +1,123 @@
+"""What several policies need: how choices follow each other, and what can be done with one model.
+
+Action types are told apart by their slots, never by name: one that trains takes exactly one model, one that merges has
+a slot for several.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import random
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+
+from lamdagent.core.action_type import ActionType
+from lamdagent.core.events import Asked
+from lamdagent.core.space import Menu
+from lamdagent.core.state import State, fold
+from lamdagent.core.types import Action, Choice, Object, ObjectId, Slot
+
+LOOKED_THROUGH = 200  # fills of an action type: up to so many are all looked at, and of more so many are drawn
+
+
+def one_by_one(state: State, menu: Menu, n: int, choose: Callable[[State, Menu], Choice | None]) -> Sequence[Choice]:
+    """Up to `n` choices, each made as if those before it had begun."""
+    choices: list[Choice] = []
+    while len(choices) < n and (choice := choose(state, menu)) is not None:
+        choices.append(choice)
+        state = fold([Asked(number=len(state.trials), choice=choice)], state)
+        menu = Menu(state, menu.types)
+    return choices
+
+
+def seeded(state: State) -> random.Random:
+    """The same draws for the same state: seeded by the study's seed and the trial's number."""
+    return random.Random(f"{state.seed}:{len(state.trials)}")
+
+
+def at_random(menu: Menu, rng: random.Random, *, by: str, why: str) -> Choice | None:
+    """Any doable action, drawn as the policy `random` draws."""
+    action = menu.sample(rng)
+    return None if action is None else Choice(action=action, reason=f"drawn at random: {why}", by=by)
+
+
+def model_slots(type: ActionType) -> list[Slot]:
+    return [slot for slot in type.slots if slot.kind == "model"]
+
+
+def trains(type: ActionType) -> bool:
+    """Whether an action type makes a model from exactly one model."""
+    slots = model_slots(type)
+    return type.makes == "model" and len(slots) == 1 and (slots[0].at_least, slots[0].at_most) == (1, 1)
+
+
+def merges(type: ActionType) -> bool:
+    """Whether an action type makes a model and has a slot for several."""
+    return type.makes == "model" and any(slot.at_most > 1 for slot in model_slots(type))
+
+
+def drawn_with(
+    menu: Menu, type: str, model: ObjectId, rng: random.Random, partners: Collection[ObjectId] | None = None
+) -> Action | None:
+    """A doable action of a type that takes this model, its other objects drawn evenly.
+
+    None where there is none; where there are too many to look through, also where no draw of `LOOKED_THROUGH` is
+    doable.
+
+    Args:
+        partners: the only other models for slots that take several; None is any.
+    """
+    options: dict[str, Sequence[Object]] = dict(menu.options(type))
+    places = [slot for slot in model_slots(menu.types[type]) if any(o.id == model for o in options[slot.name])]
+    if partners is not None:
+        for slot in model_slots(menu.types[type]):
+            if slot.at_most > 1:
+                options[slot.name] = [o for o in options[slot.name] if o.id in partners]
+    for place in rng.sample(places, len(places)):
+        for inputs in _fills(menu.types[type], options, place, model, rng):
+            action = menu.action(type, inputs)
+            if menu.refusal(action) is None:
+                return action
+    return None
+
+
+def _fills(
+    type: ActionType, options: Mapping[str, Sequence[Object]], place: Slot, model: ObjectId, rng: random.Random
+) -> Iterator[dict[str, tuple[ObjectId, ...]]]:
+    """Ways to fill the slots with `model` in `place`, in random order: all where there are few, else draws."""
+    names = [slot.name for slot in type.slots]
+    seats = [_Seats(slot, options[slot.name], model if slot == place else None) for slot in type.slots]
+    count = math.prod(seat.count() for seat in seats)
+    if count > LOOKED_THROUGH:
+        for _ in range(LOOKED_THROUGH):
+            yield dict(zip(names, (seat.draw(rng) for seat in seats), strict=True))
+    elif count > 0:
+        fills = list(itertools.product(*(seat.groups() for seat in seats)))
+        for fill in rng.sample(fills, len(fills)):
+            yield dict(zip(names, fill, strict=True))
+
+
+class _Seats:
+    """The groups of objects that can fill one slot, `model` among them where it is given."""
+
+    def __init__(self, slot: Slot, options: Sequence[Object], model: ObjectId | None) -> None:
+        self._fixed = () if model is None else (model,)
+        self._ids = [obj.id for obj in options if obj.id != model]
+        least, most = slot.at_least - len(self._fixed), slot.at_most - len(self._fixed)
+        self._sizes = range(max(0, least), min(most, len(self._ids)) + 1)
+        self._ordered = slot.ordered
+
+    def count(self) -> int:
+        orders = [math.factorial(k + len(self._fixed)) if self._ordered else 1 for k in self._sizes]
+        return sum(math.comb(len(self._ids), k) * n for k, n in zip(self._sizes, orders, strict=True))
+
+    def groups(self) -> Iterator[tuple[ObjectId, ...]]:
+        for k in self._sizes:
+            for others in itertools.combinations(self._ids, k):
+                group = (*self._fixed, *others)
+                yield from itertools.permutations(group) if self._ordered else (group,)
+
+    def draw(self, rng: random.Random) -> tuple[ObjectId, ...]:
+        group = [*self._fixed, *rng.sample(self._ids, rng.choice(self._sizes))]
+        rng.shuffle(group)
+        return tuple(group)

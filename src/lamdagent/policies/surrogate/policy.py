@@ -1,0 +1,281 @@
+"""Learn what actions do, and choose where most is to be gained: Bayesian optimisation on the menu.
+
+Every candidate's scores are predicted with their uncertainty (`effects.py`); the choice is the one with the greatest
+expected improvement of the objective over the best model so far, times the probability that it ends in a model and
+holds the guards. Running trials count as if they had ended as predicted.
+
+Source: expected improvement, Jones, Schonlau and Welch 1998; running trials as in the kriging believer, Ginsbourger,
+Le Riche and Carraro 2010.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from lamdagent.core.config import Settings
+from lamdagent.core.space import Menu
+from lamdagent.core.state import ONE_SIDED_95, State
+from lamdagent.core.types import Action, Choice, Failed, Guard, ObjectId, Slot, Trial
+from lamdagent.policies.moves import at_random, model_slots, one_by_one, seeded
+from lamdagent.policies.surrogate.candidates import EMPTY, Fills, candidates, of_actions
+from lamdagent.policies.surrogate.features import lineages
+from lamdagent.policies.surrogate.model import PRIOR_NOISE, Effects, design_of
+
+Floats = NDArray[np.float64]
+Group = tuple[int, ...]  # positions in the pool
+
+REFUSALS = 2000  # candidates that the menu refuses before an action is drawn at random
+TERMS = 3  # of a prediction that a reason names,
+SHOWN = 0.005  # if they move the objective by so much
+FAILS = 0.1  # how likely a trial is to fail, before any has ended,
+FAILS_TRIALS = 1.0  # and how many trials that weighs as much as
+
+
+class Config(Settings):
+    """A Bayesian model of what actions do to each task's score, learned within the study; no LLM is asked."""
+
+    candidates: int = Field(50_000, ge=100, description="most candidates that are ranked for each action type")
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """What is predicted of candidates, (n,) each: the objective that would be measured, with its standard deviation, and
+    how much of an improvement over the best model is to be expected."""
+
+    mean: Floats
+    sd: Floats
+    gain: Floats
+
+
+class Surrogate:
+    """Ranks what can be done by its expected improvement, from what the study's trials have taught so far.
+
+    Action types that make no model from models are not ranked; they are drawn where nothing else is left.
+
+    Args:
+        candidates: most candidates of an action type that are ranked; where there are more, so many are drawn.
+    """
+
+    Config = Config
+    name = "surrogate"
+
+    def __init__(self, *, candidates: int = 50_000) -> None:
+        self._most = candidates
+
+    def select(self, state: State, menu: Menu, n: int) -> Sequence[Choice]:
+        return one_by_one(state, menu, n, self._choose)
+
+    def shortlist(self, state: State, menu: Menu, n: int) -> Sequence[Choice]:
+        """At most `n` different doable choices: two in three promise most, the others are the least certain."""
+        beliefs = Beliefs(state, menu, self._most)
+        best = beliefs.best(n - n // 3, lambda outlook: outlook.gain)
+        unsure = [one for one in beliefs.best(n, lambda outlook: outlook.sd) if one not in best]
+        return [Choice(action=action, reason=reason, by=self.name) for action, reason in (best + unsure)[:n]]
+
+    def _choose(self, state: State, menu: Menu) -> Choice | None:
+        for action, reason in Beliefs(state, menu, self._most).best(1, lambda outlook: outlook.gain):
+            return Choice(action=action, reason=reason, by=self.name)
+        return at_random(menu, seeded(state), by=self.name, why="nothing can be predicted")
+
+
+class Beliefs:
+    """What a state's trials say of everything that its menu offers.
+
+    Args:
+        most: candidates of an action type, at most.
+    """
+
+    def __init__(self, state: State, menu: Menu, most: int) -> None:
+        self._state, self._menu = state, menu
+        self._pool = list(state.pool)
+        self._place = {object_id: i for i, object_id in enumerate(self._pool)}
+        self._past = lineages(state)
+        self._scores, self._errors, self._reach = _table(state)
+        total = sum(g.weight for g in state.goals)
+        self._weights = np.array([g.weight / g.max_score / total for g in state.goals]) * self._reach
+        ranked = state.ranked()
+        self.incumbent = max((v.value for o, v in ranked if not state.broken(o.id)), default=-math.inf)
+        self._effects: dict[str, list[Effects]] = {}
+        self._ranked: list[tuple[Fills, Outlook]] = []
+        rng = seeded(state)
+        self._seed = rng.getrandbits(32)
+        models = [obj.id for obj, _ in ranked]
+        for type in menu.types if models else ():
+            if menu.types[type].makes == "model" and model_slots(menu.types[type]):
+                self._effects[type] = self._learned(type)
+                fills = candidates(menu, type, self._place, models, most, rng.getrandbits(32))
+                if len(fills):
+                    self._ranked.append((fills, self._outlook(fills)))
+
+    @property
+    def count(self) -> int:
+        """How many candidates were ranked."""
+        return sum(len(fills) for fills, _ in self._ranked)
+
+    def predict(self, action: Action) -> tuple[float, float] | None:
+        """The objective that would be measured of an action's model, and its standard deviation; None where nothing can
+        be said of its type."""
+        if action.type not in self._effects:
+            return None
+        outlook = self._outlook(of_actions(action.type, self._menu.types[action.type].slots, [action], self._place))
+        return float(outlook.mean[0]), float(outlook.sd[0])
+
+    def best(self, n: int, value: Callable[[Outlook], Floats]) -> list[tuple[Action, str]]:
+        """The `n` doable candidates of the highest value, and in words what is predicted of each."""
+        if not self._ranked:
+            return []
+        values = np.concatenate([value(outlook) for _, outlook in self._ranked])
+        # Equal candidates, such as all of a study's first ones, are taken in random order.
+        order = np.lexsort((np.random.default_rng(self._seed).random(len(values)), -values))
+        starts = np.cumsum([0, *(len(fills) for fills, _ in self._ranked)])
+        found: dict[str, tuple[Action, str]] = {}
+        for at in order[: REFUSALS + n].tolist():
+            part = int(np.searchsorted(starts, at, side="right")) - 1
+            (fills, outlook), row = self._ranked[part], at - int(starts[part])
+            action = self._menu.action(fills.type, fills.inputs(row, self._pool))
+            if action.id not in found and self._menu.refusal(action) is None:
+                found[action.id] = action, self._reason(fills, outlook, row)
+                if len(found) == n:
+                    break
+        return list(found.values())
+
+    def _outlook(self, fills: Fills) -> Outlook:
+        means, unsure, sds = [], [], []
+        for task, effects in enumerate(self._effects[fills.type]):
+            design, parents = design_of(fills, self._past, self._scores[task])
+            gained, sd = effects.predict(design)
+            means.append(np.clip(parents + gained, min(0.0, np.nanmin(self._scores[task])), 1.0))
+            unsure.append(sd)
+            sds.append(np.hypot(sd, effects.noise))
+        mean, sd = np.stack(means), np.stack(sds)
+        objective = self._weights @ mean
+        # Chance is no promise: with its noise, ever new merges of nearly equal models would look worth their trials.
+        gain = expected_improvement(objective, _together(self._weights, unsure), self.incumbent) * self._ends(fills)
+        for guard in self._state.guards:
+            gain = gain * self._holds(guard, fills, mean, sd)
+        return Outlook(objective, _together(self._weights, sds), gain)
+
+    def _learned(self, type: str) -> list[Effects]:
+        """The effects of a type on each task, running trials taken to end as predicted."""
+        slots = self._menu.types[type].slots
+        trials = [t for t in self._state.trials if t.choice.action.type == type and self._usable(t)]
+        ended = [t.choice.action for t in trials if t.outcome is not None]
+        running = [t.choice.action for t in trials if t.outcome is None]
+        fills = of_actions(type, slots, ended, self._place)
+        made = [self._place[action.id] for action in ended]
+        learned = []
+        for scores, errors in zip(self._scores, self._errors, strict=True):
+            design, parents = design_of(fills, self._past, scores)
+            gained = scores[made] - parents
+            noise = errors[made] ** 2 + np.where(fills.models != EMPTY, errors[fills.models] ** 2, 0.0).mean(axis=1)
+            weights = PRIOR_NOISE**2 / (PRIOR_NOISE**2 + noise)
+            effects = Effects(design, gained, weights)
+            if running:
+                more, _ = design_of(of_actions(type, slots, running, self._place), self._past, scores)
+                expected, _ = effects.predict(more)
+                effects = Effects(design + more, np.append(gained, expected), np.append(weights, np.ones(len(running))))
+            learned.append(effects)
+        return learned
+
+    def _usable(self, trial: Trial) -> bool:
+        action = trial.choice.action
+        models = [i for i in action.object_ids if self._state.pool[i].kind == "model"]
+        wanted = models if trial.outcome is None else [*models, action.id]
+        return not isinstance(trial.outcome, Failed) and all(self._state.objective(i) is not None for i in wanted)
+
+    def _ends(self, fills: Fills) -> Floats:
+        """The probability that a trial of each row makes a model.
+
+        The share of failures of the action type is the prior of each object's, and the worst of a row's objects that of
+        their combination.
+        """
+        ended = [t for t in self._state.trials if t.outcome is not None and t.choice.action.type == fills.type]
+        groups: list[list[Group]] = [_groups_of(t.choice.action, self._place, fills.slots) for t in ended]
+        used = Counter(group for found in groups for group in found)
+        failed = Counter(
+            group for t, found in zip(ended, groups, strict=True) for group in found if isinstance(t.outcome, Failed)
+        )
+
+        def risk(group: Group, prior: float) -> float:
+            return (failed[group] + prior * FAILS_TRIALS) / (used[group] + FAILS_TRIALS)
+
+        combinations, at = np.unique(fills.others, axis=0, return_inverse=True)
+        risks = []
+        for row in combinations.tolist():
+            whole: Group = tuple(i for i in row if i != EMPTY)
+            share = risk((), FAILS)
+            risks.append(risk(whole, max((risk((i,), share) for i in whole), default=share)))
+        return 1.0 - np.array(risks)[at.reshape(-1)]
+
+    def _holds(self, guard: Guard, fills: Fills, mean: Floats, sd: Floats) -> Floats:
+        """The probability that a row's model will not be seen to break a guard."""
+        k = [goal.task for goal in self._state.goals].index(guard.task)
+        roots = [self._place.get(obj.meta.get("root", ""), i) for i, obj in enumerate(self._state.pool.values())]
+        base = self._scores[k][np.array(roots)[fills.models[:, 0]]]
+        seen = ONE_SIDED_95 * float(np.nanmedian(self._errors[k]))
+        allowed = guard.max_drop / self._reach[k]
+        return _normal_cdf((mean[k] - (base - allowed - seen)) / sd[k])
+
+    def _reason(self, fills: Fills, outlook: Outlook, row: int) -> str:
+        """`predicted 0.530 ± 0.060, best so far 0.470; sort +0.05 by dataset sort`: the objective, and what adds most."""
+        only = Fills(fills.type, fills.slots, fills.models[row : row + 1], fills.others[row : row + 1])
+        names = {
+            slot: "+".join(self._state.pool[i].name for i in ids) for slot, ids in only.inputs(0, self._pool).items()
+        }
+        found = []
+        for k, effects in enumerate(self._effects[fills.type]):
+            design, _ = design_of(only, self._past, self._scores[k])
+            for name, term in effects.terms(design).items():
+                what = " and ".join(f"{part} {names[part]}" if part in names else part for part in name.split(" and "))
+                found.append(
+                    (self._weights[k] * term, f"{self._state.goals[k].task} {term * self._reach[k]:+.2f} by {what}")
+                )
+        strongest = sorted((one for one in found if abs(one[0]) >= SHOWN), key=lambda one: -abs(one[0]))[:TERMS]
+        terms = "; ".join(["", *(shown for _, shown in strongest)])
+        return f"predicted {outlook.mean[row]:.3f} ± {outlook.sd[row]:.3f}, best so far {self.incumbent:.3f}{terms}"
+
+
+def _together(weights: Floats, sds: Sequence[Floats]) -> Floats:
+    """The standard deviation of the objective from those of the tasks, taken as independent."""
+    found: Floats = np.sqrt(weights**2 @ np.stack(sds) ** 2)
+    return found
+
+
+def _groups_of(action: Action, place: Mapping[ObjectId, int], slots: Sequence[Slot]) -> list[Group]:
+    """What a failure may be put down to: the action type, each object but models, and all of these together."""
+    whole: Group = tuple(place[i] for slot in slots if slot.kind != "model" for i in action.inputs[slot.name])
+    return list(dict.fromkeys([(), *((i,) for i in whole), whole]))
+
+
+def expected_improvement(mean: Floats, sd: Floats, over: float) -> Floats:
+    """How much a normal variable is expected to lie above `over`, counting 0 where it lies below."""
+    z = (mean - over) / sd
+    found: Floats = sd * (z * _normal_cdf(z) + np.exp(-(z**2) / 2) / math.sqrt(2 * math.pi))
+    return found
+
+
+def _normal_cdf(z: Floats) -> Floats:
+    from scipy.special import ndtr  # type: ignore[import-untyped]
+
+    found: Floats = ndtr(z)
+    return found
+
+
+def _table(state: State) -> tuple[Floats, Floats, Floats]:
+    """Scores and their standard errors, (tasks, pool), NaN where there is none, as shares of (tasks,) each task's reach:
+    its maximum, or the highest score where a study names a lower maximum."""
+    scores, errors = (np.full((len(state.goals), len(state.pool)), math.nan) for _ in range(2))
+    for i, object_id in enumerate(state.pool):
+        by_task = {s.task: s for s in state.scores.get(object_id, ()) if s.split == "validation"}
+        for k, goal in enumerate(state.goals):
+            if goal.task in by_task:
+                scores[k, i], errors[k, i] = by_task[goal.task].value, by_task[goal.task].stderr or 0.0
+    reach = np.array([np.nanmax([goal.max_score, *np.abs(row)]) for goal, row in zip(state.goals, scores, strict=True)])
+    return scores / reach[:, None], errors / reach[:, None], reach

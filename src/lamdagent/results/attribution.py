@@ -1,0 +1,234 @@
+"""What each step of a pipeline is worth: the pipeline, less the pipeline without that step.
+
+Without a step that takes one model, what took its model takes that model's input. Without a merge, the best-scoring of
+its input models stands in its place. Whether a later action still takes what it is left with, the action type says
+(`admits`). A merge that refuses what is left of its branches takes each model once, then without base models (one adds
+nothing to a TIES-merge of its descendants), then only the branches that are as they were. Where too few are left for a
+merge, the best-scoring of them stands in its place; a rebuilt model counts as the one that it was rebuilt from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from lamdagent.core.action_type import ActionType
+from lamdagent.core.format import action_of
+from lamdagent.core.pipeline import Pipeline
+from lamdagent.core.plan import Followed
+from lamdagent.core.state import State
+from lamdagent.core.types import Goal, Object, ObjectId, content_id
+from lamdagent.evaluation.ranking import items_of
+from lamdagent.objects.artifacts import Artifacts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Variant:
+    """A pipeline without one of its steps. `pipeline` is None where there is none, and `notes` say why, or what stands
+    in for what."""
+
+    without: Pipeline
+    pipeline: Pipeline | None
+    notes: tuple[str, ...]
+
+
+def variants(pipeline: Pipeline, state: State, types: Mapping[str, ActionType]) -> list[Variant]:
+    """The pipeline without each of its steps, first steps first."""
+    steps = [node for node in pipeline.nodes() if node.type is not None]
+    steps.sort(key=lambda node: list(state.pool).index(node.object.id))
+    return [_Without(step, state, types).of(pipeline) for step in steps]
+
+
+class _Undoable(Exception):
+    """Nothing can stand in the place of a step; says why."""
+
+
+@dataclass(slots=True)
+class _Without:
+    """Rebuilds a pipeline without one step. `stands_for`: by the id of a rebuilt model, the one whose place it has."""
+
+    step: Pipeline
+    state: State
+    types: Mapping[str, ActionType]
+    notes: list[str] = field(default_factory=list)
+    stands_for: dict[ObjectId, ObjectId] = field(default_factory=dict)
+    done: dict[ObjectId, Pipeline] = field(default_factory=dict)
+
+    def of(self, pipeline: Pipeline) -> Variant:
+        try:
+            found: Pipeline | None = self._rebuilt(pipeline)
+        except _Undoable as reason:
+            self.notes.append(str(reason))
+            found = None
+        return Variant(without=self.step, pipeline=found, notes=tuple(self.notes))
+
+    def _rebuilt(self, node: Pipeline) -> Pipeline:
+        if node.object.id not in self.done:
+            if node.object.id == self.step.object.id:
+                found = self._stand_in(node)
+            else:
+                inputs = {slot: tuple(map(self._rebuilt, group)) for slot, group in node.inputs.items()}
+                found = node if inputs == node.inputs else self._changed(node, inputs)
+            self.done[node.object.id] = found
+        return self.done[node.object.id]
+
+    def _stand_in(self, node: Pipeline) -> Pipeline:
+        """What takes the place of the step that is left out."""
+        alike = _of_kind(node.inputs, node.object.kind)
+        if len(alike) == 1:
+            return alike[0]
+        return self._best(alike, f"in place of {node.object.name} stands")
+
+    def _best(self, nodes: Sequence[Pipeline], note: str) -> Pipeline:
+        """The best-scoring of several models."""
+        scored = [(self._value(node), node) for node in nodes]
+        known = [(value, node) for value, node in scored if value is not None]
+        if not known:
+            raise _Undoable(f"nothing scored can stand in the place of {self.step.object.name}")
+        _, best = max(known, key=lambda row: row[0])
+        among = f", the best-scoring of {', '.join(n.object.name for n in nodes)}" if len(nodes) > 1 else ""
+        self.notes.append(f"{note} {best.object.name}{among}")
+        return best
+
+    def _value(self, node: Pipeline) -> float | None:
+        objective = self.state.objective(self.stands_for.get(node.object.id, node.object.id))
+        return None if objective is None else objective.value
+
+    def _changed(self, node: Pipeline, inputs: Mapping[str, tuple[Pipeline, ...]]) -> Pipeline:
+        """A later step on what it is left with: whole, without branches that it does not take, or the best of them."""
+        kind, type = node.object.kind, self.types[str(node.type)]
+        refusal = self._refusal(node, inputs)
+        if refusal is None:
+            return self._made(node, inputs)
+        if not any(slot.kind == kind and slot.at_most > 1 for slot in type.slots):
+            raise _Undoable(f"{node.object.name} cannot be made without {self.step.object.name}: {refusal}")
+        old = {child.object.id for child in node.children}
+        once = {slot: tuple({child.object.id: child for child in group}.values()) for slot, group in inputs.items()}
+        made = _only(once, lambda child: child.object.kind != kind or child.type is not None)
+        kept = _only(once, lambda child: child.object.id in old)
+        for fewer in (once, made, kept):
+            if self._refusal(node, fewer) is None:
+                self.notes.append(f"{node.object.name} is made of what is left of its models ({refusal})")
+                return self._made(node, fewer)
+        return self._best(
+            _of_kind(made, kind) or _of_kind(once, kind),
+            f"{node.object.name} is left with too few models; in its place stands",
+        )
+
+    def _refusal(self, node: Pipeline, inputs: Mapping[str, Sequence[Pipeline]]) -> str | None:
+        type = self.types[str(node.type)]
+        for slot in type.slots:
+            names = [child.object.name for child in inputs[slot.name]]
+            if len(set(names)) < len(names):
+                return f"{', '.join(sorted({name for name in names if names.count(name) > 1}))} would be in it twice"
+            if not slot.at_least <= len(names) <= slot.at_most:
+                return f"{node.type} takes {slot.at_least} or more for {slot.name}, not {len(names)}"
+        return type.admits({slot: [child.object for child in group] for slot, group in inputs.items()})
+
+    def _made(self, node: Pipeline, inputs: Mapping[str, tuple[Pipeline, ...]]) -> Pipeline:
+        ids = {slot: [child.object.id for child in group] for slot, group in inputs.items()}
+        name = f"{node.object.name} without {self.step.object.name}"
+        made = Object(
+            id=content_id([node.type, ids, node.seed]), kind=node.object.kind, name=name, meta=node.object.meta
+        )
+        self.stands_for[made.id] = node.object.id
+        return replace(node, object=made, inputs=inputs)
+
+
+def _only(
+    inputs: Mapping[str, tuple[Pipeline, ...]], keep: Callable[[Pipeline], bool]
+) -> dict[str, tuple[Pipeline, ...]]:
+    return {slot: tuple(filter(keep, group)) for slot, group in inputs.items()}
+
+
+def _of_kind(inputs: Mapping[str, tuple[Pipeline, ...]], kind: str) -> list[Pipeline]:
+    return [child for group in inputs.values() for child in group if child.object.kind == kind]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Done:
+    """What a derived study gave to the pipelines of a plan. `names` are those of the plan, by the pipeline's id."""
+
+    replay: State
+    followed: Followed
+    names: Mapping[ObjectId, str]
+
+    def id_of(self, pipeline: Pipeline | None) -> ObjectId | None:
+        return None if pipeline is None else self.followed.ids.get(self.names[pipeline.object.id])
+
+    def why_not(self, pipeline: Pipeline) -> str:
+        return self.followed.lost.get(self.names[pipeline.object.id], "it was not done")
+
+
+def attribution(
+    pipeline: Pipeline,
+    found: Sequence[Variant],
+    search: State,
+    done: tuple[Mapping[str, Any], State, Followed],
+    artifacts: Artifacts,
+) -> dict[str, Any]:
+    """All of an attribution as JSON values.
+
+    Args:
+        done: the plan as data, and the state of the derived study that followed it, and how far.
+    """
+    plan, replay, followed = done
+    names = {step["id"]: step["make"] for step in plan["steps"]}
+    names |= {leaf["id"]: name for name, leaf in plan["objects"].items()}
+    made = _Done(replay=replay, followed=followed, names=names)
+    whole = made.id_of(pipeline)
+    items = items_of(
+        replay.scores, [i for i in map(made.id_of, [pipeline, *(v.pipeline for v in found)]) if i], artifacts
+    )
+    return {
+        "pipeline": pipeline.object.name,
+        "objective": None if whole is None else _objective(replay, whole),
+        "lost": None if whole is not None else made.why_not(pipeline),
+        "goals": [{"task": g.task, "weight": g.weight, "max_score": g.max_score} for g in replay.goals],
+        "steps": [_step(variant, whole, search, made, items) for variant in found],
+    }
+
+
+def _step(
+    variant: Variant, whole: ObjectId | None, search: State, made: _Done, items: Mapping[ObjectId, Any]
+) -> dict[str, Any]:
+    step, rest, goals = variant.without, variant.pipeline, made.replay.goals
+    trial, without = search.trial_of(step.object.id), made.id_of(rest)
+    lost = None
+    if without is None:
+        lost = variant.notes[-1] if rest is None else made.why_not(rest)
+    return {
+        "step": step.object.name,
+        "action": action_of(search, trial) if trial else str(step.type),
+        "stands_in": list(variant.notes),
+        "without": None if rest is None else made.names[rest.object.id],
+        "objective": None if without is None else _objective(made.replay, without),
+        "lost": lost,
+        "worth": _worth(made.replay, items, whole, without, goals),
+        "tasks": {g.task: _worth(made.replay, items, whole, without, [Goal(task=g.task)]) for g in goals},
+    }
+
+
+def _worth(
+    replay: State,
+    items: Mapping[ObjectId, Any],
+    whole: ObjectId | None,
+    without: ObjectId | None,
+    goals: Sequence[Goal],
+) -> dict[str, float] | None:
+    """The original less what is without the step, on the same items; None where one has no items, or too few."""
+    from lamdagent.evaluation.statistics import difference
+
+    if whole is None or without is None or whole not in items or without not in items:
+        return None
+    try:
+        found = difference(items[whole], items[without], goals, seed=replay.seed)
+    except ValueError:
+        return None
+    return {"value": found.value, "stderr": found.stderr, "low": found.low, "high": found.high, "p": found.p}
+
+
+def _objective(state: State, object_id: ObjectId) -> dict[str, float | None] | None:
+    found = state.objective(object_id)
+    return None if found is None else {"value": found.value, "stderr": found.stderr}

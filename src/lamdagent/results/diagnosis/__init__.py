@@ -1,0 +1,39 @@
+"""Failure signatures of a search: known ways of going wrong, looked for in its journal, each with a figure and a verdict.
+
+A pure function of the journal. It changes nothing, and no policy, memory or prompt sees it: what it knows of the test
+side is handed to it by the commands that show or report.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from lamdagent.core.action_type import ActionType
+from lamdagent.core.events import Event
+from lamdagent.core.state import fold
+from lamdagent.results.diagnosis.answers import fallbacks
+from lamdagent.results.diagnosis.chance import turns_of
+from lamdagent.results.diagnosis.choices import bias, mode_collapse
+from lamdagent.results.diagnosis.outcomes import forgetting, overfitting, plateau
+from lamdagent.results.diagnosis.signature import Signature
+from lamdagent.results.holdout import seen_of
+
+
+def diagnose(events: Iterable[Event], types: Mapping[str, ActionType], study: str) -> tuple[Signature, ...]:
+    """Every signature, in the order in which a search goes through: choices, answers, outcomes.
+
+    Args:
+        types: the study's action types; where one that was chosen is not among them, what needs an even draw for
+            comparison is `unknown`.
+        study: what the user types for the study in a command, for advice.
+    """
+    known = tuple(events)
+    state, turns = fold(known), turns_of(known, types)
+    return (
+        mode_collapse(state, turns, study),
+        bias(state, turns, study),
+        fallbacks(state, study),
+        forgetting(state, study),
+        plateau(state, study),
+        overfitting(state, seen_of(known), study),
+    )

@@ -1,0 +1,1 @@
+"""Results that leave: a Hugging Face folder with a card, and `pipeline.yaml`."""

@@ -1,0 +1,127 @@
+"""What the judging commands have scored: the test of the leaders, or more validation items."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import asdict
+from typing import Any
+
+from lamdagent.core.errors import UserError
+from lamdagent.core.search import with_roots
+from lamdagent.core.types import Job, Made, ObjectId, Outcome, Split
+from lamdagent.evaluation.ranking import items_of
+from lamdagent.results.diagnosis import diagnose
+from lamdagent.results.holdout import seen_of
+from lamdagent.results.report import findings, leaders, to_test
+from lamdagent.results.rerun import refuse_unbegun
+from lamdagent.study import build
+from lamdagent.study.config import Study
+from lamdagent.study.journal import read_journal
+from lamdagent.study.open import OpenStudy, open_study
+
+ENOUGH = 0.9
+
+
+def tested_leaders(study: Study, top: int) -> dict[str, Any]:
+    """The findings on the test side, after scoring what was not tested before.
+
+    Raises:
+        UserError: a task has no test side, or nothing was made yet.
+    """
+    if missing := [t.task for t in study.body.tasks if t.path is not None and t.test is None]:
+        raise UserError(
+            f"{study.file}: no sealed test for task {', '.join(missing)}. Give each a `test:` beside its `path:` "
+            "(it may be added now; nothing is scored again)."
+        )
+    with _begun(study) as opened:
+        search, wanted = opened.search, to_test(opened.search.state, top)
+        if not wanted:
+            raise UserError(f"study {study.body.study!r} has no scored trial yet. Go on: lamdagent run {study.file}")
+        # A test that was exchanged is another test: what was scored on the former one does not count.
+        sides = {task.ids["test"] for task in build.bench_of(study).evaluation.tasks}
+        known = seen_of(read_journal(study.folder)).scores
+        fresh = [i for i in wanted if {score.task_id for score in known.get(i, ())} != sides]
+        if fresh:
+            search.unseal(fresh)
+            for object_id, outcome in _scored(opened, fresh, "test", None):
+                search.tested(search.state.pool[object_id], outcome)
+        seen = seen_of(read_journal(study.folder))
+        signatures = diagnose(read_journal(study.folder), search.action_types, str(study.file))
+        return findings(study.body.study, search.state, seen, build.artifacts(study), top, signatures)
+
+
+def size_table(study: Study, sizes: Sequence[int], top: int) -> dict[str, Any]:
+    """Rank stability by validation size, and one sentence of advice."""
+    from lamdagent.evaluation.statistics import contenders, stability
+
+    with _begun(study) as opened:
+        state = opened.search.state
+        ids, scores = leaders(state, top), dict(state.scores)
+        if len(ids) < 3:
+            raise UserError(f"study {study.body.study!r} has {len(ids)} scored trials; ranks need 3 or more.")
+        if any(score.n < max(sizes) for i in ids for score in scores[i]):
+            for object_id, outcome in _scored(opened, ids, "validation", max(sizes)):
+                if not isinstance(outcome, Made):
+                    raise UserError(f"{state.pool[object_id].name} could not be scored: {outcome.message}")
+                scores[object_id] = outcome.scores
+        models = items_of(scores, ids, build.artifacts(study))
+        stored = min(score.n for i in models for score in scores[i])
+        rows = stability(models, state.goals, sizes, top, seed=state.seed)
+        alike = len(contenders(models, state.goals, seed=state.seed))
+    data = [asdict(row) for row in rows]
+    return {
+        "study": study.body.study,
+        "top": len(models),
+        "stored": stored,
+        "sizes": data,
+        "contenders": alike,
+        "advice": _advice(data, stored, alike),
+    }
+
+
+def _advice(rows: Sequence[dict[str, Any]], stored: int, alike: int) -> str:
+    enough = next((row for row in rows if row["best_first"] >= ENOUGH), None)
+    beyond = f" (sizes beyond the {stored} items asked are an extrapolation: the items are taken for all there are)"
+    note = beyond if rows[-1]["size"] > stored else ""
+    if enough is None:
+        return (
+            f"Even {rows[-1]['size']} items per task put the best model first in {rows[-1]['best_first']:.0%} of draws "
+            f"only: its lead is too small for validation to see; take any of the contenders{note}."
+        )
+    fewer = "" if enough is rows[0] else "; fewer are not enough to choose by"
+    doubt = (
+        f" This takes the order on the stored items for the true one; on them, {alike - 1} of the other models cannot be "
+        "told from the first." if alike > 1 else ""
+    )  # fmt: skip
+    return (
+        f"{enough['size']} items per task put the best model first in {enough['best_first']:.0%} of draws{fewer}{note}."
+        f"{doubt}"
+    )
+
+
+def _begun(study: Study) -> AbstractContextManager[OpenStudy]:
+    refuse_unbegun(study)
+    return open_study(study)
+
+
+def _scored(
+    opened: OpenStudy, ids: Sequence[ObjectId], split: Split, items: int | None
+) -> list[tuple[ObjectId, Outcome]]:
+    """Have models scored, base models first; a line of progress for each."""
+    state, runner = opened.search.state, opened.runner
+    bases = [i for i in ids if state.pool[i].made_by is None]
+    done: list[tuple[ObjectId, Outcome]] = []
+    for group in (bases, [i for i in ids if i not in bases]):
+        by_name = {state.pool[i].name: i for i in group}
+        for name, object_id in by_name.items():
+            objects = with_roots(state, [object_id])
+            runner.submit(Job(key=name, action=None, objects=objects, split=split, items=items))
+        left = set(by_name)
+        while left:
+            for key, outcome in runner.wait(1.0):
+                left.discard(str(key))
+                done.append((by_name[str(key)], outcome))
+                print(f"{split}: {len(done)} of {len(ids)} models, {key}", file=sys.stderr, flush=True)
+    return done

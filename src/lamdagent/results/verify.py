@@ -1,0 +1,57 @@
+"""Hold every artifact and every score of a study against its id and the journal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lamdagent.core.errors import DataError
+from lamdagent.core.state import State
+from lamdagent.core.types import Action, Object
+from lamdagent.evaluation.evaluator import mean_and_error
+from lamdagent.objects.artifacts import Artifacts
+from lamdagent.objects.models.hub import HUB, folder_id, locate
+from lamdagent.study.initial_pool import setting_id
+
+
+def verify_study(state: State, artifacts: Artifacts, home: Path) -> tuple[int, list[str]]:
+    """How many objects and scores were checked, and what is wrong, in words.
+
+    Args:
+        home: the folder that relative paths of the study file start from.
+    """
+    checked, problems = 0, []
+    for obj in state.pool.values():
+        checked += 1
+        problems += [f"{obj.kind} {obj.name}: {what}" for what in _object(obj, artifacts, home)]
+    for object_id, scores in state.scores.items():
+        for score in scores:
+            checked += 1
+            values = artifacts.values(object_id, score)
+            if values is None or mean_and_error(values) != (score.value, score.stderr):
+                name = state.pool[object_id].name
+                problems.append(f"score of {name} on {score.task}: the items kept in scores/ do not give it")
+    return checked, problems
+
+
+def _object(obj: Object, artifacts: Artifacts, home: Path) -> list[str]:
+    if obj.kind == "hyperparameters":
+        return [] if obj.id == setting_id(obj.meta["action"], obj.meta["given"]) else ["its values do not give its id"]
+    if obj.made_by is None and obj.kind == "model" and not obj.uri.endswith(".gguf"):
+        return _brought_model(obj, artifacts, home)
+    damaged = artifacts.damaged(obj.id)
+    if obj.made_by is None or damaged:
+        return damaged
+    record = artifacts.record(obj.id) or {}
+    action = Action(**{**record["action"], "inputs": {k: tuple(v) for k, v in record["action"]["inputs"].items()}})
+    return [] if action.id == obj.id else ["its action does not give its id"]
+
+
+def _brought_model(obj: Object, artifacts: Artifacts, home: Path) -> list[str]:
+    try:
+        folder = locate(home, artifacts, obj)
+        if obj.uri.startswith(HUB):
+            return []  # the commit is the id
+        root = obj.meta["root"]
+        return [] if folder_id(folder, None if root == obj.id else root) == obj.id else [f"{folder}: changed"]
+    except DataError as error:
+        return [str(error)]

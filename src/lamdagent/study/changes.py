@@ -1,0 +1,62 @@
+"""What may change in a study file between two runs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from lamdagent.core.errors import JournalError
+from lamdagent.core.events import Event, Opened
+from lamdagent.core.state import State
+from lamdagent.study.config import Document, Study
+from lamdagent.study.config.schema import study_of
+
+FREE_TO_CHANGE = re.compile(
+    r"budget\.|execution\.(workers|threads|timeout_min|batch_size)$|tasks\..*\.test$"
+    r"|policy\.(base_url|timeout_s|attempts|max_failures|price)"
+)
+
+
+def changes(study: Study, before: State, objects: Sequence[Any]) -> list[Event]:
+    """What to journal of a study file that changed since the last run.
+
+    Raises:
+        JournalError: something else changed than what may.
+    """
+    # Read by this release, so that keys which are newer than the study stand at their defaults.
+    began = study_of(Document.of(study.file, dict(before.config)))
+    old, new = _flat(began.dump()), _flat(study.dump())
+    changed = [k for k in sorted({*old, *new}) if old.get(k) != new.get(k) and not FREE_TO_CHANGE.match(k)]
+    lines = [f"  {key}: was {old.get(key, 'not there')}, is {new.get(key, 'not there')}" for key in changed]
+    for key in ("budget.trials", "budget.hours", "budget.usd", "budget.tokens"):
+        was, now = old.get(key), new.get(key)
+        if now is not None and (was is None or now < was):
+            lines.append(f"  {key}: was {'unbounded' if was is None else was}, is {now} (a budget can only be raised)")
+    ids = {obj.name: obj.id for obj in objects}
+    for obj in before.pool.values():
+        began_as = obj.meta.get("whole", obj.id)
+        brought = obj.made_by is None and obj.kind != "hyperparameters"
+        if brought and ids.get(obj.name, began_as) != began_as:
+            lines.append(f"  {obj.kind} {obj.name} ({obj.uri}): its content changed")
+    if lines:
+        raise JournalError(
+            f"{study.file}: the study {study.body.study!r} began otherwise:\n" + "\n".join(lines) + "\nPut it back, or "
+            "give the file another `study:` name to begin a new one (finished work is found again and not repeated)."
+        )
+    if old == new:
+        return []
+    return [Opened(config=study.dump(), seed=before.seed, goals=before.goals, guards=before.guards)]
+
+
+def tests_of(config: Mapping[str, Any]) -> list[Any]:
+    return [task.get("test") for task in config["tasks"]]
+
+
+def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
+    if isinstance(value, Mapping) and value:
+        pairs = [_flat(v, f"{prefix}.{k}" if prefix else str(k)) for k, v in value.items()]
+        return {k: v for pair in pairs for k, v in pair.items()}
+    if isinstance(value, list) and value and all(isinstance(v, Mapping) for v in value):
+        return _flat({v.get("task", i): v for i, v in enumerate(value)}, prefix)
+    return {prefix: value}

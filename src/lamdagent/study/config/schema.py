@@ -1,0 +1,300 @@
+"""What a study file may say."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError, model_validator
+
+from lamdagent.core.config import Settings
+from lamdagent.core.errors import ConfigError, UnknownName, nearest
+from lamdagent.core.types import Goal, Guard
+from lamdagent.study import registry
+from lamdagent.study.config.messages import DEVICE, NAME, PATTERNS, in_words
+from lamdagent.study.config.yaml import Document
+
+AUTO = "auto"
+MADE = re.compile(r"(model|dataset)-\d+")
+
+
+class ModelEntry(Settings):
+    """A base model, or another model to start from."""
+
+    path: str = Field(description="hub id, local Hugging Face folder, or local .gguf file (imported once)")
+    revision: str | None = Field(None, description="branch, tag or commit on the hub; the commit is recorded")
+    base: str | None = Field(None, description="name of the model entry that this one was fine-tuned from")
+
+
+class DatasetEntry(Settings):
+    """Rows to train on."""
+
+    path: str = Field(description="local .jsonl, .json, .csv or .parquet file, or hub id")
+    name: str | None = Field(None, description="configuration of a hub dataset")
+    split: str = Field("train", description="split or slice of it, such as train[:300]; local files too")
+    revision: str | None = Field(None, description="branch, tag or commit on the hub")
+    columns: dict[str, str] = Field({}, description="wanted column: column of the file, or a Jinja template over them")
+    chat: bool = Field(False, description="put prompt and completion into the model's chat template")
+    limit: int | None = Field(None, ge=1, description="the first so many rows")
+    leave_out: list[int] = Field([], description="rows to leave out, by their number from 0")
+
+
+class TaskEntry(Settings):
+    """What models are scored on: an lm-eval task by name, or (with `path`) the user's own rows."""
+
+    task: str = Field(pattern=NAME, description="lm-eval task or group; with path, any name")
+    metric: str | None = Field(
+        None, description="lm-eval's metric or metric,filter; own rows: acc with choices, else exact_match"
+    )
+    weight: float = Field(1.0, ge=0, description="weight in the objective; 0 is watched (see guards) but not counted")
+    max_score: float = Field(1.0, gt=0, description="best value of the metric; scores are divided by it")
+    limit: int | None = Field(None, ge=1, description="items scored a side, in a fixed order; unset: all")
+    num_fewshot: int | None = Field(None, ge=0, description="examples in the prompt; unset: the task's own number")
+    chat: bool = Field(False, description="ask through the model's chat template")
+    path: str | None = Field(None, description="own rows for validation: prompt and answer, or prompt, choices, answer")
+    name: str | None = Field(None, description="configuration of a hub dataset (own rows)")
+    split: str = Field("train", description="split or slice of it (own rows)")
+    test: str | None = Field(
+        None, description="the sealed test (own rows): a path, or another split of the same path such as train[200:]"
+    )
+    columns: dict[str, str] = Field({}, description="wanted column: column or Jinja template (own rows)")
+    max_new_tokens: int = Field(64, ge=1, description="length of a generated answer (own rows)")
+    target_delimiter: str = Field(
+        "", description="text between the prompt and a choice or a few-shot answer (own rows)"
+    )
+    until: list[str] = Field([], description="texts that end an answer, besides EOS (own rows)")
+
+    @model_validator(mode="after")
+    def _named_tasks_have_metrics(self) -> TaskEntry:
+        if self.path is None:
+            if self.metric is None:
+                raise ValueError(
+                    f"task {self.task!r} needs a metric, such as exact_match or acc (or a path to own rows)"
+                )
+            own = ("name", "split", "test", "columns", "max_new_tokens", "target_delimiter", "until")
+            if given := [key for key in own if getattr(self, key) != type(self).model_fields[key].default]:
+                raise ValueError(f"{', '.join(given)} only go with own rows: give a path too")
+        elif self.num_fewshot:
+            raise ValueError("num_fewshot goes with lm-eval's tasks; write examples for own rows into the prompt")
+        return self
+
+
+class GuardEntry(Settings):
+    """A skill that must not be lost."""
+
+    task: str = Field(description="name of one of the tasks")
+    max_drop: float = Field(0.0, ge=0, description="how far below its base model a model may score, in the task's unit")
+
+
+class EvaluationEntry(Settings):
+    """How many items models are scored on."""
+
+    items: int | None = Field(None, ge=2, description="items of each task that every model is asked; unset: all")
+    max_items: int | None = Field(
+        None,
+        ge=2,
+        description="items that a model which may be the best, and the best one, are asked until one is ahead",
+    )
+
+    @model_validator(mode="after")
+    def _more_than_first(self) -> EvaluationEntry:
+        if self.max_items is not None and (self.items is None or self.items > self.max_items):
+            raise ValueError(f"max_items goes with items, and is not below it (given: {self.items}, {self.max_items})")
+        return self
+
+
+class BudgetEntry(Settings):
+    """Where the search stops, counted over all restarts."""
+
+    trials: int | None = Field(100, ge=1, description="trials begun")
+    hours: float | None = Field(None, gt=0, description="hours that `lamdagent run` has worked")
+    usd: float | None = Field(None, gt=0, description="USD for the answers of a language model")
+    tokens: int | None = Field(None, ge=1, description="tokens of questions to a language model and its answers")
+
+
+class Execution(Settings):
+    """How trials are run."""
+
+    workers: int = Field(1, ge=1, description="worker processes, each with one device")
+    device: str = Field("auto", pattern=DEVICE, description="auto, cpu, cuda, cuda:1, mps")
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        "auto", description="what models are stored in; auto: as the base model came"
+    )
+    threads: int | None = Field(None, ge=1, description="CPU threads of a worker; unset: the cores shared evenly")
+    timeout_min: float = Field(120, gt=0, description="a trial that takes longer fails")
+    batch_size: int | Literal["auto"] = Field(16, description="prompts scored at a time")
+
+
+class Body(Settings):
+    """A study file, before its plugins' parts are looked at."""
+
+    study: str = Field(pattern=NAME, description="the study's name; its run folder is called so")
+    seed: int = Field(0, ge=0, lt=2**31, description="seed of every draw and of training")
+    root: str = Field("runs", description="folder for runs and artifacts, relative to the study file")
+    models: dict[str, ModelEntry] = Field(min_length=1, description="name: the models to start from")
+    datasets: dict[str, DatasetEntry] = Field({}, description="name: the rows to train on")
+    actions: dict[str, Any] = Field(min_length=1, description="action type: its options and settings")
+    tasks: list[TaskEntry] = Field(description="what models are scored on; may be empty with policy replay")
+    guards: list[GuardEntry] = Field([], description="skills that must not be lost")
+    evaluation: EvaluationEntry = Field(EvaluationEntry(), description="how many items models are scored on")
+    contamination: Literal["fail", "drop", "warn"] = Field(
+        "fail", description="what to do where training rows hold evaluation items: stop, leave the rows out, or say so"
+    )
+    include_path: str | None = Field(None, description="folder with more lm-eval task files, as lm-eval's own option")
+    policy: dict[str, Any] = Field(
+        {"kind": AUTO},
+        description="kind: who selects, and its options; auto is agent where a `model` is given, and else surrogate",
+    )
+    memory: dict[str, Any] = Field({"kind": "table"}, description="kind: what is remembered; and its options")
+    budget: BudgetEntry = Field(BudgetEntry(), description="where the search stops")
+    execution: Execution = Field(Execution(), description="how trials are run")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Study:
+    """A valid study file. `dump` is what the journal records of it."""
+
+    file: Path
+    body: Body
+    actions: Mapping[str, Any]
+    policy: tuple[str, Settings]
+    memory: tuple[str, Settings]
+    document: Document
+
+    @property
+    def home(self) -> Path:
+        """The folder that relative paths start from."""
+        return self.file.parent
+
+    @property
+    def root(self) -> Path:
+        return self.home / Path(self.body.root).expanduser()
+
+    @property
+    def folder(self) -> Path:
+        return self.root / self.body.study
+
+    @property
+    def goals(self) -> tuple[Goal, ...]:
+        return tuple(Goal(task=t.task, weight=t.weight, max_score=t.max_score) for t in self.body.tasks)
+
+    @property
+    def guards(self) -> tuple[Guard, ...]:
+        return tuple(Guard(task=g.task, max_drop=g.max_drop) for g in self.body.guards)
+
+    def dump(self) -> dict[str, Any]:
+        """The study as JSON values, every default filled in, without what may move: `root`."""
+        whole = self.body.model_dump(mode="json", by_alias=True, exclude={"root"})
+        whole["actions"] = {
+            name: config.model_dump(mode="json", by_alias=True) for name, config in self.actions.items()
+        }
+        for key, (kind, config) in (("policy", self.policy), ("memory", self.memory)):
+            whole[key] = {"kind": kind, **config.model_dump(mode="json", by_alias=True)}
+        return whole
+
+
+def load_study(file: Path, overrides: Sequence[str] = ()) -> Study:
+    """Read and validate a study file.
+
+    Raises:
+        ConfigError: with file and line, for anything that is not as it must be.
+    """
+    return study_of(Document(file, overrides))
+
+
+def study_of(document: Document) -> Study:
+    """Validate a document; see `load_study`."""
+    body: Body = _validated(Body, document.data, (), document)
+    actions = {}
+    for name, options in body.actions.items():
+        cls = _find("actions", name, ("actions", name), document)
+        actions[name] = _validated(cls.Config, options, ("actions", name), document)
+        _refuse_equal_settings(name, actions[name], document)
+    study = Study(
+        file=document.file,
+        body=body,
+        actions=actions,
+        policy=_plugin("policies", "policy", body.policy, document),
+        memory=_plugin("memories", "memory", body.memory, document),
+        document=document,
+    )
+    _refuse_names(study)
+    _refuse_clashes(study)
+    return study
+
+
+def _plugin(family: registry.Family, key: str, data: dict[str, Any], document: Document) -> tuple[str, Settings]:
+    kind = data.get("kind")
+    if key == "policy" and kind == AUTO:
+        kind = "agent" if "model" in data else "surrogate"
+    if not isinstance(kind, str):
+        known = ", ".join([*([AUTO] if key == "policy" else []), *registry.names(family)])
+        raise ConfigError(f"{document.where((key,))}: {key} needs a kind. Known: {known}.")
+    cls = _find(family, kind, (key, "kind"), document)
+    rest = {k: v for k, v in data.items() if k != "kind"}
+    return kind, _validated(cls.Config, rest, (key,), document)
+
+
+def _find(family: registry.Family, name: str, path: tuple[str, ...], document: Document) -> Any:
+    try:
+        return registry.find(family, name)
+    except UnknownName as error:
+        raise ConfigError(f"{document.where(path)}: {error}") from error
+
+
+def _validated(model: Any, data: Any, path: tuple[str | int, ...], document: Document) -> Any:
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        raise ConfigError(in_words(error, data, path, document)) from error
+
+
+def _refuse_equal_settings(type: str, config: Any, document: Document) -> None:
+    seen: dict[str, str] = {}
+    for name, setting in config.hyperparameters.items():
+        same = seen.setdefault(setting.model_dump_json(), name)
+        if same != name:
+            where = document.where(("actions", type, "hyperparameters", name))
+            raise ConfigError(f"{where}: settings {same!r} and {name!r} of {type} are the same.")
+
+
+def _refuse_names(study: Study) -> None:
+    # Names become file names, lines of prompts, and words of --set.
+    settings = [("actions", type, "hyperparameters", n) for type, c in study.actions.items() for n in c.hyperparameters]
+    brought = [*(("models", name) for name in study.body.models), *(("datasets", name) for name in study.body.datasets)]
+    lines = []
+    for path in (*brought, *settings):
+        where = f"{study.document.where(path)}: {'.'.join(path)}"
+        if not re.fullmatch(NAME, path[-1]):
+            lines.append(f"{where}: {PATTERNS[NAME]} (given: {path[-1]!r})")
+        elif path in brought and MADE.fullmatch(path[-1]):
+            lines.append(f"{where}: model-N and dataset-N are names of what trial N makes. Choose another name.")
+    if lines:
+        raise ConfigError("\n".join(lines))
+
+
+def _refuse_clashes(study: Study) -> None:
+    names = [task.task for task in study.body.tasks]
+    for i, name in enumerate(names):
+        if name in names[:i]:
+            raise ConfigError(f"{study.document.where(('tasks', i, 'task'))}: task {name!r} is given twice.")
+    if not names and study.policy[0] == "replay":
+        return  # its pipelines are made, not chosen by scores
+    if not names:
+        raise ConfigError(f"{study.document.where(('tasks',))}: tasks: expected 1 or more entries")
+    if not any(task.weight for task in study.body.tasks):
+        raise ConfigError(f"{study.document.where(('tasks',))}: every task has weight 0, so nothing counts.")
+    for i, guard in enumerate(study.body.guards):
+        if guard.task not in names or guard.task in [g.task for g in study.body.guards[:i]]:
+            where = study.document.where(("guards", i, "task"))
+            raise ConfigError(f"{where}: one guard for each task of the study. {nearest(guard.task, names)}")
+    if both := sorted(set(study.body.models) & set(study.body.datasets)):
+        raise ConfigError(f"{study.document.where(('datasets', both[0]))}: {both[0]!r} is the name of a model too.")
+    for name, model in study.body.models.items():
+        if model.base is not None and (model.base == name or model.base not in study.body.models):
+            where = study.document.where(("models", name, "base"))
+            others = [m for m in study.body.models if m != name]
+            raise ConfigError(f"{where}: no other model {model.base!r}. {nearest(model.base, others)}")

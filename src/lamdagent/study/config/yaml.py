@@ -1,0 +1,185 @@
+"""YAML with a line for every value, and dotted overrides."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from lamdagent.core.errors import ConfigError, nearest
+
+Path_ = tuple[str | int, ...]
+MERGE = "tag:yaml.org,2002:merge"
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML 1.1 reads `1e-5` as text; people mean the number."""
+
+
+# add_implicit_resolver copies the parent's table first, so other loaders are left as they are.
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d[\d_]*)(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
+)
+
+
+class Document:
+    """A study file as plain data, with where each value stands.
+
+    Raises:
+        ConfigError: no such file, not YAML, a key given twice, or an override that fits nowhere.
+    """
+
+    def __init__(self, file: Path, overrides: Sequence[str] = ()) -> None:
+        self.file = file
+        self._where: dict[Path_, str] = {}
+        try:
+            text = file.read_text(encoding="utf-8")
+        except OSError as error:
+            raise ConfigError(
+                f"{file}: cannot be read ({error.strerror}). Make a study with: lamdagent init --template tiny FOLDER"
+            ) from error
+        except UnicodeDecodeError as error:
+            raise ConfigError(f"{file}: not UTF-8 text ({error}).") from error
+        self.data = self._parse(text, (), str(file))
+        if not isinstance(self.data, dict):
+            raise ConfigError(f"{file}:1: a study file is a mapping of keys, such as `study: my-first-search`.")
+        for override in overrides:
+            self._override(override)
+
+    @classmethod
+    def of(cls, file: Path, data: dict[str, Any], overrides: Sequence[str] = ()) -> Document:
+        """A document from data that was read before, such as what a journal recorded. Its values have no lines."""
+        document = cls.__new__(cls)
+        document.file, document.data, document._where = file, data, {}
+        for override in overrides:
+            document._override(override)
+        return document
+
+    def where(self, path: Sequence[str | int]) -> str:
+        """`file:line` of the value at a path, or of the nearest value around it."""
+        for end in range(len(path), -1, -1):
+            if (found := self._where.get(tuple(path[:end]))) is not None:
+                return found
+        return f"{self.file}:1"
+
+    def _parse(self, text: str, path: Path_, source: str) -> Any:
+        """The value of a text from `source`: the file, or an override that puts it at `path`."""
+        try:
+            loader = _Loader(text)
+            node = loader.get_single_node()
+            return None if node is None else self._construct(loader, node, path, source)
+        except yaml.MarkedYAMLError as error:
+            line = error.problem_mark.line if error.problem_mark else 0
+            raise ConfigError(f"{self._at(source, line)}: not YAML: {error.problem}.") from error
+        except yaml.reader.ReaderError as error:
+            line = text.count("\n", 0, error.position)
+            raise ConfigError(f"{self._at(source, line)}: not YAML: {error.reason}.") from error
+
+    def _at(self, source: str, line: int) -> str:
+        return f"{source}:{line + 1}" if source == str(self.file) else source
+
+    def _construct(self, loader: _Loader, node: yaml.Node, path: Path_, source: str) -> Any:
+        self._where.setdefault(path, self._at(source, node.start_mark.line))
+        if isinstance(node, yaml.SequenceNode):
+            return [self._construct(loader, child, (*path, i), source) for i, child in enumerate(node.value)]
+        if not isinstance(node, yaml.MappingNode):
+            return self._scalar(loader, node, source)
+        mapping: dict[str, Any] = {}
+        for key, (line, child) in self._pairs(loader, node, path, source).items():
+            self._where[(*path, key)] = line
+            mapping[key] = self._construct(loader, child, (*path, key), source)
+        return mapping
+
+    def _pairs(
+        self, loader: _Loader, node: yaml.MappingNode, path: Path_, source: str
+    ) -> dict[str, tuple[str, yaml.Node]]:
+        """Each key with its line and value. A mapping's own keys win over those that `<<` merges in."""
+        own: dict[str, tuple[str, yaml.Node]] = {}
+        merged: dict[str, tuple[str, yaml.Node]] = {}
+        for key_node, child in node.value:
+            line = self._at(source, key_node.start_mark.line)
+            if key_node.tag == MERGE:
+                for mapping in child.value if isinstance(child, yaml.SequenceNode) else [child]:
+                    if not isinstance(mapping, yaml.MappingNode):
+                        raise ConfigError(f"{line}: << takes a mapping, or a list of them, to merge in.")
+                    merged = {**self._pairs(loader, mapping, path, source), **merged}
+                continue
+            key = str(self._scalar(loader, key_node, source))
+            if key in own:
+                raise ConfigError(f"{line}: {'.'.join(map(str, (*path, key)))} is given twice.")
+            own[key] = (line, child)
+        return {**merged, **own}
+
+    def _scalar(self, loader: _Loader, node: yaml.Node, source: str) -> Any:
+        try:
+            return loader.construct_object(node, deep=True)
+        except ValueError as error:
+            raise ConfigError(
+                f"{self._at(source, node.start_mark.line)}: {node.value!r}: {error}. If it is meant as text, quote it."
+            ) from error
+
+    def _override(self, override: str) -> None:
+        if override.startswith("-"):
+            self._remove(override[1:])
+            return
+        dotted, equals, text = override.partition("=")
+        source = f"--set {override}"
+        if not equals or not dotted.strip():
+            raise ConfigError(f"{source}: expected KEY.KEY=VALUE, such as budget.trials=50.")
+        path: Path_ = ()
+        holder, left = self.data, dotted.strip().split(".")
+        while True:
+            step, left = _step(holder, left, source)
+            path = (*path, step)
+            if not left:
+                break
+            if isinstance(holder, dict) and not isinstance(holder.get(step), dict | list):
+                holder[step] = {}
+                self._where[path] = source
+            holder = holder[step]
+        self._forget(path)
+        self._where[path] = source
+        holder[step] = self._parse(text, path, source)
+
+    def _remove(self, dotted: str) -> None:
+        """Take a key out: an override that begins with a minus, such as `-actions.ties`."""
+        holder, left = self.data, dotted.split(".")
+        while True:
+            step, left = _step(holder, left, f"--set -{dotted}")
+            if not left:
+                break
+            holder = holder[step]
+        if not isinstance(holder, dict) or step not in holder:
+            known = holder if isinstance(holder, dict) else {}
+            raise ConfigError(
+                f"--set -{dotted}: there is no {step!r} to take out. {nearest(str(step), map(str, known))}"
+            )
+        del holder[step]
+
+    def _forget(self, path: Path_) -> None:
+        for known in [p for p in self._where if p[: len(path)] == path]:
+            del self._where[known]
+
+
+def _step(holder: Any, parts: list[str], source: str) -> tuple[Any, list[str]]:
+    """The first step into a mapping (a key) or a list (an index, or the `task` of an entry), and the parts left.
+
+    Names may have dots: the longest known one is taken, and a single part where none is known.
+    """
+    if isinstance(holder, dict):
+        known = {key: key for key in holder}
+    elif isinstance(holder, list):
+        known = {str(e["task"]): i for i, e in enumerate(holder) if isinstance(e, dict) and "task" in e}
+        known |= {str(i): i for i in range(len(holder))}
+    else:
+        raise ConfigError(f"{source}: {parts[0]!r} is asked for inside a single value.")
+    for end in range(len(parts), 0, -1):
+        if (name := ".".join(parts[:end])) in known:
+            return known[name], parts[end:]
+    if isinstance(holder, dict):
+        return parts[0], parts[1:]
+    names = [str(e.get("task")) for e in holder if isinstance(e, dict)]
+    raise ConfigError(f"{source}: no entry {parts[0]!r}. {nearest(parts[0], names)}")

@@ -1,0 +1,190 @@
+"""What the user brings: checked in the driver, without torch and without writing anything, then made ready once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lamdagent.core.config import Settings
+from lamdagent.core.errors import ConfigError, DataError
+from lamdagent.core.types import Kind, Object, ObjectId, content_id
+from lamdagent.objects.artifacts import Artifacts
+from lamdagent.objects.datasets.formats import training_rows
+from lamdagent.objects.datasets.readers import Source, read_rows, rows_digest
+from lamdagent.objects.models.hub import HUB, HubModel, folder_id, gguf_id, resolve
+from lamdagent.objects.models.metadata import read_facts
+from lamdagent.study.config import DatasetEntry, Study
+from lamdagent.study.tasks import task_source
+
+
+@dataclass(frozen=True, kw_only=True)
+class Brought:
+    """All that a study brings. `imports` are .gguf files by the id of the model they become."""
+
+    objects: tuple[Object, ...]
+    imports: Mapping[ObjectId, Path]
+
+    def of_kind(self, kind: str) -> tuple[Object, ...]:
+        return tuple(obj for obj in self.objects if obj.kind == kind)
+
+
+def to_fetch(study: Study) -> list[str]:
+    """What a run would take from the hub, in words."""
+    models = [m.path for m in study.body.models.values() if not _local(study, m.path)]
+    rows = [d.path for d in study.body.datasets.values() if dataset_source(study, d).file is None]
+    named = [f"the data of lm-eval task {t.task}" for t in study.body.tasks if t.path is None]
+    own = [t.path for t in study.body.tasks if t.path and task_source(study, t).file is None]
+    return [*(f"model {m}" for m in models), *(f"dataset {d}" for d in rows), *(f"rows {p}" for p in own), *named]
+
+
+def bring(study: Study, known: Mapping[ObjectId, Object], *, offline: bool = False) -> Brought:
+    """Every model, dataset and setting of a study as an object.
+
+    Args:
+        known: the pool as the journal has it; hub models and datasets recorded there keep their commit.
+        offline: let an empty stand-in take the place of what a run would fetch.
+    Raises:
+        DataError: something that the user brought cannot be used.
+    """
+    by_name = {obj.name: obj for obj in known.values() if obj.made_by is None}
+    models, imports = _models(study, by_name, offline)
+    datasets = [
+        _stand_in("dataset", name, entry.path)
+        if offline and dataset_source(study, entry).file is None
+        else _named_place(study, ("datasets", name), lambda e=entry, n=name: _dataset(study, n, e))
+        for name, entry in study.body.datasets.items()
+    ]
+    settings = [
+        _setting(action, name, setting)
+        for action, config in study.actions.items()
+        for name, setting in config.hyperparameters.items()
+    ]
+    objects = (*models, *datasets, *settings)
+    seen: dict[ObjectId, str] = {}
+    for obj in objects:
+        if (other := seen.setdefault(obj.id, obj.name)) != obj.name:
+            raise ConfigError(f"{study.file}: {obj.kind} {other!r} and {obj.name!r} have the same content.")
+    return Brought(objects=objects, imports=imports)
+
+
+def write_datasets(study: Study, brought: Brought, artifacts: Artifacts) -> None:
+    """Keep the rows of every dataset as an artifact, where they are not there yet."""
+    for obj in brought.of_kind("dataset"):
+        if artifacts.record(obj.id) is not None:
+            continue
+        with artifacts.write(obj.id, {"id": obj.id, "kind": obj.kind, "meta": dict(obj.meta)}) as folder:
+            with (folder / "data.jsonl").open("w", encoding="utf-8") as out:
+                for _, line in _lines(study, study.body.datasets[obj.name]):
+                    out.write(line)
+
+
+def dataset_source(study: Study, entry: DatasetEntry) -> Source:
+    return Source(path=entry.path, folder=study.home, name=entry.name, split=entry.split, revision=entry.revision)
+
+
+def row_count(study: Study, entry: Mapping[str, Any]) -> int:
+    """How many rows a dataset's entry names, whatever its limit."""
+    read = DatasetEntry.model_validate({**entry, "limit": None})
+    return sum(1 for _ in read_rows(dataset_source(study, read)))
+
+
+def _setting(action: str, name: str, setting: Settings) -> Object:
+    values, given = setting.model_dump(mode="json"), setting.model_dump(mode="json", exclude_defaults=True)
+    meta = {"action": action, "values": values, "given": given}
+    return Object(id=setting_id(action, given), kind="hyperparameters", name=name, meta=meta)
+
+
+def setting_id(action: str, given: Mapping[str, Any]) -> ObjectId:
+    """The id of a setting: of the values that are not defaults, so that a key of a later release changes no id."""
+    return content_id(["hyperparameters", action, dict(given)])
+
+
+def _models(study: Study, known: Mapping[str, Object], offline: bool) -> tuple[list[Object], dict[ObjectId, Path]]:
+    made: dict[str, Object] = {}
+    imports: dict[ObjectId, Path] = {}
+    entries = study.body.models
+    for name in sorted(entries, key=lambda n: _depth(study, n)):
+        entry = entries[name]
+        if offline and not _local(study, entry.path):
+            made[name] = _stand_in("model", name, entry.path)
+            continue
+        root = made[entry.base].id if entry.base in made else None
+        obj, gguf = _named_place(study, ("models", name), lambda n=name, r=root: _model(study, n, r, known.get(n)))
+        made[name] = obj
+        if gguf is not None:
+            imports[obj.id] = gguf
+    return [made[name] for name in entries], imports
+
+
+def _stand_in(kind: Kind, name: str, path: str) -> Object:
+    return Object(id=content_id([kind, name, path]), kind=kind, name=name, uri=path)
+
+
+def _model(study: Study, name: str, root: ObjectId | None, known: Object | None) -> tuple[Object, Path | None]:
+    entry, dtype = study.body.models[name], study.body.execution.dtype
+    path = study.home / Path(entry.path).expanduser()
+    if path.suffix == ".gguf":
+        object_id = gguf_id(path, dtype)
+        obj = Object(id=object_id, kind="model", name=name, uri=entry.path, meta={"root": root or object_id})
+        return obj, path
+    if _local(study, entry.path):
+        uri, facts = entry.path, read_facts(path)
+        object_id = folder_id(path, root)
+    else:
+        pinned = known is not None and known.uri.startswith(f"{HUB}{entry.path}@")
+        hub = HubModel.of(known.uri) if known is not None and pinned else resolve(entry.path, entry.revision)
+        object_id = content_id([hub.uri, root])
+        uri, facts = hub.uri, read_facts(hub.folder())
+    meta = {**facts, "root": root or object_id}
+    if dtype != "auto":
+        meta["dtype"] = dtype
+    return Object(id=object_id, kind="model", name=name, uri=uri, meta=meta), None
+
+
+def _depth(study: Study, name: str) -> int:
+    depth, entry = 0, study.body.models[name]
+    while entry.base is not None:
+        depth, entry = depth + 1, study.body.models[entry.base]
+        if depth > len(study.body.models):
+            raise ConfigError(f"{study.document.where(('models', name, 'base'))}: models name each other as base.")
+    return depth
+
+
+def _local(study: Study, path: str) -> bool:
+    local = Path(path).expanduser()
+    return (study.home / local).exists() or local.suffix == ".gguf" or path.startswith((".", "/", "~"))
+
+
+def _dataset(study: Study, name: str, entry: DatasetEntry) -> Object:
+    digest, rows, shapes = rows_digest(), 0, set()
+    for shape, line in _lines(study, entry):
+        digest.update(line.encode())
+        rows += 1
+        shapes.add(shape)
+    if len(shapes) > 1:
+        raise DataError(
+            f"dataset {name!r}: mixes rows of the shapes {', '.join(sorted(shapes))}; make one dataset of each."
+        )
+    meta = {"rows": rows, "format": shapes.pop(), "split": entry.split}
+    return Object(id=digest.hexdigest(), kind="dataset", name=name, uri=entry.path, meta=meta)
+
+
+def _lines(study: Study, entry: DatasetEntry) -> Iterator[tuple[str, str]]:
+    rows = training_rows(read_rows(dataset_source(study, entry)), entry.columns, chat=entry.chat)
+    left_out = frozenset(entry.leave_out)
+    for number, (shape, row) in enumerate(rows):
+        if entry.limit is not None and number >= entry.limit:
+            return
+        if number in left_out:
+            continue
+        yield shape, json.dumps(row, ensure_ascii=False) + "\n"
+
+
+def _named_place(study: Study, path: tuple[str, ...], make: Any) -> Any:
+    try:
+        return make()
+    except DataError as error:
+        raise DataError(f"{study.document.where(path)}: {'.'.join(path)}: {error}") from error

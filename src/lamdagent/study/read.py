@@ -1,0 +1,83 @@
+"""Find a study from what the user typed, and read it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from lamdagent.core.errors import JournalError, UserError
+from lamdagent.core.state import State, fold
+from lamdagent.core.types import Made, Trial
+from lamdagent.objects.artifacts import Artifacts
+from lamdagent.study.config import load_study
+from lamdagent.study.journal import read_journal
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadStudy:
+    """A study as its journal tells it. `home` is where relative paths of the study file start from."""
+
+    name: str
+    folder: Path
+    home: Path
+    state: State
+
+    @property
+    def artifacts(self) -> Artifacts:
+        return Artifacts(self.folder.parent / "artifacts")
+
+
+def read_study(path: Path) -> ReadStudy:
+    """The study of a file or a run folder.
+
+    Raises:
+        UserError: there is no such study, or it has not begun.
+    """
+    file = path / "study.yaml" if (path / "study.yaml").is_file() else path
+    if file.is_file():
+        study = load_study(file)
+        folder, home = study.folder, study.home
+    elif path.is_dir():
+        folder, home = path, path.parent.parent
+    else:
+        raise UserError(f"{path}: no such study file or run folder. See what is there with: ls {path.parent}/runs")
+    if not (folder / "journal.sqlite").exists():
+        hint = f"Begin it with: lamdagent run {file}" if file.is_file() else "It is no run folder of a study."
+        raise JournalError(f"{folder}: no search has begun here. {hint}")
+    return ReadStudy(name=folder.name, folder=folder, home=home, state=fold(read_journal(folder)))
+
+
+def find_trial(study: ReadStudy, wanted: str) -> Trial:
+    """A trial by its number, or the best one.
+
+    Raises:
+        UserError: there is none.
+    """
+    trials = study.state.trials
+    if wanted == "best":
+        if (best := best_trial(study.state)) is None:
+            raise UserError(f"study {study.name!r} has no scored trial yet. See: lamdagent show {study.folder}")
+        return best
+    if not wanted.isdigit() or int(wanted) >= len(trials):
+        allowed = f"0 to {len(trials) - 1}, or best" if trials else "none yet"
+        raise UserError(f"study {study.name!r} has no trial {wanted!r}. Allowed: {allowed}.")
+    return trials[int(wanted)]
+
+
+def made_trial(study: ReadStudy, wanted: str) -> Trial:
+    """A trial that made something.
+
+    Raises:
+        UserError: there is none, or it failed or still runs.
+    """
+    trial = find_trial(study, wanted)
+    if not isinstance(trial.outcome, Made):
+        state = "is running" if trial.outcome is None else "failed"
+        raise UserError(f"trial {trial.number} {state}: it made no model. See: lamdagent show {study.folder}")
+    return trial
+
+
+def best_trial(state: State) -> Trial | None:
+    """The trial with the best objective; None where no trial is scored."""
+    made = (state.trial_of(obj.id) for obj, _ in state.ranked())
+    return next((trial for trial in made if trial is not None), None)

@@ -1,0 +1,50 @@
+"""Run a study file to the end of its budget."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from lamdagent.core.plan import Followed, Plan, follow
+from lamdagent.core.protocols import Display
+from lamdagent.core.search import run
+from lamdagent.core.space import Menu
+from lamdagent.core.state import State
+from lamdagent.study import build
+from lamdagent.study.config import Study, load_study
+from lamdagent.study.open import open_study
+
+
+def run_study(
+    file: str | Path, overrides: Sequence[str] = (), *, display: Display | None = None, inline: bool = False
+) -> State:
+    """Run a study file to the end of its budget, or go on where an earlier run stopped.
+
+    Args:
+        overrides: `key.key=value` texts, as after `--set` on the command line.
+        display: who is told of the progress; None is nobody.
+        inline: run jobs in this process instead of a worker process.
+    Raises:
+        UserError: the study file, its data, its journal or the machine needs the user.
+    """
+    return run_loaded(load_study(Path(file), overrides), display=display, inline=inline)
+
+
+def run_loaded(study: Study, *, display: Display | None = None, inline: bool = False) -> State:
+    """The same for a study that was read before."""
+    from lamdagent.core.quiet import Quiet
+
+    shown = display or Quiet()
+    with open_study(study, watch=shown.progressed, inline=inline) as opened:
+        try:
+            return run(opened.search, opened.runner, shown)
+        finally:
+            shown.close(opened.search.state)
+
+
+def run_plan(
+    study: Study, plan: Plan, *, display: Display | None = None, inline: bool = False
+) -> tuple[State, Followed]:
+    """Run a study whose policy follows a plan, and say where the plan stands at its end."""
+    state = run_loaded(study, display=display, inline=inline)
+    return state, follow(plan, state, Menu(state, build.action_types(study)))

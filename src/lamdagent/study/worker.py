@@ -1,0 +1,102 @@
+"""One worker: a process that imports and loads once, then does job after job.
+
+It speaks JSON lines: requests on standard input, answers on standard output. What libraries print goes to the log of
+the job at hand. When the driver is gone, so is the worker, in the middle of whatever it does.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import queue
+import sys
+import threading
+import traceback
+from pathlib import Path
+from typing import Any
+
+from lamdagent.core.errors import LamdagentError, UserError
+from lamdagent.core.hardware import cores
+from lamdagent.core.types import Progress
+from lamdagent.runners.job import Bench, work
+from lamdagent.runners.wire import JOB, OUTCOME, PROGRESS
+
+ENVIRONMENT = {"TQDM_DISABLE": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1", "TOKENIZERS_PARALLELISM": "false"}
+
+
+def main() -> None:
+    os.environ.update(ENVIRONMENT)
+    answers = os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8")
+    os.dup2(2, 1)
+    requests: queue.Queue[dict[str, Any]] = queue.Queue()
+    threading.Thread(target=_listen, args=(sys.stdin, requests), daemon=True).start()
+    bench: Bench | None = None
+    while True:
+        request = requests.get()
+        try:
+            if bench is None:
+                bench = _open(request)
+                answer: dict[str, Any] = {"ready": True}
+            elif "prepare" in request:
+                from lamdagent.study.prepare import prepare
+
+                answer = {"prepared": prepare(request["prepare"], bench)}
+            else:
+                answer = _do(request, bench, answers)
+        except LamdagentError as error:
+            answer = {"halt": str(error), "user": isinstance(error, UserError)}
+        print(json.dumps(answer), file=answers)
+
+
+def _listen(requests: io.TextIOBase | Any, into: queue.Queue[dict[str, Any]]) -> None:
+    for line in requests:
+        into.put(json.loads(line))
+    os._exit(0)
+
+
+def _open(request: dict[str, Any]) -> Bench:
+    from lamdagent.study.build import bench_of
+    from lamdagent.study.config import Document
+    from lamdagent.study.config.schema import study_of
+
+    study = study_of(Document.of(Path(request["file"]), request["study"]))
+    _take_one_gpu(request["slot"])
+    execution = study.body.execution
+    _use_threads(execution.threads or max(1, cores() // execution.workers))
+    return bench_of(study)
+
+
+def _take_one_gpu(slot: int) -> None:
+    # Trainers spread over every GPU they see; a worker has one, and slots take turns.
+    import torch
+
+    count = torch.cuda.device_count()
+    if count > 1:
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES", ",".join(map(str, range(count)))).split(",")
+        os.environ["CUDA_VISIBLE_DEVICES"] = visible[slot % len(visible)]
+
+
+def _use_threads(count: int) -> None:
+    import torch
+
+    torch.set_num_threads(count)
+
+
+def _do(request: dict[str, Any], bench: Bench, answers: Any) -> dict[str, Any]:
+    job = JOB.validate_python(request["job"])
+    with open(request["log"], "ab", buffering=0) as log:
+        os.dup2(log.fileno(), 1)
+        os.dup2(log.fileno(), 2)
+
+    def watch(progress: Progress) -> None:
+        print(json.dumps({"progress": PROGRESS.dump_python(progress, mode="json")}), file=answers)
+
+    outcome = work(job, bench, watch, report=traceback.print_exception)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    return {"outcome": OUTCOME.dump_python(outcome, mode="json")}
+
+
+if __name__ == "__main__":
+    main()

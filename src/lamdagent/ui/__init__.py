@@ -1,0 +1,1 @@
+"""What people see: commands, the terminal, reports, tables and plots."""

@@ -1,0 +1,42 @@
+"""What `scale`, `attribute` and `replay` share: a derived study run to its end."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from lamdagent.core.types import Budget
+from lamdagent.study.config import Study
+
+BEGUN_HELP = "The study file of a search that has begun. Run the command again to go on where it stopped."
+
+
+def run_change(study: Study, state: Any, steps: Mapping[str, Any], change: Any, label: str) -> tuple[str, Any, Any]:
+    """A derived study run to its end: its name, its state, and where the plan stands."""
+    from lamdagent.core.plan import Plan
+    from lamdagent.results.rerun import derive
+    from lamdagent.study.run import run_plan
+
+    derived, plan = derive(study, state, steps, change), Plan.of(steps, str(study.file))
+    print(f"{label}: {len(plan.steps)} steps, in {derived.folder}", file=sys.stderr, flush=True)
+    done, followed = run_plan(derived, plan, display=progress_of(derived, Budget(trials=len(plan.steps))))
+    say_how_to_retry(followed, derived)
+    return derived.body.study, done, followed
+
+
+def say_how_to_retry(followed: Any, study: Study) -> None:
+    if followed.lost:
+        print(
+            f"{len(followed.lost)} of the steps were not done. A study does nothing that failed again: to try anew, delete "
+            f"{study.folder} (what was made is kept beside it) and run the command again.",
+            file=sys.stderr,
+        )
+
+
+def progress_of(study: Study, budget: Budget) -> Any:
+    """Plain lines on standard error, beside a result on standard output."""
+    from lamdagent.ui.terminal.plain import Plain
+    from lamdagent.ui.terminal.progress import Outlook
+
+    return Plain(Outlook(budget, study.body.execution.workers), out=sys.stderr)

@@ -1,0 +1,48 @@
+"""The commands, in the order in which they are used."""
+
+from __future__ import annotations
+
+import typer
+
+from lamdagent.ui.cli import compare, export, report, run, scale, show
+from lamdagent.ui.cli.attribute import attribute
+from lamdagent.ui.cli.doctor import doctor
+from lamdagent.ui.cli.init import init
+from lamdagent.ui.cli.lineage import lineage
+from lamdagent.ui.cli.replay import replay
+from lamdagent.ui.cli.validation_size import validation_size
+from lamdagent.ui.cli.verify import verify
+
+app = typer.Typer(
+    name="lamdagent",
+    help="Find the best post-training pipeline for a language model.\n\n"
+    "A study file names models, datasets, actions and tasks. `run` searches: it trains and merges models, scores each "
+    "one, and goes on from what worked. Kill it at any time; the same command goes on.\n\n"
+    "New here? `lamdagent init --template tiny demo`, then `lamdagent run demo/study.yaml`.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+)
+app.command("init")(init)
+app.command("run", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(run.run)
+app.command("show")(show.show)
+app.command("lineage")(lineage)
+app.command("compare", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(compare.compare)
+app.command("report")(report.report)
+app.command("validation-size")(validation_size)
+app.command("scale")(scale.scale)
+app.command("attribute")(attribute)
+app.command("export")(export.export)
+app.command("replay")(replay)
+app.command("verify")(verify)
+app.command("doctor")(doctor)
+
+
+@app.callback(invoke_without_command=True)
+def _version(version: bool = typer.Option(False, "--version", help="Print the version.", is_eager=True)) -> None:
+    if version:
+        from lamdagent import __version__
+
+        typer.echo(f"lamdagent {__version__}")
+        raise typer.Exit

@@ -1,0 +1,51 @@
+"""`attribute`: what each step of a pipeline is worth."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+from lamdagent.ui.cli._options import SET_HELP, TRIAL_HELP
+from lamdagent.ui.cli._output import hand_over
+from lamdagent.ui.cli._rerun import BEGUN_HELP, run_change
+
+
+def attribute(
+    study: Path = typer.Argument(help=BEGUN_HELP),
+    trial: str = typer.Argument("best", help=TRIAL_HELP),
+    set_: list[str] = typer.Option([], "--set", help=SET_HELP),
+    to: Path | None = typer.Option(None, "--to", help="Folder for attribution.json, .png and .html. Unset: "
+                                   "runs/NAME.attribute-TRIAL."),
+    as_json: bool = typer.Option(False, "--json", help="Print all of it, by task too, as one JSON object."),
+) -> None:  # fmt: skip
+    """Say what each step of a trial's pipeline is worth, by doing the pipeline without it.
+
+    A step's worth is the objective of the whole pipeline less that without the step, on the same items, with its 95 %
+    interval. Steps can need each other, so worths do not add up. Without a training step, what took its model takes its
+    input instead. Without a merge, the best-scoring of the merged models stands in its place. A later merge that cannot
+    take what is left of a branch is done without the branch; where one model is left, that model stands in its place.
+    """
+    from lamdagent.core.pipeline import pipeline_of
+    from lamdagent.core.plan import plan_data
+    from lamdagent.results.attribution import attribution, variants
+    from lamdagent.results.rerun import Change, begun
+    from lamdagent.study import build
+    from lamdagent.study.config import load_study
+    from lamdagent.study.read import ReadStudy, made_trial
+    from lamdagent.ui.plots import draw_attribution
+    from lamdagent.ui.tables import attribution_table
+
+    loaded = load_study(study, set_)
+    name, state = loaded.body.study, begun(loaded)
+    found = made_trial(ReadStudy(name=name, folder=loaded.folder, home=loaded.home, state=state), trial)
+    whole = pipeline_of(state, found.choice.action.id)
+    without = variants(whole, state, build.action_types(loaded))
+    steps = plan_data(state, [whole, *(v.pipeline for v in without if v.pipeline is not None)])
+    change = Change(label=f"attribute-{found.number}")
+    _, replay, followed = run_change(
+        loaded, state, steps, change, f"{whole.object.name}, {len(without)} times without a step"
+    )
+    data = {"study": name, **attribution(whole, without, state, (steps, replay, followed), build.artifacts(loaded))}
+    folder = to or loaded.root / f"{name}.{change.label}"
+    hand_over(data, folder, "attribution", draw_attribution, attribution_table, as_json)

@@ -1,0 +1,76 @@
+"""`compare`: the same budget for several ways of searching, and whether they differ."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import typer
+
+from lamdagent.core.errors import UserError
+from lamdagent.results.compare import Arm, run_arms
+from lamdagent.ui.cli._options import SET_HELP, dotted
+from lamdagent.ui.cli._output import hand_over
+from lamdagent.ui.plots import draw_comparison
+from lamdagent.ui.tables import comparison_table
+
+
+def compare(
+    context: typer.Context,
+    study: Path = typer.Argument(help="The study file. Run it again to go on where it stopped."),
+    policies: str = typer.Option("random", help="Policies with commas, such as random,evolution; the first is the one "
+                                 "that others are held against."),
+    without: list[str] = typer.Option([], help="An arm of the first policy without this action type. Repeatable."),
+    arms: Path | None = typer.Option(None, help="A YAML file of arms instead: {name: {key.key: value}}."),
+    seeds: int = typer.Option(5, min=1, help="Seeds per arm."),
+    trials: int = typer.Option(30, min=1, help="Trials per search."),
+    set_: list[str] = typer.Option([], "--set", help=SET_HELP),
+    test: bool = typer.Option(False, "--test", help="Open the sealed test for the best model of every search."),
+    to: Path | None = typer.Option(None, "--to", help="Folder for comparison.json, .png and .html. "
+                                   "Unset: runs/NAME.comparison."),
+    as_json: bool = typer.Option(False, "--json", help="Print the comparison as one JSON object."),
+) -> None:  # fmt: skip
+    """Run several searches with the same budget and seeds, and say whether they differ.
+
+    The searches share their artifacts: what one has made is not made again by another. Dotted options (`--policy.shown
+    10`) go to every arm whose policy knows them.
+    """
+    from lamdagent.study import build
+    from lamdagent.study.config import load_study
+    from lamdagent.ui.cli._rerun import progress_of
+
+    grid = _from_file(arms) if arms else _from_options(policies, without)
+    base = [*set_, f"budget.trials={trials}"]
+    loaded = load_study(study, base)
+    states, tested = run_arms(
+        loaded, base, dotted(context.args), grid, seeds, test, lambda s: progress_of(s, build.budget(s))
+    )
+    from lamdagent.results.compare import compare as compare_states
+
+    data = {"study": loaded.body.study, **compare_states(states, trials, tested if test else None)}
+    hand_over(
+        data,
+        to or loaded.root / f"{loaded.body.study}.comparison",
+        "comparison",
+        draw_comparison,
+        comparison_table,
+        as_json,
+    )
+
+
+def _from_options(policies: str, without: list[str]) -> dict[str, Arm]:
+    kinds = [kind.strip() for kind in policies.split(",") if kind.strip()]
+    grid: dict[str, Arm] = {kind: [f"policy.kind={kind}"] for kind in kinds}
+    grid |= {f"without-{type}": [f"policy.kind={kinds[0]}", f"-actions.{type}"] for type in without}
+    if len(grid) < 2:
+        raise UserError("nothing to compare: give two --policies, or --without ACTION, or a file of --arms.")
+    return grid
+
+
+def _from_file(file: Path) -> dict[str, Arm]:
+    from lamdagent.study.config import Document
+
+    data = Document(file).data
+    if not all(isinstance(changes, dict) for changes in data.values()) or len(data) < 2:
+        raise UserError(f"{file}: expected two arms or more, each a mapping such as `agent: {{policy.kind: agent}}`.")
+    return {name: [f"{k}={json.dumps(v)}" for k, v in changes.items()] for name, changes in data.items()}

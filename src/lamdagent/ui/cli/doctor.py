@@ -1,0 +1,104 @@
+"""`doctor`: check this machine."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import typer
+
+from lamdagent.core.format import size
+from lamdagent.objects.models import memory_bytes, pick_device
+from lamdagent.runners.job import VERSIONED
+
+
+def doctor(as_json: bool = typer.Option(False, "--json", help="Print one JSON object instead.")) -> None:
+    """Check this machine: versions, device, memory, disk and hub access. Exits with 1 where something must be mended."""
+    pass
+
+    found = checks(Path.cwd())
+    if as_json:
+        typer.echo(json.dumps([{"check": c.name, "status": c.status, "found": c.found} for c in found], indent=2))
+    else:
+        for check in found:
+            typer.echo(f"{check.status:5} {check.name}: {check.found}")
+    if any(check.status == "FAIL" for check in found):
+        raise typer.Exit(1)
+
+
+LOW_DISK_BYTES = 10_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One finding: FAIL must be mended, warn may surprise."""
+
+    name: str
+    status: Literal["ok", "warn", "FAIL"]
+    found: str
+
+
+def checks(place: Path) -> list[Check]:
+    """Everything that a search depends on, as it is found on this machine."""
+    return [_python(), *_packages(), _device(), _disk(place), _cache(), _hub()]
+
+
+def _python() -> Check:
+    version = sys.version.split()[0]
+    return Check("python", "ok" if sys.version_info >= (3, 11) else "FAIL", version)
+
+
+def _packages() -> list[Check]:
+    found = []
+    for name in VERSIONED:
+        try:
+            found.append(Check(name, "ok", importlib.metadata.version(name)))
+        except importlib.metadata.PackageNotFoundError:
+            found.append(Check(name, "FAIL", "not installed; run: pip install lamdagent"))
+    return found
+
+
+def _device() -> Check:
+    import torch
+
+    device = pick_device("auto")
+    memory = size(memory_bytes(device))
+    if device != "cuda":
+        return Check(
+            "device", "warn", f"{device}, {memory} memory: fine for models up to about 0.5B; larger need a GPU"
+        )
+    names = ", ".join(torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count()))
+    bf16 = "" if torch.cuda.is_bf16_supported() else "; no bfloat16: set execution.dtype to float16 or float32"
+    return Check("device", "ok", f"{names}, {memory} each{bf16}")
+
+
+def _disk(place: Path) -> Check:
+    free = shutil.disk_usage(place).free
+    low = "" if free >= LOW_DISK_BYTES else "; each made model is kept in full, so set `root:` to a larger disk"
+    return Check("disk", "warn" if low else "ok", f"{size(free)} free in {place}{low}")
+
+
+def _cache() -> Check:
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    cache = Path(HF_HUB_CACHE)
+    existing = next(p for p in (cache, *cache.parents) if p.exists())
+    if os.access(existing, os.W_OK):
+        return Check("hub cache", "ok", str(cache))
+    return Check("hub cache", "FAIL", f"{cache} cannot be written; set HF_HOME to a folder that can")
+
+
+def _hub() -> Check:
+    from huggingface_hub import get_token
+    from huggingface_hub.constants import HF_HUB_OFFLINE
+
+    if HF_HUB_OFFLINE:
+        return Check("hub", "warn", "HF_HUB_OFFLINE is set: only local paths and what the cache holds")
+    token = "a token is set" if get_token() else "no token: gated models such as Gemma need HF_TOKEN"
+    return Check("hub", "ok", token)

@@ -1,0 +1,68 @@
+"""`run`: search for the best pipeline."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import typer
+
+from lamdagent.ui.cli._options import SET_HELP, dotted
+
+
+def run(
+    context: typer.Context,
+    study: Path = typer.Argument(help="The study file. Run it again to go on where it stopped."),
+    trials: int | None = typer.Option(None, min=1, help="Stop after this many trials in all; as --set budget.trials=N."),
+    set_: list[str] = typer.Option([], "--set", help=SET_HELP),
+    dry_run: bool = typer.Option(False, "--dry-run", help="Check everything and print what a run would do. "
+                                 "Nothing is written, fetched or started."),
+    plain: bool = typer.Option(False, "--plain", help="Plain lines, as where there is no terminal."),
+    as_json: bool = typer.Option(False, "--json", help="Print the result (or the plan) as one JSON object."),
+) -> None:  # fmt: skip
+    """Search for the best pipeline, until the budget of the study file is used up.
+
+    Values can also be overridden by dotted options: `--budget.hours 2`.
+    """
+    from lamdagent.study.config import load_study
+
+    overrides = [*set_, *dotted(context.args), *([f"budget.trials={trials}"] if trials else [])]
+    if dry_run:
+        from lamdagent.ui.cli.dry_run import print_plan
+
+        print_plan(load_study(study, overrides), as_json=as_json)
+        return
+    _search(study, overrides, plain=plain, as_json=as_json)
+
+
+def _search(file: Path, overrides: Sequence[str], *, plain: bool, as_json: bool) -> None:
+    from lamdagent.core.protocols import Display
+    from lamdagent.results.leaderboard import study_data
+    from lamdagent.study import build
+    from lamdagent.study.config import load_study
+    from lamdagent.study.read import read_study
+    from lamdagent.study.run import run_loaded
+    from lamdagent.ui.tables import print_leaderboard
+    from lamdagent.ui.terminal.plain import Plain
+    from lamdagent.ui.terminal.progress import Outlook
+
+    study = load_study(file, overrides)
+    budget = build.budget(study)
+    outlook = Outlook(budget, study.body.execution.workers)
+    display: Display
+    if as_json:
+        display = Plain(outlook, out=sys.stderr)
+    elif plain or not sys.stdout.isatty():
+        display = Plain(outlook)
+    else:
+        from lamdagent.ui.terminal.live import Live
+
+        display = Live(outlook, budget)
+    state = run_loaded(study, display=display)
+    if as_json:
+        typer.echo(json.dumps(study_data(read_study(study.folder)), indent=2, ensure_ascii=False))
+        return
+    print_leaderboard(state, 10, build.artifacts(study))
+    typer.echo(f"\nnext: lamdagent lineage {file}, or lamdagent export {file} best --to FOLDER")

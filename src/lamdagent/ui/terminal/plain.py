@@ -1,0 +1,46 @@
+"""Plain lines: for logs, pipes and terminals without cursor control."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TextIO
+
+from lamdagent.core.format import duration
+from lamdagent.core.state import State
+from lamdagent.core.types import Failed, Job, Outcome, Progress
+from lamdagent.ui.terminal.progress import Outlook
+
+EVERY_S = 10.0
+
+
+class Plain:
+    """One line where something begins or ends, and one now and then while it runs."""
+
+    def __init__(self, outlook: Outlook, out: TextIO | None = None) -> None:
+        self._outlook, self._out = outlook, out or sys.stdout
+        self._said: dict[int | str, tuple[float, str]] = {}
+
+    def began(self, job: Job, state: State) -> None:
+        self._outlook.began(job.key)
+        self._said[job.key] = (time.monotonic(), "")
+        self._say(self._outlook.title(job.key, state))
+
+    def progressed(self, key: int | str, progress: Progress) -> None:
+        at, phase = self._said.get(key, (0.0, ""))
+        if time.monotonic() - at < EVERY_S and (progress.phase == phase or time.monotonic() - at < 1.0):
+            return
+        self._said[key] = (time.monotonic(), progress.phase)
+        self._say(f"  {self._outlook.step(progress)}")
+
+    def ended(self, key: int | str, outcome: Outcome, state: State) -> None:
+        took = duration(outcome.cost.wall_s)
+        self._say(f"  {self._outlook.verdict(key, outcome, state)} in {took}; {self._outlook.standing(state)}")
+        if isinstance(outcome, Failed):
+            self._say(f"  {outcome.message}")
+
+    def close(self, state: State) -> None:
+        self._say(self._outlook.closing(state))
+
+    def _say(self, text: str) -> None:
+        print(f"{time.strftime('%H:%M:%S')} {text}", file=self._out, flush=True)
