@@ -17,9 +17,9 @@ import numpy as np
 
 from lamdagent.core.action_type import ActionType
 from lamdagent.core.events import Asked, Event
-from lamdagent.core.space import Menu
-from lamdagent.core.state import State, fold
-from lamdagent.policies.surrogate.policy import Beliefs
+from lamdagent.core.space import ActionSpace
+from lamdagent.core.state import State, reduce_events
+from lamdagent.policies.surrogate.policy import SurrogateModel
 from lamdagent.study import build
 from lamdagent.study.config import load_study
 from lamdagent.study.journal import read_journal
@@ -50,15 +50,15 @@ def main() -> None:
 
 def held_against(events: list[Event], types: dict[str, ActionType]) -> Iterator[tuple[str, int, float, float]]:
     """Action type, number, measured less predicted objective, and predicted standard deviation of each trial."""
-    end, state = fold(events), State()
+    end, state = reduce_events(events), State()
     for event in events:
         if isinstance(event, Asked):
             action = event.choice.action
-            predicted = Beliefs(state, Menu(state, types), 0).predict(action)
+            predicted = SurrogateModel(state, ActionSpace(state, types), 0).predict(action)
             measured = end.objective(action.id)
             if predicted is not None and measured is not None:
                 yield action.type, event.number, measured.value - predicted[0], predicted[1]
-        state = fold([event], state)
+        state = reduce_events([event], state)
 
 
 if __name__ == "__main__":

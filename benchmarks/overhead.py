@@ -46,7 +46,7 @@ def times(journal: MemoryJournal | SqliteJournal, trials: int) -> list[float]:
     for model in search.state.unscored:
         runner.submit(Job(key=model.name, action=None, objects=(model,)))
         [(_, outcome)] = runner.wait()
-        search.welcome(model, outcome)
+        search.record_baseline(model, outcome)
     for _ in range(trials):
         started = time.perf_counter()
         (trial,) = search.ask()

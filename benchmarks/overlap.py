@@ -14,7 +14,7 @@ import tracemalloc
 from collections.abc import Iterator
 from random import Random
 
-from lamdagent.evaluation.contamination.overlap import Evaluated, Item, scan
+from lamdagent.evaluation.contamination.overlap import Evaluated, EvaluationItem, scan
 
 VOCABULARY = 20_000
 PLANTED_EVERY = 1000
@@ -26,7 +26,7 @@ def main() -> None:
     parser.add_argument("--items", type=int, default=10_000)
     args = parser.parse_args()
     items = [
-        Item(task=f"task-{i % 4}", split="test", index=i, prompt=text)
+        EvaluationItem(task=f"task-{i % 4}", split="test", index=i, prompt=text)
         for i, text in enumerate(texts(args.items, Random(1)))
     ]
     started = time.perf_counter()
@@ -54,7 +54,7 @@ def texts(count: int, rng: Random) -> Iterator[str]:
         yield " ".join(rng.choices(phrases, k=rng.randint(4, 6)))
 
 
-def rows(count: int, items: list[Item]) -> Iterator[tuple[str, str]]:
+def rows(count: int, items: list[EvaluationItem]) -> Iterator[tuple[str, str]]:
     for number, text in enumerate(texts(count, Random(2))):
         if number % PLANTED_EVERY == 0:
             text = items[number // PLANTED_EVERY % len(items)].prompt.upper()
@@ -62,7 +62,7 @@ def rows(count: int, items: list[Item]) -> Iterator[tuple[str, str]]:
         yield text[:middle], text[middle + 1 :]
 
 
-def index_bytes(items: list[Item]) -> int:
+def index_bytes(items: list[EvaluationItem]) -> int:
     tracemalloc.start()
     index = Evaluated(items)
     held, _ = tracemalloc.get_traced_memory()

@@ -17,13 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import norm
 
-from lamdagent.core.types import Goal
+from lamdagent.core.types import TaskWeight
 from lamdagent.evaluation.statistics import verdict
 
 MODELS = 30
 LOOKS = range(100, 1001, 100)
 SPREADS = (0.01, 0.02, 0.05, 0.1)
-GOALS = [Goal(task="task")]
+GOALS = [TaskWeight(task="task")]
 
 Array = NDArray[np.float64]
 

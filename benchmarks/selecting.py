@@ -3,8 +3,8 @@
     python benchmarks/selecting.py [--trials 500] [--candidates 100000]
 
 A state of so many trials is made up (models with scores on four tasks, steps and merges of the toy world's types), and
-one choice is timed: the regressions of every action type and task, all candidates' predictions, and the menu's word on
-the best. Median of 5, and the candidates that were ranked.
+one choice is timed: the regressions of every action type and task, all candidates' predictions, and the action space's
+word on the best. Median of 5, and the candidates that were ranked.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ import statistics
 import time
 from dataclasses import replace
 
-from lamdagent.core.events import Asked, Brought, Opened, Scored, Told
-from lamdagent.core.space import Menu
-from lamdagent.core.state import State, fold
-from lamdagent.core.types import Choice, Goal, Made, Object, Score
-from lamdagent.policies.surrogate.policy import Beliefs, Surrogate
+from lamdagent.core.events import Asked, ObjectAdded, Scored, StudyOpened, Told
+from lamdagent.core.space import ActionSpace
+from lamdagent.core.state import State, reduce_events
+from lamdagent.core.types import Choice, Made, Object, Score, TaskWeight
+from lamdagent.policies.surrogate.policy import Surrogate, SurrogateModel
 from lamdagent.testing import toy
 
 TASKS = ("reading", "sums", "tools", "facts")
@@ -32,14 +32,14 @@ def main() -> None:
     parser.add_argument("--candidates", type=int, default=100_000, help="most of each action type")
     options = parser.parse_args()
     state = grown(options.trials)
-    menu, policy = Menu(state, toy.ACTION_TYPES), Surrogate(candidates=options.candidates)
-    policy.select(state, menu, 1)  # imports what it needs
+    space, policy = ActionSpace(state, toy.ACTION_TYPES), Surrogate(candidates=options.candidates)
+    policy.select(state, space, 1)  # imports what it needs
     spent = []
     for _ in range(REPEATS):
         began = time.perf_counter()
-        policy.select(state, Menu(state, toy.ACTION_TYPES), 1)
+        policy.select(state, ActionSpace(state, toy.ACTION_TYPES), 1)
         spent.append(time.perf_counter() - began)
-    ranked = Beliefs(state, menu, options.candidates).count
+    ranked = SurrogateModel(state, space, options.candidates).count
     print(f"{ranked:,} candidates after {options.trials} trials: {statistics.median(spent):.2f} s a choice")
 
 
@@ -49,10 +49,10 @@ def grown(trials: int, seed: int = 0) -> State:
     base = toy.point("base", (0.0, 0.0))
     data = [toy.vector(f"data-{i}", (1.0, i / 10)) for i in range(10)]
     rates = [toy.rate(f"rate-{i}", 10.0**-i) for i in range(6)]
-    opened = Opened(config={}, seed=seed, goals=tuple(Goal(task=name) for name in TASKS))
-    state = fold([opened, *(Brought(object=obj) for obj in (base, *data, *rates)), scored(base.id, rng)])
+    opened = StudyOpened(config={}, seed=seed, goals=tuple(TaskWeight(task=name) for name in TASKS))
+    state = reduce_events([opened, *(ObjectAdded(object=obj) for obj in (base, *data, *rates)), scored(base.id, rng)])
     for number in range(trials):
-        action = Menu(state, toy.ACTION_TYPES).sample(rng)
+        action = ActionSpace(state, toy.ACTION_TYPES).sample(rng)
         assert action is not None
         model = Object(
             id=action.id,
@@ -63,7 +63,7 @@ def grown(trials: int, seed: int = 0) -> State:
         )
         outcome = Made(object=model, scores=scored(model.id, rng).scores)
         choice = Choice(action=action, reason="", by="random")
-        state = fold([Asked(number=number, choice=choice), Told(number=number, outcome=outcome)], state)
+        state = reduce_events([Asked(number=number, choice=choice), Told(number=number, outcome=outcome)], state)
     return replace(state, seed=seed)
 
 

@@ -19,7 +19,7 @@ def main(study_file: str, trials: int = 2) -> None:
         for model in search.state.unscored:
             runner.submit(Job(key=model.name, action=None, objects=(model,)))
             [(_, outcome)] = runner.wait()
-            search.welcome(model, outcome)
+            search.record_baseline(model, outcome)
 
         while asked := search.ask():
             (trial,) = asked

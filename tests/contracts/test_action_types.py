@@ -39,8 +39,8 @@ def merged(*models: Object, **values: Any) -> Inputs:
 
 
 class TestStep(ActionTypeContract):
-    def action_type(self) -> toy.Step:
-        return toy.Step()
+    def action_type(self) -> toy.ToyStep:
+        return toy.ToyStep()
 
     def admitted(self) -> list[Inputs]:
         base, slow = toy.point("base", (0.0, 0.0)), toy.rate("slow", 0.5)
@@ -51,8 +51,8 @@ class TestStep(ActionTypeContract):
 
 
 class TestMean(ActionTypeContract):
-    def action_type(self) -> toy.Mean:
-        return toy.Mean()
+    def action_type(self) -> toy.ToyMean:
+        return toy.ToyMean()
 
     def admitted(self) -> list[Inputs]:
         return [{"models": [toy.point(name, x, root="base") for name, x in toy.STARTS.items()]}]
@@ -112,16 +112,16 @@ class TestOrderedTies(ActionTypeContract):
     ],
 )
 def test_ties_says_why_two_models_cannot_be_merged(other: Object, words: str) -> None:
-    assert words in str(Ties().admits(merged(A, other)))
+    assert words in str(Ties().validate(merged(A, other)))
 
 
 def test_ordered_ties_names_the_one_order_it_takes_where_order_changes_nothing() -> None:
-    assert "give a, b, c" in str(Ties(ordered=True).admits(merged(C, A, B)))
+    assert "give a, b, c" in str(Ties(ordered=True).validate(merged(C, A, B)))
 
 
 def test_a_brought_model_that_names_its_base_can_be_merged() -> None:
     finetuned = Object(id="f", kind="model", name="f", uri="models/f", meta=dict(A.meta))
-    assert Ties().admits(merged(A, finetuned)) is None
+    assert Ties().validate(merged(A, finetuned)) is None
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,7 @@ def test_a_brought_model_that_names_its_base_can_be_merged() -> None:
 def test_order_counts_in_ties_only_where_a_setting_gives_each_model_its_own_value(
     config: dict[str, Any], slot: tuple[int, int, bool]
 ) -> None:
-    arguments = merge.Config.model_validate({"hyperparameters": {"half": {}}, **config}).arguments()
+    arguments = merge.TiesConfig.model_validate({"hyperparameters": {"half": {}}, **config}).arguments()
     models = Ties(**arguments).slots[0]
     assert (models.at_least, models.at_most, models.ordered) == slot
     assert "hyperparameters" not in arguments

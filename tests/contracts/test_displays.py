@@ -10,7 +10,7 @@ from lamdagent.core.types import Budget, Failed
 from lamdagent.testing.contracts import DisplayContract
 from lamdagent.ui.terminal.live import Live
 from lamdagent.ui.terminal.plain import Plain
-from lamdagent.ui.terminal.progress import Outlook
+from lamdagent.ui.terminal.progress import SearchProgress
 
 BUDGET = Budget(trials=25)
 
@@ -22,17 +22,17 @@ class TestQuiet(DisplayContract):
 
 class TestPlain(DisplayContract):
     def display(self) -> Plain:
-        return Plain(Outlook(BUDGET), io.StringIO())
+        return Plain(SearchProgress(BUDGET), io.StringIO())
 
 
 class TestLive(DisplayContract):
     def display(self) -> Live:
-        return Live(Outlook(BUDGET), BUDGET, Console(file=io.StringIO(), force_terminal=True))
+        return Live(SearchProgress(BUDGET), BUDGET, Console(file=io.StringIO(), force_terminal=True))
 
 
 class TestUnboundedPlain(DisplayContract):
     def display(self) -> Plain:
-        return Plain(Outlook(Budget()), io.StringIO())
+        return Plain(SearchProgress(Budget()), io.StringIO())
 
 
 def test_a_model_whose_name_looks_like_markup_can_be_shown() -> None:

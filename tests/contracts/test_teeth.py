@@ -12,7 +12,7 @@ import pytest
 
 from lamdagent.core.events import Event
 from lamdagent.core.protocols import Policy
-from lamdagent.core.space import Menu
+from lamdagent.core.space import ActionSpace
 from lamdagent.core.state import State
 from lamdagent.core.types import Choice, Object, Outcome, Trial
 from lamdagent.policies.random import Random
@@ -35,35 +35,35 @@ def choices(actions: Any) -> list[Choice]:
 class Greedy:
     name = "chooses more than n"
 
-    def select(self, state: State, menu: Menu, n: int) -> Sequence[Choice]:
-        return choices(itertools.islice(menu, n + 1))
+    def select(self, state: State, space: ActionSpace, n: int) -> Sequence[Choice]:
+        return choices(itertools.islice(space, n + 1))
 
 
 class Stubborn:
     name = "chooses what was tried"
 
-    def select(self, state: State, menu: Menu, n: int) -> Sequence[Choice]:
-        return [state.trials[0].choice] if state.trials else choices(itertools.islice(menu, n))
+    def select(self, state: State, space: ActionSpace, n: int) -> Sequence[Choice]:
+        return [state.trials[0].choice] if state.trials else choices(itertools.islice(space, n))
 
 
 class Moody:
     name = "rolls dice of its own"
 
-    def select(self, state: State, menu: Menu, n: int) -> Sequence[Choice]:
-        return choices(filter(None, [menu.sample(random.Random())]))
+    def select(self, state: State, space: ActionSpace, n: int) -> Sequence[Choice]:
+        return choices(filter(None, [space.sample(random.Random())]))
 
 
 class Lazy:
     name = "never chooses"
 
-    def select(self, state: State, menu: Menu, n: int) -> Sequence[Choice]:
+    def select(self, state: State, space: ActionSpace, n: int) -> Sequence[Choice]:
         return []
 
 
 class Meddling:
     name = "changes the state"
 
-    def select(self, state: State, menu: Menu, n: int) -> Sequence[Choice]:
+    def select(self, state: State, space: ActionSpace, n: int) -> Sequence[Choice]:
         state.pool.clear()  # type: ignore[attr-defined]
         return []
 
@@ -74,9 +74,9 @@ class Counting:
     def __init__(self) -> None:
         self.asked = 0
 
-    def select(self, state: State, menu: Menu, n: int) -> Sequence[Choice]:
+    def select(self, state: State, space: ActionSpace, n: int) -> Sequence[Choice]:
         self.asked += 1
-        return choices(itertools.islice(menu, self.asked, self.asked + n))
+        return choices(itertools.islice(space, self.asked, self.asked + n))
 
 
 @pytest.mark.parametrize(
@@ -186,17 +186,17 @@ def test_a_runner_that_loses_or_repeats_a_job_fails_its_contract(times: int, tmp
         within_s = 0.2
 
         def runner(self, folder: Path, *, slots: int = 1) -> Forgetful:
-            return Forgetful(toy.bench(), slots=slots)
+            return Forgetful(toy.worker_spec(), slots=slots)
 
     with pytest.raises(AssertionError):
         Broken().test_every_job_comes_back_exactly_once(tmp_path)
 
 
 def test_an_action_type_that_answers_by_mood_fails_its_contract() -> None:
-    class Wavering(toy.Step):
+    class Wavering(toy.ToyStep):
         asked = 0
 
-        def admits(self, inputs: Mapping[str, Sequence[Object]]) -> str | None:
+        def validate(self, inputs: Mapping[str, Sequence[Object]]) -> str | None:
             self.asked += 1
             return "not this time" if self.asked % 2 else None
 

@@ -37,7 +37,7 @@ class Mishap:
     makes: Kind = "model"
     slots = (Slot(name="model", kind="model"),)
 
-    def admits(self, inputs: Mapping[str, Sequence[Object]]) -> str | None:
+    def validate(self, inputs: Mapping[str, Sequence[Object]]) -> str | None:
         return None
 
     def execute(self, inputs: Mapping[str, Sequence[Object]], seed: int, ctx: Context) -> Mapping[str, Any]:
@@ -47,5 +47,5 @@ class Mishap:
 
 
 if __name__ == "__main__":
-    worker._open = lambda request: toy.bench({**toy.ACTION_TYPES, "mishap": Mishap()})
+    worker._open = lambda request: toy.worker_spec({**toy.ACTION_TYPES, "mishap": Mishap()})
     worker.main()

@@ -13,12 +13,12 @@ import lamdagent
 from lamdagent.core.events import Event, Told
 from lamdagent.core.quiet import Quiet
 from lamdagent.core.search import Search, run
-from lamdagent.core.state import fold
+from lamdagent.core.state import reduce_events
 from lamdagent.core.types import Budget, Failed
 from lamdagent.memories.reflection import Reflection
 from lamdagent.policies.agent import Agent
 from lamdagent.policies.random import Random
-from lamdagent.study.journal import MemoryJournal, from_json, to_json
+from lamdagent.study.journal import MemoryJournal, from_json, kind_of, to_json
 from lamdagent.testing import toy
 from lamdagent.testing.fake_chat import FakeClient, fake_chat
 
@@ -35,7 +35,7 @@ def write_journal_of_this_release() -> None:
         budget=Budget(trials=TRIALS), chat=chat,
     )  # fmt: skip
     run(search, toy.inline(), Quiet())
-    rows = [json.dumps([type(event).__name__, json.loads(to_json(_placeless(event)))]) for event in journal.read()]
+    rows = [json.dumps([kind_of(event), json.loads(to_json(_placeless(event)))]) for event in journal.read()]
     (HERE / f"journal-{lamdagent.__version__}.jsonl").write_text("\n".join(rows) + "\n", encoding="utf-8")
 
 
@@ -53,7 +53,7 @@ if os.environ.get("GOLDEN") == "write":
 @pytest.mark.parametrize("file", sorted(HERE.glob("journal-*.jsonl")), ids=lambda file: file.stem)
 def test_a_journal_of_an_earlier_release_still_folds(file: Path) -> None:
     rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
-    state = fold(from_json(kind, json.dumps(body)) for kind, body in rows)
+    state = reduce_events(from_json(kind, json.dumps(body)) for kind, body in rows)
     assert len(state.trials) == TRIALS
     assert all(trial.outcome is not None for trial in state.trials)
     assert len(state.memories) == TRIALS

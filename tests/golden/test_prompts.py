@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lamdagent.core.space import Menu
+from lamdagent.core.space import ActionSpace
 from lamdagent.memories.reflection import Reflection
 from lamdagent.policies.agent import Agent
 from lamdagent.policies.random import Random
@@ -21,7 +21,7 @@ CASES = {"empty": 0, "with_failures": 12, "large": 300}
 @pytest.mark.parametrize("case", CASES)
 def test_prompts_are_as_they_were(case: str) -> None:
     state, client = toy.grown(CASES[case]), FakeClient()
-    Agent(chat=fake_chat(client), fallback=Random()).select(state, Menu(state, toy.ACTION_TYPES), 1)
+    Agent(chat=fake_chat(client), fallback=Random()).select(state, ActionSpace(state, toy.ACTION_TYPES), 1)
     if state.trials:
         Reflection(chat=fake_chat(client)).update(state, state.trials[-1])
     shown = "\n\n".join(f"##### system\n{system}\n\n##### prompt\n{prompt}" for system, prompt in client.asked) + "\n"

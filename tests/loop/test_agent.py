@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 
 from lamdagent.core.errors import UserError
-from lamdagent.core.events import Exchanged
+from lamdagent.core.events import LLMCalled
 from lamdagent.core.evidence import collapsed, repeats
 from lamdagent.core.plan import plan_of_trials
 from lamdagent.core.quiet import Quiet
 from lamdagent.core.search import Search, run
-from lamdagent.core.space import Menu
-from lamdagent.core.state import State, fold
-from lamdagent.core.types import Budget, Exchange
+from lamdagent.core.space import ActionSpace
+from lamdagent.core.state import State, reduce_events
+from lamdagent.core.types import Budget, LLMCall
 from lamdagent.llm.chat import NoReply
 from lamdagent.memories.reflection import HEADING, Reflection
 from lamdagent.memories.table import Table
@@ -59,7 +59,7 @@ def searched(client: FakeClient, **options: Any) -> State:
 
 def purposes(state: State) -> list[str]:
     """What was asked for, a question that was asked again counted once."""
-    return [purpose for purpose, _ in itertools.groupby(exchange.purpose for exchange in state.exchanges)]
+    return [purpose for purpose, _ in itertools.groupby(call.purpose for call in state.llm_calls)]
 
 
 def test_every_trial_asks_for_a_type_then_for_all_objects_then_for_notes() -> None:
@@ -96,7 +96,7 @@ def test_an_answer_that_cannot_be_used_is_asked_for_again_with_the_reason(answer
     assert told in client.asked[1][1]
     assert "Your last answer could not be used" in client.asked[1][1]
     assert state.trials[0].choice.by == "agent"
-    assert told in (state.exchanges[0].error or "")
+    assert told in (state.llm_calls[0].error or "")
 
 
 def test_an_action_that_was_done_before_is_refused_in_words_the_model_can_act_on() -> None:
@@ -114,7 +114,7 @@ def test_where_no_answer_can_be_used_the_fallback_chooses_and_the_trial_says_so(
     state = searched(FakeClient(["no", "no", "no"]), budget=Budget(trials=1))
     assert state.trials[0].choice.by == "random (fallback)"
     assert "no answer of fake could be used" in state.trials[0].choice.reason
-    assert [e.answer for e in state.exchanges[:3]] == ["no"] * 3
+    assert [e.answer for e in state.llm_calls[:3]] == ["no"] * 3
 
 
 def test_a_server_that_is_down_is_asked_again_after_a_growing_wait() -> None:
@@ -124,7 +124,7 @@ def test_a_server_that_is_down_is_asked_again_after_a_growing_wait() -> None:
     search._policy._chat._sleep = waits.append  # type: ignore[attr-defined]
     state = run(search, toy.inline(), Quiet())
     assert waits == [1.0, 2.0]
-    assert [e.error for e in state.exchanges[:2]] == ["HTTP 503", "timed out"]
+    assert [e.error for e in state.llm_calls[:2]] == ["HTTP 503", "timed out"]
     assert state.trials[0].choice.by == "agent"
 
 
@@ -203,14 +203,14 @@ def test_notes_that_cannot_be_had_leave_the_old_ones_and_add_the_result() -> Non
 def test_a_reason_that_is_too_long_is_cut_and_kept_whole_in_the_transcript() -> None:
     long = json.dumps({"reason": "x" * 2000, "type": "step"})
     state = searched(FakeClient([long]), budget=Budget(trials=1))
-    assert state.exchanges[0].answer == long
+    assert state.llm_calls[0].answer == long
     assert len(state.trials[0].choice.reason) < 2 * REASON_CHARS + 10
 
 
 def test_models_stand_under_neutral_labels_in_an_order_that_changes() -> None:
     client = FakeClient()
     state = searched(client, budget=Budget(trials=12))
-    objects = [prompt for (_, prompt), e in zip(client.asked, state.exchanges, strict=True) if e.purpose == "objects"]
+    objects = [prompt for (_, prompt), e in zip(client.asked, state.llm_calls, strict=True) if e.purpose == "objects"]
     assert not any(name in prompt for prompt in objects for name in ("- base", "model-"))
     objects = [prompt.partition("# Objects")[2] for prompt in objects]
     listed = [[line for line in prompt.splitlines() if line.startswith("- M")] for prompt in objects]
@@ -224,7 +224,7 @@ def test_a_second_slot_is_filled_knowing_of_the_first() -> None:
     runner = toy.inline()
     runner.submit(job_of_base(base))
     [(_, outcome)] = runner.wait()
-    search.welcome(base, outcome)
+    search.record_baseline(base, outcome)
     first, second = search.ask(2)
     assert first.choice.action.id != second.choice.action.id
     assert client.asked[0][1] != client.asked[2][1]
@@ -240,8 +240,8 @@ def test_prompts_stay_bounded_at_a_thousand_trials_and_say_what_is_left_out() ->
     state = toy.grown(1000)
     client = FakeClient()
     agent = Agent(chat=fake_chat(client), fallback=Random())
-    (choice,) = agent.select(state, Menu(state, toy.ACTION_TYPES), 1)
-    assert Menu(state, toy.ACTION_TYPES).refusal(choice.action) is None
+    (choice,) = agent.select(state, ActionSpace(state, toy.ACTION_TYPES), 1)
+    assert ActionSpace(state, toy.ACTION_TYPES).why_invalid(choice.action) is None
     objects = client.asked[-1][1]
     assert f"(24 of {len(state.of_kind('model')):,} listed)".replace(",", "") in objects
     assert all(len(prompt) < 16_000 for _, prompt in client.asked)
@@ -269,12 +269,12 @@ def test_repeats_without_gain_are_told_with_their_figures_and_counted() -> None:
 def test_a_users_own_prompt_replaces_the_shipped_one_and_its_mistakes_are_told(tmp_path: Path) -> None:
     (tmp_path / "type.md").write_text("Pick a type. {{ standing }}")
     client, state = FakeClient(), toy.grown(2)
-    menu = Menu(state, toy.ACTION_TYPES)
-    Agent(chat=fake_chat(client), fallback=Random(), prompts=tmp_path).select(state, menu, 1)
+    space = ActionSpace(state, toy.ACTION_TYPES)
+    Agent(chat=fake_chat(client), fallback=Random(), prompts=tmp_path).select(state, space, 1)
     assert client.asked[0][1].startswith("Pick a type. 2 trials so far.")
     (tmp_path / "type.md").write_text("{{ standng }}")
     with pytest.raises(UserError, match=r"type\.md.*standng.*It may use: memory, standing"):
-        Agent(chat=fake_chat(client), fallback=Random(), prompts=tmp_path).select(state, menu, 1)
+        Agent(chat=fake_chat(client), fallback=Random(), prompts=tmp_path).select(state, space, 1)
 
 
 def test_a_replay_repeats_the_choices_of_another_study() -> None:
@@ -287,17 +287,17 @@ def test_a_replay_repeats_the_choices_of_another_study() -> None:
 
 def test_what_was_said_is_kept_with_its_trial_and_a_failed_call_costs_nothing() -> None:
     state = searched(FakeClient([NoReply("down")]), budget=Budget(trials=2))
-    first = state.exchanges[0]
+    first = state.llm_calls[0]
     assert (first.trial, first.purpose, first.answer, first.tokens_in) == (0, "type", None, 0)
-    assert {e.trial for e in state.exchanges} == {0, 1}
-    assert state.tokens == sum(e.tokens_in + e.tokens_out for e in state.exchanges)
+    assert {e.trial for e in state.llm_calls} == {0, 1}
+    assert state.tokens == sum(e.tokens_in + e.tokens_out for e in state.llm_calls)
 
 
 def test_an_agent_whose_menu_is_empty_asks_nothing() -> None:
     client = FakeClient()
     agent = Agent(chat=fake_chat(client), fallback=Random())
     empty = State(goals=toy.GOALS)
-    assert list(agent.select(empty, Menu(empty, toy.ACTION_TYPES), 1)) == []
+    assert list(agent.select(empty, ActionSpace(empty, toy.ACTION_TYPES), 1)) == []
     assert client.asked == []
 
 
@@ -310,14 +310,14 @@ def test_a_table_memory_goes_with_an_agent_too() -> None:
         memory=Table(), budget=Budget(trials=3), chat=chat,
     )  # fmt: skip
     assert purposes(run(search, toy.inline(), Quiet())) == ["type", "objects"] * 3
-    assert fold(journal.read()) == search.state
+    assert reduce_events(journal.read()) == search.state
 
 
 def test_an_answer_to_another_question_is_not_taken_for_this_one() -> None:
     journal = MemoryJournal()
     toy.open_toy(journal)
-    stranger = Exchange(key="elsewhere", trial=0, purpose="type", model="fake", system="", prompt="", answer="{}")
-    journal.append(Exchanged(exchange=stranger))
+    stranger = LLMCall(key="elsewhere", trial=0, purpose="type", model="fake", system="", prompt="", answer="{}")
+    journal.append(LLMCalled(call=stranger))
     client = FakeClient()
     run(opened(client, journal, budget=Budget(trials=1)), toy.inline(), Quiet())
     assert len(client.asked) == 3
@@ -336,7 +336,7 @@ def with_shortlist(client: FakeClient) -> Search:
 def test_with_a_shortlist_one_question_a_trial_chooses_among_predictions() -> None:
     client = FakeClient()
     state = run(with_shortlist(client), toy.inline(), Quiet())
-    assert purposes(state) == ["candidate"] * 1 and len(state.exchanges) == len(state.trials) == 6
+    assert purposes(state) == ["candidate"] * 1 and len(state.llm_calls) == len(state.trials) == 6
     assert all(trial.choice.by == "agent" and " | predicted " in trial.choice.reason for trial in state.trials)
     assert "predicted" in client.asked[-1][1] and "- C1: " in client.asked[-1][1]
 
@@ -345,4 +345,4 @@ def test_a_candidate_that_is_not_listed_is_asked_for_again_and_then_the_fallback
     nonsense = json.dumps({"reason": "why not", "candidate": "C99"})
     state = run(with_shortlist(FakeClient([nonsense] * 3)), toy.inline(), Quiet())
     assert state.trials[0].choice.by == "random (fallback)" and state.trials[1].choice.by == "agent"
-    assert "C99" in (state.exchanges[0].error or "")
+    assert "C99" in (state.llm_calls[0].error or "")

@@ -9,18 +9,18 @@ from typing import Any
 import pytest
 
 from lamdagent.core.errors import BudgetSpent, ContractViolation, UserError
-from lamdagent.core.events import Brought, Told, Worked
+from lamdagent.core.events import ObjectAdded, TimeSpent, Told
 from lamdagent.core.protocols import Policy
 from lamdagent.core.quiet import Quiet
 from lamdagent.core.search import Search, job_of, run
-from lamdagent.core.space import Menu
-from lamdagent.core.state import State, fold
-from lamdagent.core.types import Budget, Choice, Exchange, Failed, Job, Made, Object, Outcome
+from lamdagent.core.space import ActionSpace
+from lamdagent.core.state import State, reduce_events
+from lamdagent.core.types import Budget, Choice, Failed, Job, LLMCall, Made, Object, Outcome
 from lamdagent.evaluation.evaluator import Evaluation
 from lamdagent.memories.table import Table
 from lamdagent.policies.random import Random
 from lamdagent.runners.inline import Inline
-from lamdagent.runners.job import Bench, work
+from lamdagent.runners.job import WorkerSpec, work
 from lamdagent.study.journal import MemoryJournal
 from lamdagent.testing import toy
 
@@ -37,8 +37,8 @@ def opened(journal: MemoryJournal | None = None, **parts: Any) -> Search:
     return Search(journal=journal, **{**given, **parts})
 
 
-def done(job: Job, bench: Bench | None = None) -> Outcome:
-    return work(job, bench or toy.bench(), lambda progress: None)
+def done(job: Job, spec: WorkerSpec | None = None) -> Outcome:
+    return work(job, spec or toy.worker_spec(), lambda progress: None)
 
 
 class Chooses:
@@ -46,15 +46,15 @@ class Chooses:
 
     name = "by hand"
 
-    def __init__(self, choose: Callable[[State, Menu, int], Sequence[Choice]]) -> None:
+    def __init__(self, choose: Callable[[State, ActionSpace, int], Sequence[Choice]]) -> None:
         self.select = choose
 
 
-def choice(menu: Menu, type: str = "step", **names: str) -> Choice:
+def choice(space: ActionSpace, type: str = "step", **names: str) -> Choice:
     """An action by the names of its objects."""
-    ids = {obj.name: obj.id for slot in menu.options(type).values() for obj in slot}
+    ids = {obj.name: obj.id for slot in space.options(type).values() for obj in slot}
     inputs = {slot: [ids[name] for name in text.split("+")] for slot, text in names.items()}
-    return Choice(action=menu.action(type, inputs), reason="told to", by="by hand")
+    return Choice(action=space.action(type, inputs), reason="told to", by="by hand")
 
 
 EAST = {"model": "base", "dataset": "east", "hyperparameters": "slow"}
@@ -63,7 +63,7 @@ WILD = {**EAST, "hyperparameters": "wild"}
 
 
 def test_ask_and_tell_by_hand_grow_the_pool() -> None:
-    search = opened(policy=Chooses(lambda state, menu, n: [choice(menu, **EAST)]))
+    search = opened(policy=Chooses(lambda state, space, n: [choice(space, **EAST)]))
     (trial,) = search.ask()
     assert search.state.running == (trial,)
     told = search.tell(trial.number, done(job_of(trial, search.state)))
@@ -78,9 +78,9 @@ def test_what_is_told_is_in_the_journal_before_anyone_sees_it() -> None:
     journal = MemoryJournal()
     search = opened(journal)
     (trial,) = search.ask()
-    assert fold(journal.read()) == search.state
+    assert reduce_events(journal.read()) == search.state
     search.tell(trial.number, done(job_of(trial, search.state)))
-    assert fold(journal.read()) == search.state
+    assert reduce_events(journal.read()) == search.state
 
 
 @pytest.mark.parametrize("number", [-1, 1, 99])
@@ -119,7 +119,7 @@ def test_made_models_are_named_by_their_trial() -> None:
 def test_the_objects_of_a_job_are_its_inputs_the_leader_and_their_base() -> None:
     journal = MemoryJournal()
     search = opened(journal)
-    state = run(search, Inline(toy.bench()), Quiet())
+    state = run(search, Inline(toy.worker_spec()), Quiet())
     merge = next(trial for trial in state.trials if trial.choice.action.type == "mean")
     job = job_of(merge, state)
     base = next(obj for obj in state.of_kind("model") if obj.name == "base")
@@ -130,12 +130,12 @@ def test_the_objects_of_a_job_are_its_inputs_the_leader_and_their_base() -> None
 def test_a_budget_of_trials_counts_over_restarts() -> None:
     journal = MemoryJournal()
     for trials, expected in ((3, 3), (3, 3), (5, 5), (2, 5)):
-        state = run(opened(journal, budget=Budget(trials=trials)), Inline(toy.bench()), Quiet())
+        state = run(opened(journal, budget=Budget(trials=trials)), Inline(toy.worker_spec()), Quiet())
         assert len(state.trials) == expected
 
 
 def test_a_budget_of_trials_is_not_exceeded_by_slots() -> None:
-    state = run(opened(budget=Budget(trials=5)), Inline(toy.bench(), slots=4), Quiet())
+    state = run(opened(budget=Budget(trials=5)), Inline(toy.worker_spec(), slots=4), Quiet())
     assert len(state.trials) == 5
     assert state.running == ()
 
@@ -143,10 +143,10 @@ def test_a_budget_of_trials_is_not_exceeded_by_slots() -> None:
 def test_a_budget_of_hours_counts_what_earlier_runs_worked() -> None:
     journal = MemoryJournal()
     toy.open_toy(journal)
-    journal.append(Worked(wall_s=1800.0), Worked(wall_s=1799.0))
+    journal.append(TimeSpent(wall_s=1800.0), TimeSpent(wall_s=1799.0))
     search = opened(journal, budget=Budget(hours=1.0))
     assert search.trials_left > 0
-    search.worked(2.0)
+    search.record_time(2.0)
     assert search.trials_left == 0
     assert search.ask() == ()
     assert opened(journal, budget=Budget(hours=1.0)).trials_left == 0
@@ -154,52 +154,52 @@ def test_a_budget_of_hours_counts_what_earlier_runs_worked() -> None:
 
 
 def test_a_policy_that_may_not_spend_more_stops_the_search_and_says_why() -> None:
-    def choose(state: State, menu: Menu, n: int) -> Sequence[Choice]:
+    def choose(state: State, space: ActionSpace, n: int) -> Sequence[Choice]:
         if state.trials:
             raise BudgetSpent("budget.usd: 0.9 of 1 are spent")
-        return [choice(menu, **EAST)]
+        return [choice(space, **EAST)]
 
     journal = MemoryJournal()
     search = opened(journal, policy=Chooses(choose))
-    state = run(search, Inline(toy.bench()), Quiet())
+    state = run(search, Inline(toy.worker_spec()), Quiet())
     assert search.stopped == "budget.usd: 0.9 of 1 are spent"
     assert [type(trial.outcome) for trial in state.trials] == [Made]
-    assert len(run(opened(journal), Inline(toy.bench()), Quiet()).trials) == 6
+    assert len(run(opened(journal), Inline(toy.worker_spec()), Quiet()).trials) == 6
 
 
 def test_a_chat_is_bound_to_the_state_and_what_it_says_is_journalled() -> None:
     class Talk:
-        def bind(self, state: Callable[[], State], record: Callable[[Exchange], None]) -> None:
+        def bind(self, state: Callable[[], State], record: Callable[[LLMCall], None]) -> None:
             self.state, self.record = state, record
 
     journal, chat = MemoryJournal(), Talk()
     search = opened(journal, chat=chat)
-    exchange = Exchange(key="k", trial=0, purpose="type", model="m", system="", prompt="", tokens_in=3, usd=0.5)
-    chat.record(exchange)
+    call = LLMCall(key="k", trial=0, purpose="type", model="m", system="", prompt="", tokens_in=3, usd=0.5)
+    chat.record(call)
     assert chat.state() is search.state
-    assert search.state.exchanges == (exchange,)
-    assert fold(journal.read()) == search.state
+    assert search.state.llm_calls == (call,)
+    assert reduce_events(journal.read()) == search.state
 
 
 def test_trials_that_run_when_the_hours_are_up_are_still_told() -> None:
     journal = MemoryJournal()
     (trial,) = opened(journal).ask()
-    journal.append(Worked(wall_s=3600.0))
-    state = run(opened(journal, budget=Budget(hours=1.0)), Inline(toy.bench()), Quiet())
+    journal.append(TimeSpent(wall_s=3600.0))
+    state = run(opened(journal, budget=Budget(hours=1.0)), Inline(toy.worker_spec()), Quiet())
     assert len(state.trials) == 1
     assert state.trials[trial.number].outcome is not None
 
 
 def test_a_run_journals_the_time_it_worked() -> None:
-    state = run(opened(), Inline(toy.bench()), Quiet())
+    state = run(opened(), Inline(toy.worker_spec()), Quiet())
     assert 0 < state.wall_s < 60
 
 
 def test_a_search_without_bounds_ends_where_the_menu_does() -> None:
     kinds = {"model": toy.point("base", (0.0, 0.0)), "dataset": toy.vector("east", (1.0, 0.0))}
-    journal = MemoryJournal(*(Brought(object=obj) for obj in (*kinds.values(), toy.rate("wild", 4.0))))
+    journal = MemoryJournal(*(ObjectAdded(object=obj) for obj in (*kinds.values(), toy.rate("wild", 4.0))))
     search = opened(journal, budget=Budget())
-    state = run(search, Inline(toy.bench()), Quiet())
+    state = run(search, Inline(toy.worker_spec()), Quiet())
     assert [type(trial.outcome) for trial in state.trials] == [Failed]
     assert search.ask(3) == ()
 
@@ -208,26 +208,26 @@ def test_the_time_limit_is_the_only_bound_without_trials() -> None:
     assert opened(budget=Budget()).trials_left > 1_000_000
 
 
-BREACHES: dict[str, tuple[Callable[[State, Menu, int], Sequence[Choice]], str]] = {
-    "an action twice": (lambda state, menu, n: [choice(menu, **EAST)] * 2, "twice"),
+BREACHES: dict[str, tuple[Callable[[State, ActionSpace, int], Sequence[Choice]], str]] = {
+    "an action twice": (lambda state, space, n: [choice(space, **EAST)] * 2, "twice"),
     "an unknown type": (
-        lambda state, menu, n: [replace(c := choice(menu, **EAST), action=replace(c.action, type="stepp"))],
+        lambda state, space, n: [replace(c := choice(space, **EAST), action=replace(c.action, type="stepp"))],
         "Did you mean 'step'",
     ),
     "an object that is not there": (
-        lambda state, menu, n: [
-            replace(c := choice(menu, **EAST), action=menu.action("step", {**c.action.inputs, "model": ["m"]}))
+        lambda state, space, n: [
+            replace(c := choice(space, **EAST), action=space.action("step", {**c.action.inputs, "model": ["m"]}))
         ],
         "not m",
     ),
-    "what was tried before": (lambda state, menu, n: [state.trials[0].choice], "already tried"),
+    "what was tried before": (lambda state, space, n: [state.trials[0].choice], "already tried"),
 }
 
 
 @pytest.mark.parametrize("breach", BREACHES)
 def test_a_policy_that_breaks_its_contract_is_named_and_nothing_is_begun(breach: str) -> None:
     journal = MemoryJournal()
-    opened(journal, policy=Chooses(lambda state, menu, n: [choice(menu, **WILD)])).ask()
+    opened(journal, policy=Chooses(lambda state, space, n: [choice(space, **WILD)])).ask()
     choose, words = BREACHES[breach]
     search = opened(journal, policy=Chooses(choose))
     before = list(journal.read())
@@ -238,7 +238,7 @@ def test_a_policy_that_breaks_its_contract_is_named_and_nothing_is_begun(breach:
 
 
 def test_a_policy_that_chooses_more_than_it_was_asked_for_breaks_its_contract() -> None:
-    search = opened(policy=Chooses(lambda state, menu, n: [choice(menu, **EAST), choice(menu, **NORTH)]))
+    search = opened(policy=Chooses(lambda state, space, n: [choice(space, **EAST), choice(space, **NORTH)]))
     with pytest.raises(ContractViolation, match="policy 'by hand' was asked for 1 choices and made 2"):
         search.ask(1)
     assert search.state.trials == ()
@@ -246,21 +246,21 @@ def test_a_policy_that_chooses_more_than_it_was_asked_for_breaks_its_contract() 
 
 def test_the_same_merge_in_another_order_is_refused() -> None:
     state = toy.grown(1)
-    menu = Menu(state, toy.ACTION_TYPES)
-    merge = choice(menu, "mean", models="base+model-0").action
+    space = ActionSpace(state, toy.ACTION_TYPES)
+    merge = choice(space, "mean", models="base+model-0").action
     turned = replace(merge, inputs={"models": merge.inputs["models"][::-1]})
-    assert menu.refusal(merge) is None
-    assert menu.refusal(turned) is not None
+    assert space.why_invalid(merge) is None
+    assert space.why_invalid(turned) is not None
 
 
 @pytest.mark.parametrize("change", [{"version": 9}, {"seed": 9}])
 def test_an_action_of_another_version_or_seed_is_refused(change: dict[str, int]) -> None:
-    menu = Menu(toy.grown(0), toy.ACTION_TYPES)
-    assert menu.refusal(replace(choice(menu, **EAST).action, **change)) is not None
+    space = ActionSpace(toy.grown(0), toy.ACTION_TYPES)
+    assert space.why_invalid(replace(choice(space, **EAST).action, **change)) is not None
 
 
 def test_a_policy_may_choose_nothing_and_the_search_ends() -> None:
-    state = run(opened(policy=Chooses(lambda state, menu, n: [])), Inline(toy.bench()), Quiet())
+    state = run(opened(policy=Chooses(lambda state, space, n: [])), Inline(toy.worker_spec()), Quiet())
     assert state.trials == ()
 
 
@@ -272,22 +272,22 @@ def test_a_failing_base_model_stops_the_search_and_is_tried_again_by_the_next_ru
         def values(self, model: Object, split: Any, ctx: Any, n: int | None = None) -> Sequence[float]:
             raise ValueError("no such weights")
 
-    journal, broken = MemoryJournal(), replace(toy.bench(), evaluation=Evaluation(tasks=[Unscorable()]))
+    journal, broken = MemoryJournal(), replace(toy.worker_spec(), evaluation=Evaluation(tasks=[Unscorable()]))
     with pytest.raises(UserError, match=r"model 'base' \(base\) could not be scored \(error\): ValueError: no such"):
         run(opened(journal), Inline(broken), Quiet())
-    assert fold(journal.read()).trials == ()
-    assert len(run(opened(journal), Inline(toy.bench()), Quiet()).trials) == 6
+    assert reduce_events(journal.read()).trials == ()
+    assert len(run(opened(journal), Inline(toy.worker_spec()), Quiet()).trials) == 6
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
 def test_a_score_that_is_not_finite_fails_the_trial_and_names_the_task(value: float) -> None:
-    class Odd(toy.Near):
+    class Odd(toy.ToyTask):
         def values(self, model: Object, split: Any, ctx: Any, n: int | None = None) -> Sequence[float]:
             values = super().values(model, split, ctx, n)
             return values if model.made_by is None else [*values[1:], value]
 
-    bench = replace(toy.bench(), evaluation=Evaluation(tasks=[Odd("near-east", (1.5, 0.5)), toy.TASKS[1]]))
-    state = run(opened(budget=Budget(trials=1)), Inline(bench), Quiet())
+    spec = replace(toy.worker_spec(), evaluation=Evaluation(tasks=[Odd("near-east", (1.5, 0.5)), toy.TASKS[1]]))
+    state = run(opened(budget=Budget(trials=1)), Inline(spec), Quiet())
     outcome = state.trials[0].outcome
     assert isinstance(outcome, Failed)
     assert outcome.cause == "error"
@@ -295,41 +295,41 @@ def test_a_score_that_is_not_finite_fails_the_trial_and_names_the_task(value: fl
 
 
 def test_a_phase_without_a_name_belongs_to_the_one_before() -> None:
-    class Silent(toy.Step):
+    class Silent(toy.ToyStep):
         def execute(self, inputs: Any, seed: int, ctx: Any) -> Mapping[str, Any]:
             ctx.progress("", 1, 2)
             return super().execute(inputs, seed, ctx)
 
-    search = opened(policy=Chooses(lambda state, menu, n: [choice(menu, **EAST)]))
+    search = opened(policy=Chooses(lambda state, space, n: [choice(space, **EAST)]))
     (trial,) = search.ask()
-    outcome = done(job_of(trial, search.state), toy.bench({"step": Silent()}))
+    outcome = done(job_of(trial, search.state), toy.worker_spec({"step": Silent()}))
     assert isinstance(outcome, Made)
     assert set(outcome.cost.phases_s) == {"load", "train", "write"}
 
 
 def test_a_failure_is_reported_whole_to_who_asks_and_printed_nowhere(capfd: pytest.CaptureFixture[str]) -> None:
-    search = opened(policy=Chooses(lambda state, menu, n: [choice(menu, **WILD)]))
+    search = opened(policy=Chooses(lambda state, space, n: [choice(space, **WILD)]))
     (trial,) = search.ask()
     reported: list[Exception] = []
-    work(job_of(trial, search.state), toy.bench(), lambda progress: None, reported.append)
+    work(job_of(trial, search.state), toy.worker_spec(), lambda progress: None, reported.append)
     assert [str(error)[:9] for error in reported] == ["the point"]
     assert capfd.readouterr() == ("", "")
 
 
 def test_a_failed_trial_is_remembered_and_never_chosen_again() -> None:
-    search = opened(policy=Chooses(lambda state, menu, n: [choice(menu, **WILD)]))
+    search = opened(policy=Chooses(lambda state, space, n: [choice(space, **WILD)]))
     (trial,) = search.ask()
     told = search.tell(trial.number, done(job_of(trial, search.state)))
     assert isinstance(told.outcome, Failed)
     assert "1 of them failed" in search.state.memory
-    assert search.menu.refusal(trial.choice.action) == "already tried: it failed as trial 0"
+    assert search.space.why_invalid(trial.choice.action) == "already tried: it failed as trial 0"
 
 
 class Scrambled:
     """Ends its jobs in any order, sometimes several at once, sometimes none."""
 
     def __init__(self, *, slots: int, seed: int = 0) -> None:
-        self.slots, self._rng, self._bench = slots, random.Random(seed), toy.bench()
+        self.slots, self._rng, self._spec = slots, random.Random(seed), toy.worker_spec()
         self._jobs: list[Job] = []
         self.most_at_once = 0
 
@@ -340,7 +340,7 @@ class Scrambled:
     def wait(self, timeout_s: float | None = None) -> list[tuple[int | str, Outcome]]:
         self._rng.shuffle(self._jobs)
         ended = [self._jobs.pop() for _ in range(self._rng.randint(0, len(self._jobs)))]
-        return [(job.key, done(job, self._bench)) for job in ended]
+        return [(job.key, done(job, self._spec)) for job in ended]
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -351,7 +351,7 @@ def test_slots_are_kept_busy_and_jobs_may_end_in_any_order(seed: int) -> None:
     assert [trial.number for trial in state.trials] == list(range(15))
     assert all(trial.outcome is not None for trial in state.trials)
     assert set(state.memories) == set(range(15))
-    assert state == fold(journal.read())
+    assert state == reduce_events(journal.read())
     told = [event.number for event in journal.read() if isinstance(event, Told)]
     assert told != sorted(told), "the order was not tested"
 
@@ -368,7 +368,7 @@ def test_a_display_hears_of_each_job_once_in_the_state_it_left() -> None:
                 assert state.trials[key].outcome == outcome
             heard.append(("ended", key))
 
-    run(opened(budget=Budget(trials=4)), Inline(toy.bench(), slots=2), Noting())
+    run(opened(budget=Budget(trials=4)), Inline(toy.worker_spec(), slots=2), Noting())
     keys = ["base", 0, 1, 2, 3]
     assert sorted(heard, key=str) == sorted(itertools.product(("began", "ended"), keys), key=str)
 
@@ -389,7 +389,7 @@ def policies() -> Mapping[str, Policy]:
     return {
         "random": Random(),
         "first": Chooses(
-            lambda state, menu, n: [Choice(action=a, reason="", by="first") for a in itertools.islice(menu, n)]
+            lambda state, space, n: [Choice(action=a, reason="", by="first") for a in itertools.islice(space, n)]
         ),
     }
 

@@ -15,13 +15,13 @@ import pytest
 from typer.testing import CliRunner
 
 from lamdagent.core.action_type import ActionType
-from lamdagent.core.events import Event, Unsealed
+from lamdagent.core.events import Event, HoldoutOpened
 from lamdagent.core.events import Tested as OnTest
 from lamdagent.core.protocols import Policy
 from lamdagent.core.quiet import Quiet
 from lamdagent.core.search import Search, run
-from lamdagent.core.space import Menu
-from lamdagent.core.state import State, fold
+from lamdagent.core.space import ActionSpace
+from lamdagent.core.state import State, reduce_events
 from lamdagent.core.types import Action, Budget, Choice, Score, Slot
 from lamdagent.llm.chat import NoReply
 from lamdagent.memories.table import Table
@@ -33,7 +33,7 @@ from lamdagent.results.diagnosis import diagnose
 from lamdagent.results.diagnosis.answers import NO_ANSWER, NOT_OFFERED, REPEATED, UNREADABLE, cause
 from lamdagent.results.diagnosis.chance import turns_of
 from lamdagent.results.diagnosis.signature import Signature, as_data
-from lamdagent.results.holdout import seen_of
+from lamdagent.results.holdout import holdout_results_of
 from lamdagent.results.report import findings, to_test
 from lamdagent.runners.inline import Inline
 from lamdagent.study.journal import MemoryJournal, SqliteJournal, from_json
@@ -57,7 +57,7 @@ def searched(
     search = Search(
         journal=journal, action_types=types, policy=policy, memory=Table(), budget=Budget(trials=trials), chat=chat
     )
-    run(search, Inline(toy.bench(types)), Quiet())
+    run(search, Inline(toy.worker_spec(types)), Quiet())
     return tuple(journal.read())
 
 
@@ -87,10 +87,10 @@ class Only:
     def __init__(self, fits: Callable[[State, Action], bool], *, always: bool = True) -> None:
         self._fits, self._always = fits, always
 
-    def select(self, state: State, menu: Menu, n: int) -> Sequence[Choice]:
+    def select(self, state: State, space: ActionSpace, n: int) -> Sequence[Choice]:
         rng = seeded(state)
-        fitting = [action for action in menu.of_type("step") if self._fits(state, action)]
-        action = rng.choice(fitting) if fitting and (self._always or rng.random() < 0.6) else menu.sample(rng)
+        fitting = [action for action in space.of_type("step") if self._fits(state, action)]
+        action = rng.choice(fitting) if fitting and (self._always or rng.random() < 0.6) else space.sample(rng)
         return [] if action is None else [Choice(action=action, reason="", by=self.name)]
 
 
@@ -103,12 +103,12 @@ class Climb:
 
     name = "climb"
 
-    def select(self, state: State, menu: Menu, n: int) -> Sequence[Choice]:
+    def select(self, state: State, space: ActionSpace, n: int) -> Sequence[Choice]:
         steps = [{"base", "east", "fast"}, {"model-0", "east", "slow"}, {"model-1", "north", "slow"}]
         if len(state.trials) >= len(steps):
-            return Random().select(state, menu, n)
+            return Random().select(state, space, n)
         wanted = steps[len(state.trials)]
-        action = next(a for a in menu.of_type("step") if {state.pool[i].name for i in a.object_ids} == wanted)
+        action = next(a for a in space.of_type("step") if {state.pool[i].name for i in a.object_ids} == wanted)
         return [Choice(action=action, reason="", by=self.name)]
 
 
@@ -119,7 +119,7 @@ class Lose:
     makes: Any = "model"
     slots = (Slot(name="model", kind="model"),)
 
-    def admits(self, inputs: Any) -> str | None:
+    def validate(self, inputs: Any) -> str | None:
         return "it is lost already" if min(inputs["model"][0].meta["x"]) < -1 else None
 
     def execute(self, inputs: Any, seed: int, ctx: Any) -> Mapping[str, Any]:
@@ -203,8 +203,8 @@ def test_why_an_answer_was_of_no_use_is_told_apart_in_the_words_of_the_chat() ->
     first = json.dumps({"reason": "r", "model": "M0", "dataset": "east", "hyperparameters": "slow"})
     twice = json.dumps({"reason": "r", "models": ["M0", "M0"]})
     script = [NoReply("HTTP 503"), "", step, first, step, first, step, obliging, mean, twice]
-    exchanges = fold(asked(script, 3)).exchanges
-    told = [cause(e) for e in exchanges if e.error]
+    llm_calls = reduce_events(asked(script, 3)).llm_calls
+    told = [cause(e) for e in llm_calls if e.error]
     assert told == [NO_ANSWER, UNREADABLE, REPEATED, UNREADABLE, NOT_OFFERED]
 
 
@@ -233,7 +233,7 @@ def test_even_draws_are_from_the_menu_of_their_time() -> None:
     assert turns is not None
     assert len(turns) == 20
     assert set(turns[0].drawn) == {"step"}
-    base = fold(toy.first_events()).of_kind("model")[0]
+    base = reduce_events(toy.first_events()).of_kind("model")[0]
     assert {action.inputs["model"] for action in turns[0].drawn["step"]} == {(base.id,)}
 
 
@@ -287,14 +287,14 @@ def test_a_diagnosis_is_of_a_whole_study(folder: Path) -> None:
 
 def test_a_report_says_what_may_have_gone_wrong_in_markdown_html_and_json(tmp_path: Path) -> None:
     events = list(at_random(30))
-    state = fold(events)
+    state = reduce_events(events)
     ids = to_test(state, 6)
     events += [
-        Unsealed(models=tuple(ids)),
+        HoldoutOpened(models=tuple(ids)),
         *(OnTest(object_id=i, scores=as_test(state.scores[i])) for i in ids),
     ]
     signatures = diagnose(events, toy.ACTION_TYPES, "S.yaml")
-    data = findings("toy", state, seen_of(events), Artifacts(tmp_path), 6, signatures)
+    data = findings("toy", state, holdout_results_of(events), Artifacts(tmp_path), 6, signatures)
     assert [s["name"] for s in data["diagnosis"]] == [s.name for s in signatures]
     assert "validation overfitting" in json.dumps(data)
     text, html = markdown(data), page(data)

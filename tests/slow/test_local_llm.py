@@ -10,7 +10,7 @@ import pytest
 from pydantic import BaseModel, Field
 
 from lamdagent.core.errors import UserError
-from lamdagent.llm.config import ChatSettings
+from lamdagent.llm.config import ChatConfig
 from lamdagent.llm.llama_cpp import Local, smollm2
 
 pytest.importorskip("xllamacpp")
@@ -33,7 +33,7 @@ class Answer(BaseModel):
 
 
 def test_the_server_holds_a_small_model_to_the_schema(weights: Path) -> None:
-    client = Local(ChatSettings(model="local", gguf=str(weights)), home=Path())
+    client = Local(ChatConfig(model="local", gguf=str(weights)), home=Path())
     try:
         reply = client.complete(system="Answer in JSON.", prompt="Choose sft or ties.", schema=Answer, max_tokens=100)
     finally:

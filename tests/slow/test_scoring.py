@@ -11,7 +11,7 @@ import pytest
 import lamdagent
 from lamdagent.core.errors import ConfigError
 from lamdagent.core.types import Job, Object
-from lamdagent.runners.job import Desk
+from lamdagent.runners.job import JobContext
 from lamdagent.study import build
 
 pytestmark = pytest.mark.slow
@@ -32,17 +32,17 @@ metric_list: [{{metric: exact_match}}]
 def bench_and_base(study: Path, *overrides: str) -> tuple[Any, Object]:
     loaded = lamdagent.load_study(study, overrides)
     with lamdagent.open_study(loaded, inline=True) as opened:
-        return build.bench_of(loaded), opened.search.state.unscored[0]
+        return build.worker_spec(loaded), opened.search.state.unscored[0]
 
 
-def desk(bench: Any, base: Object) -> Desk:
-    return Desk(Job(key="test", action=None, objects=(base,)), bench, lambda progress: None)
+def context(spec: Any, base: Object) -> JobContext:
+    return JobContext(Job(key="test", action=None, objects=(base,)), spec, lambda progress: None)
 
 
 def test_items_are_kept_and_their_mean_and_spread_are_the_score(study: Path) -> None:
-    bench, base = bench_and_base(study)
-    (score, _) = bench.evaluation.scores(base, "validation", desk(bench, base), None, None)
-    record = json.loads((bench.artifacts.folder(base.id) / "scores" / f"{score.task_id}.validation.json").read_text())
+    spec, base = bench_and_base(study)
+    (score, _) = spec.evaluation.scores(base, "validation", context(spec, base), None, None)
+    record = json.loads((spec.artifacts.folder(base.id) / "scores" / f"{score.task_id}.validation.json").read_text())
     values = [item["value"] for item in record["items"]]
     assert score.n == len(values) == 32
     assert score.value == pytest.approx(sum(values) / 32)
@@ -53,13 +53,13 @@ def test_items_are_kept_and_their_mean_and_spread_are_the_score(study: Path) -> 
 def test_a_choice_is_right_where_its_loglikelihood_is_highest(study: Path) -> None:
     import torch
 
-    bench, base = bench_and_base(study, "tasks.largest.limit=8")
-    task = bench.evaluation.tasks[1]
-    task.values(base, "validation", desk(bench, base))
+    spec, base = bench_and_base(study, "tasks.largest.limit=8")
+    task = spec.evaluation.tasks[1]
+    task.values(base, "validation", context(spec, base))
     record = json.loads(
-        (bench.artifacts.folder(base.id) / "scores" / f"{task.ids['validation']}.validation.json").read_text()
+        (spec.artifacts.folder(base.id) / "scores" / f"{task.ids['validation']}.validation.json").read_text()
     )
-    loaded = bench.models.load(base.id, bench.locate(base))
+    loaded = spec.models.load(base.id, spec.locate(base))
     rows = [json.loads(line) for line in (study.parent / "tasks/largest.validation.jsonl").read_text().splitlines()]
 
     def loglikelihood(prompt: str, choice: str) -> float:
@@ -78,10 +78,10 @@ def test_a_choice_is_right_where_its_loglikelihood_is_highest(study: Path) -> No
 def test_a_smaller_limit_scores_a_part_of_what_a_larger_one_scores(study: Path) -> None:
     items = []
     for limit in (8, 20):
-        bench, base = bench_and_base(study, f"tasks.reverse.limit={limit}", f"study=limit-{limit}")
-        task = bench.evaluation.tasks[0]
-        task.values(base, "validation", desk(bench, base))
-        file = bench.artifacts.folder(base.id) / "scores" / f"{task.ids['validation']}.validation.json"
+        spec, base = bench_and_base(study, f"tasks.reverse.limit={limit}", f"study=limit-{limit}")
+        task = spec.evaluation.tasks[0]
+        task.values(base, "validation", context(spec, base))
+        file = spec.artifacts.folder(base.id) / "scores" / f"{task.ids['validation']}.validation.json"
         items.append([item["item"] for item in json.loads(file.read_text())["items"]])
     assert items[1][:8] == items[0]
 
@@ -97,18 +97,18 @@ def named_task(study: Path, name: str, splits: dict[str, str]) -> list[str]:
 
 def test_a_named_task_with_both_splits_is_searched_on_its_validation_split(study: Path) -> None:
     files = {"validation": "reverse.validation.jsonl", "test": "reverse.test.jsonl"}
-    bench, base = bench_and_base(study, *named_task(study, "tiny_both", files))
-    (task,) = bench.evaluation.tasks
-    values = task.values(base, "validation", desk(bench, base))
+    spec, base = bench_and_base(study, *named_task(study, "tiny_both", files))
+    (task,) = spec.evaluation.tasks
+    values = task.values(base, "validation", context(spec, base))
     own, _ = bench_and_base(study, "study=own", "tasks.reverse.limit=16")
-    assert values == own.evaluation.tasks[0].values(base, "validation", desk(own, base))
+    assert values == own.evaluation.tasks[0].values(base, "validation", context(own, base))
     assert task.sizes() == {"validation": 16, "test": 16}
 
 
 def test_a_named_task_with_one_split_is_cut_in_two_halves_that_share_nothing(study: Path) -> None:
     overrides = named_task(study, "tiny_single", {"test": "reverse.test.jsonl"})
-    bench, _ = bench_and_base(study, *overrides, "tasks.tiny_single.limit=null")
-    (task,) = bench.evaluation.tasks
+    spec, _ = bench_and_base(study, *overrides, "tasks.tiny_single.limit=null")
+    (task,) = spec.evaluation.tasks
     halves = [{i for _, i in task._drawn(split)} for split in ("validation", "test")]
     assert halves[0] | halves[1] == set(range(200))
     assert not halves[0] & halves[1]
@@ -116,9 +116,9 @@ def test_a_named_task_with_one_split_is_cut_in_two_halves_that_share_nothing(stu
 
 def test_a_metric_that_a_task_does_not_give_is_an_error_that_lists_what_it_gives(study: Path) -> None:
     overrides = named_task(study, "tiny_metric", {"test": "reverse.test.jsonl"})
-    bench, base = bench_and_base(study, *overrides, "tasks.tiny_metric.metric=bleu")
+    spec, base = bench_and_base(study, *overrides, "tasks.tiny_metric.metric=bleu")
     with pytest.raises(ConfigError, match="exact_match,none"):
-        bench.evaluation.tasks[0].values(base, "validation", desk(bench, base))
+        spec.evaluation.tasks[0].values(base, "validation", context(spec, base))
 
 
 def test_an_unknown_lm_eval_task_is_an_error_with_its_line_and_the_nearest_name(study: Path, lamdagent: Any) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from lamdagent.study.templates import tiny
 from lamdagent.study.templates.tiny.model import CHARACTERS, batch_of
-from lamdagent.study.templates.tiny.skills import SKILLS, Item
+from lamdagent.study.templates.tiny.skills import SKILLS, QAPair
 
 pytestmark = pytest.mark.slow
 
@@ -52,7 +52,7 @@ def score(world: Path, model: Any, tokenizer: Any, skill: str) -> float:
     task = rows(world / "tasks" / f"{skill}.validation.jsonl")
     with torch.no_grad():
         if "choices" in task[0]:
-            batch = batch_of(tokenizer, [Item(row["prompt"], choice) for row in task for choice in row["choices"]])
+            batch = batch_of(tokenizer, [QAPair(row["prompt"], choice) for row in task for choice in row["choices"]])
             labels = batch.pop("labels")[:, 1:]
             logits = model(**batch).logits[:, :-1].log_softmax(-1)
             each = logits.gather(-1, labels.clamp(min=0)[..., None])[..., 0] * (labels != -100)
@@ -69,7 +69,7 @@ def tune(world: Path, model: Any, tokenizer: Any, data: str) -> None:
     """One epoch of batches of 16 at a learning rate falling from 1e-3."""
     import torch
 
-    items = [Item(row["prompt"], row["completion"]) for row in rows(world / "data" / f"{data}.jsonl")]
+    items = [QAPair(row["prompt"], row["completion"]) for row in rows(world / "data" / f"{data}.jsonl")]
     Random(0).shuffle(items)
     batches = [items[i : i + 16] for i in range(0, len(items), 16)]
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.0)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import lamdagent
-from lamdagent.actions.sft import Peft, Setting, training_rows
+from lamdagent.actions.sft import Peft, SftHyperparameters, training_rows
 from lamdagent.core.search import job_of
 from lamdagent.core.types import Choice, Failed, Made, Object, Trial
 from lamdagent.runners.inline import Inline
@@ -22,15 +22,15 @@ from lamdagent.study.open import OpenStudy
 pytestmark = pytest.mark.slow
 
 
-def train(opened: OpenStudy, bench: Any, model: Object, dataset: str, setting: str = "firm") -> Any:
+def train(opened: OpenStudy, spec: Any, model: Object, dataset: str, setting: str = "firm") -> Any:
     """Ask for one SFT by name and do it; a trial of its own, outside the search's budget."""
     state = opened.search.state
     names = {o.name: o.id for o in state.pool.values()}
     inputs = {"model": [model.id], "dataset": [names[dataset]], "hyperparameters": [names[setting]]}
-    action = opened.search.menu.action("sft", inputs)
+    action = opened.search.space.action("sft", inputs)
     pool = {**state.pool, model.id: model}
     trial = Trial(number=0, choice=Choice(action=action, reason="test", by="test"))
-    return work(job_of(trial, dataclasses.replace(state, pool=pool)), bench, lambda progress: None)
+    return work(job_of(trial, dataclasses.replace(state, pool=pool)), spec, lambda progress: None)
 
 
 def opened_study(study: Path, *overrides: str) -> Any:
@@ -43,14 +43,14 @@ def base_of(opened: OpenStudy) -> Object:
 
 def test_a_model_scores_the_same_from_memory_and_read_back_from_disk(study: Path) -> None:
     with opened_study(study) as opened:
-        bench = build.bench_of(opened.study)
-        first = train(opened, bench, base_of(opened), "reverse")
-        second = train(opened, bench, first.object, "call")
+        spec = build.worker_spec(opened.study)
+        first = train(opened, spec, base_of(opened), "reverse")
+        second = train(opened, spec, first.object, "call")
         for made in (first, second):
-            for scores in (bench.artifacts.folder(made.object.id) / "scores").iterdir():
+            for scores in (spec.artifacts.folder(made.object.id) / "scores").iterdir():
                 scores.unlink()
             job = job_of_object(made.object, base_of(opened))
-            again = work(job, build.bench_of(opened.study), lambda progress: None)
+            again = work(job, build.worker_spec(opened.study), lambda progress: None)
             assert isinstance(again, Made)
             assert again.scores == made.scores
 
@@ -63,13 +63,13 @@ def job_of_object(model: Object, base: Object) -> Any:
 
 def test_training_lifts_the_skill_and_the_model_ends_its_answers(study: Path) -> None:
     with opened_study(study, "datasets.reverse.limit=1200") as opened:
-        bench = build.bench_of(opened.study)
-        base = work(job_of_object(base_of(opened), base_of(opened)), bench, lambda progress: None)
-        made = train(opened, bench, base_of(opened), "reverse")
+        spec = build.worker_spec(opened.study)
+        base = work(job_of_object(base_of(opened), base_of(opened)), spec, lambda progress: None)
+        made = train(opened, spec, base_of(opened), "reverse")
         assert made.scores[0].value > base.scores[0].value + 0.3
-        record = json.loads(next((bench.artifacts.folder(made.object.id) / "scores").iterdir()).read_text())
+        record = json.loads(next((spec.artifacts.folder(made.object.id) / "scores").iterdir()).read_text())
         assert {"item", "value", "answer", "target"} == set(record["items"][0])
-        loaded = bench.models.load(made.object.id, bench.artifacts.folder(made.object.id) / "weights")
+        loaded = spec.models.load(made.object.id, spec.artifacts.folder(made.object.id) / "weights")
         ids = loaded.tokenizer("reverse tap:", return_tensors="pt")
         output = loaded.model.generate(**ids, max_new_tokens=12, do_sample=False)
         assert output[0, -1].item() == loaded.tokenizer.eos_token_id
@@ -79,9 +79,9 @@ def test_the_same_action_and_seed_give_the_same_weights(study: Path, tmp_path: P
     hashes = []
     for root in ("one", "two"):
         with opened_study(study, f"root={tmp_path / root}") as opened:
-            bench = build.bench_of(opened.study)
-            made = train(opened, bench, base_of(opened), "reverse")
-            hashes.append(bench.artifacts.record(made.object.id)["files"]["weights/model.safetensors"])
+            spec = build.worker_spec(opened.study)
+            made = train(opened, spec, base_of(opened), "reverse")
+            hashes.append(spec.artifacts.record(made.object.id)["files"]["weights/model.safetensors"])
     assert hashes[0] == hashes[1]
 
 
@@ -89,30 +89,30 @@ def test_lora_is_merged_back_into_a_plain_checkpoint_that_can_be_trained_again(s
     setting = "{learning_rate: 3e-3, per_device_train_batch_size: 16, peft: {r: 8}, gradient_checkpointing: true}"
     lora = f"actions.sft.hyperparameters.lora={setting}"
     with opened_study(study, lora) as opened:
-        bench = build.bench_of(opened.study)
-        made = train(opened, bench, base_of(opened), "reverse", "lora")
-        weights = bench.artifacts.folder(made.object.id) / "weights"
+        spec = build.worker_spec(opened.study)
+        made = train(opened, spec, base_of(opened), "reverse", "lora")
+        weights = spec.artifacts.folder(made.object.id) / "weights"
         assert not (weights / "adapter_config.json").exists()
         from lamdagent.objects.models.metadata import read_facts
 
         assert read_facts(weights)["shapes"] == base_of(opened).meta["shapes"]
-        assert isinstance(train(opened, bench, made.object, "call"), Made)
+        assert isinstance(train(opened, spec, made.object, "call"), Made)
 
 
 def test_training_goes_on_the_same_from_memory_and_from_disk_also_after_an_adapter(study: Path) -> None:
     with opened_study(study) as opened:
-        bench = build.bench_of(opened.study)
-        first = train(opened, bench, base_of(opened), "reverse", "lora")
-        kept = train(opened, bench, first.object, "call")
-        shutil.rmtree(bench.artifacts.folder(kept.object.id))
-        read = train(opened, build.bench_of(opened.study), first.object, "call")
+        spec = build.worker_spec(opened.study)
+        first = train(opened, spec, base_of(opened), "reverse", "lora")
+        kept = train(opened, spec, first.object, "call")
+        shutil.rmtree(spec.artifacts.folder(kept.object.id))
+        read = train(opened, build.worker_spec(opened.study), first.object, "call")
         assert kept.object.meta == read.object.meta
 
 
 def test_messages_go_through_the_models_own_chat_template(study: Path) -> None:
     with opened_study(study, "datasets.reverse.chat=true", "tasks.reverse.chat=true") as opened:
-        bench = build.bench_of(opened.study)
-        made = train(opened, bench, base_of(opened), "reverse")
+        spec = build.worker_spec(opened.study)
+        made = train(opened, spec, base_of(opened), "reverse")
         assert isinstance(made, Made)
         assert made.object.meta["last_loss"] < made.object.meta["first_loss"]
 
@@ -120,12 +120,12 @@ def test_messages_go_through_the_models_own_chat_template(study: Path) -> None:
 def test_a_loss_that_is_not_finite_fails_the_trial_as_diverged(study: Path) -> None:
     mad = "actions.sft.hyperparameters.mad={learning_rate: 1e30, max_grad_norm: 0, per_device_train_batch_size: 16}"
     with opened_study(study, mad) as opened:
-        bench = build.bench_of(opened.study)
-        outcome = train(opened, bench, base_of(opened), "reverse", "mad")
+        spec = build.worker_spec(opened.study)
+        outcome = train(opened, spec, base_of(opened), "reverse", "mad")
         assert isinstance(outcome, Failed)
         assert outcome.cause == "diverged"
         assert "learning_rate" in outcome.message
-        assert not list(bench.artifacts.root.glob(".partial-*"))
+        assert not list(spec.artifacts.root.glob(".partial-*"))
 
 
 def test_a_conversation_becomes_one_example_for_each_assistant_turn(tmp_path: Path) -> None:
@@ -143,7 +143,7 @@ def test_every_key_of_a_setting_is_one_of_trl_or_peft() -> None:
     from trl import SFTConfig
 
     ours = {"peft", "dtype"}
-    assert set(Setting.model_fields) - ours <= {f.name for f in dataclasses.fields(SFTConfig)}
+    assert set(SftHyperparameters.model_fields) - ours <= {f.name for f in dataclasses.fields(SFTConfig)}
     assert set(Peft.model_fields) <= {f.name for f in dataclasses.fields(LoraConfig)}
 
 

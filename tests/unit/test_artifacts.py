@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from lamdagent.core.errors import UserError
-from lamdagent.objects.artifacts import Artifacts, file_hash, full_disk_is_the_users
+from lamdagent.objects.artifacts import Artifacts, disk_full_as_user_error, file_hash
 
 
 @pytest.fixture
@@ -143,5 +143,5 @@ def test_a_full_disk_is_the_users_to_mend(store: Artifacts, number: int) -> None
 
 def test_other_errors_of_the_disk_stay_what_they_are(tmp_path: Path) -> None:
     with pytest.raises(PermissionError):
-        with full_disk_is_the_users(tmp_path):
+        with disk_full_as_user_error(tmp_path):
             raise PermissionError(errno.EACCES, "Permission denied")

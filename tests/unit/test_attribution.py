@@ -11,8 +11,8 @@ from lamdagent.core.action_type import ActionType
 from lamdagent.core.events import Asked, Scored, Told
 from lamdagent.core.pipeline import Pipeline, pipeline_of
 from lamdagent.core.plan import Plan, follow, plan_data
-from lamdagent.core.space import Menu
-from lamdagent.core.state import State, fold
+from lamdagent.core.space import ActionSpace
+from lamdagent.core.state import State, reduce_events
 from lamdagent.core.types import Choice, Made, Object, Score
 from lamdagent.policies.replay import Replay
 from lamdagent.results.attribution import Variant, attribution, variants
@@ -21,34 +21,34 @@ from lamdagent.ui.plots import draw_attribution
 from lamdagent.ui.tables import attribution_table
 
 
-class NoBase(toy.Mean):
+class NoBase(toy.ToyMean):
     """A merge that, like TIES, refuses base models."""
 
-    def admits(self, inputs: Mapping[str, Sequence[Object]]) -> str | None:
+    def validate(self, inputs: Mapping[str, Sequence[Object]]) -> str | None:
         if based := [m.name for m in inputs["models"] if m.meta["root"] == m.id]:
             return f"{based[0]!r} is a base model"
         return None
 
 
-TYPES: Mapping[str, ActionType] = {"step": toy.Step(), "mean": NoBase()}
+TYPES: Mapping[str, ActionType] = {"step": toy.ToyStep(), "mean": NoBase()}
 
 
 def searched(*steps: tuple[str, float | None], types: Mapping[str, ActionType] = TYPES) -> State:
     """A state after actions written as `base east slow` or `model-0+model-1`, each with its score."""
-    state = fold(toy.first_events())
-    state = fold([Scored(object_id=state.of_kind("model")[0].id, scores=scores(0.1))], state)
+    state = reduce_events(toy.first_events())
+    state = reduce_events([Scored(object_id=state.of_kind("model")[0].id, scores=scores(0.1))], state)
     for number, (text, value) in enumerate(steps):
         ids = {obj.name: obj.id for obj in state.pool.values()}
         names = text.replace("+", " ").split()
         inputs: dict[str, list[str]] = {"models": [ids[n] for n in names]}
         if "+" not in text:
             inputs = {k: [ids[n]] for k, n in zip(("model", "dataset", "hyperparameters"), names, strict=True)}
-        action = Menu(state, types).action("mean" if "+" in text else "step", inputs)
+        action = ActionSpace(state, types).action("mean" if "+" in text else "step", inputs)
         meta = {"x": [0.0, 0.0], "root": state.of_kind("model")[0].id}
         made = Object(id=action.id, kind="model", name=f"model-{number}", made_by=action.id, meta=meta)
         outcome = Made(object=made, scores=scores(value) if value is not None else ())
         choice = Choice(action=action, reason="", by="test")
-        state = fold([Asked(number=number, choice=choice), Told(number=number, outcome=outcome)], state)
+        state = reduce_events([Asked(number=number, choice=choice), Told(number=number, outcome=outcome)], state)
     return state
 
 
@@ -140,8 +140,8 @@ def test_a_merge_does_not_take_one_model_twice() -> None:
 
 
 def test_where_nothing_can_stand_in_the_reason_is_given() -> None:
-    class Needs(toy.Step):
-        def admits(self, inputs: Mapping[str, Sequence[Object]]) -> str | None:
+    class Needs(toy.ToyStep):
+        def validate(self, inputs: Mapping[str, Sequence[Object]]) -> str | None:
             return "it takes no base model" if inputs["model"][0].name == "base" else None
 
     variant = without(searched(*LINE), 1, {**TYPES, "step": Needs()})["model-0"]
@@ -167,7 +167,7 @@ def attributed(state: State, number: int) -> dict[str, Any]:
     data = plan_data(state, [whole, *(v.pipeline for v in found if v.pipeline)])
     plan = Plan.of(data, "here")
     again = toy.search(Replay(plan=plan), trials=100)
-    followed = follow(plan, again, Menu(again, toy.ACTION_TYPES))
+    followed = follow(plan, again, ActionSpace(again, toy.ACTION_TYPES))
     artifacts: Any = Kept()
     return attribution(whole, found, state, (data, again, followed), artifacts)
 

@@ -16,7 +16,7 @@ from pydantic_ai.models.function import AgentInfo, FunctionModel  # noqa: E402
 
 from lamdagent.core.errors import UserError  # noqa: E402
 from lamdagent.llm.chat import NoReply  # noqa: E402
-from lamdagent.llm.config import ChatSettings  # noqa: E402
+from lamdagent.llm.config import ChatConfig  # noqa: E402
 from lamdagent.llm.pydantic_ai import PydanticAi, open_model  # noqa: E402
 
 
@@ -36,7 +36,7 @@ def client(answer: Any, **settings: Any) -> tuple[PydanticAi, list[Any]]:
         part = answer(info) if callable(answer) else TextPart(answer)
         return ModelResponse(parts=[part])
 
-    made = PydanticAi(ChatSettings(model="openai:gpt-4o-2024-08-06", **settings), model=FunctionModel(respond))
+    made = PydanticAi(ChatConfig(model="openai:gpt-4o-2024-08-06", **settings), model=FunctionModel(respond))
     return made, seen
 
 
@@ -87,9 +87,9 @@ def test_a_refused_key_is_for_the_user_to_mend() -> None:
 def test_a_known_model_has_a_price_and_an_own_server_has_the_one_that_is_given() -> None:
     made, _ = client("", output="native")
     assert made.price(1_000_000, 0) == pytest.approx(2.5)
-    own = PydanticAi(ChatSettings(model="mine", base_url="http://127.0.0.1:9/v1"), model=object())
+    own = PydanticAi(ChatConfig(model="mine", base_url="http://127.0.0.1:9/v1"), model=object())
     assert own.price(1, 1) is None
-    priced = ChatSettings.model_validate(
+    priced = ChatConfig.model_validate(
         {"model": "mine", "base_url": "http://127.0.0.1:9/v1", "price": {"input": 1.0, "output": 3.0}}
     )
     assert PydanticAi(priced, model=object()).price(1_000_000, 1_000_000) == pytest.approx(4.0)
@@ -98,15 +98,15 @@ def test_a_known_model_has_a_price_and_an_own_server_has_the_one_that_is_given()
 def test_a_key_that_is_missing_is_told_before_anything_starts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     with pytest.raises(UserError, match="OPENAI_API_KEY"):
-        open_model(ChatSettings(model="openai:gpt-4o-2024-08-06"))
+        open_model(ChatConfig(model="openai:gpt-4o-2024-08-06"))
 
 
 def test_an_unknown_provider_is_told() -> None:
     with pytest.raises(UserError, match=r"policy\.model 'opnai:gpt-4o'"):
-        open_model(ChatSettings(model="opnai:gpt-4o"))
+        open_model(ChatConfig(model="opnai:gpt-4o"))
 
 
 def test_a_server_that_is_not_there_is_no_reply() -> None:
-    settings = ChatSettings(model="mine", base_url="http://127.0.0.1:9/v1", timeout_s=2)
+    settings = ChatConfig(model="mine", base_url="http://127.0.0.1:9/v1", timeout_s=2)
     with pytest.raises(NoReply):
         ask(PydanticAi(settings))

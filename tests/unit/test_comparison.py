@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from lamdagent.core.errors import UserError
-from lamdagent.core.space import Menu
+from lamdagent.core.space import ActionSpace
 from lamdagent.core.state import State
 from lamdagent.core.types import Choice
 from lamdagent.policies.random import Random
@@ -28,10 +28,10 @@ class Never:
 
     name = "never"
 
-    def select(self, state: State, menu: Menu, n: int) -> Sequence[Choice]:
+    def select(self, state: State, space: ActionSpace, n: int) -> Sequence[Choice]:
         if state.trials:
             return []
-        return [Choice(action=next(iter(menu)), reason="", by=self.name)]
+        return [Choice(action=next(iter(space)), reason="", by=self.name)]
 
 
 def arms(trials: int = 40) -> dict[str, list[State]]:

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from lamdagent.core.errors import ConfigError
-from lamdagent.core.types import Goal
+from lamdagent.core.types import TaskWeight
 from lamdagent.study.config import Document, Study, load_study
 from lamdagent.study.config.schema import study_of
 
@@ -260,7 +260,7 @@ def test_overrides_change_values_lists_and_entries_by_task_name(load: Load) -> N
         "study=his",
     )
     assert study.body.budget.trials == 50
-    assert study.goals == (Goal(task="gsm8k"), Goal(task="own", weight=4.0))
+    assert study.goals == (TaskWeight(task="gsm8k"), TaskWeight(task="own", weight=4.0))
     assert study.body.tasks[0].limit == 7
     assert study.actions["sft"].hyperparameters["gentle"].learning_rate == 1e-4
     assert study.actions["ties"].models == [3]

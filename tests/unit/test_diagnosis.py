@@ -15,30 +15,30 @@ import numpy as np
 import pytest
 
 from lamdagent.core.action_type import ActionType
-from lamdagent.core.events import Asked, Brought, Event, Opened, Scored, Told
-from lamdagent.core.state import State, fold
-from lamdagent.core.types import Action, Choice, Failed, Goal, Made, Object, Score
+from lamdagent.core.events import Asked, Event, ObjectAdded, Scored, StudyOpened, Told
+from lamdagent.core.state import State, reduce_events
+from lamdagent.core.types import Action, Choice, Failed, Made, Object, Score, TaskWeight
 from lamdagent.results.diagnosis import diagnose
 from lamdagent.results.diagnosis.chance import entropies, entropy, hits
 from lamdagent.results.diagnosis.outcomes import forgetting, overfitting, plateau
 from lamdagent.results.diagnosis.signature import FEWEST_TESTED, share
-from lamdagent.results.holdout import Seen
+from lamdagent.results.holdout import HoldoutResults
 from lamdagent.testing import toy
 
 
-class Try(toy.Open):
+class Try(toy.ToyOpen):
     """Takes a model, a dataset and a setting."""
 
     name = "try"
 
     def __init__(self) -> None:
-        super().__init__(*toy.Step.slots)
+        super().__init__(*toy.ToyStep.slots)
 
 
 TRY: Mapping[str, ActionType] = {"try": Try()}
 
 
-GOALS = (Goal(task="a"), Goal(task="b"))
+GOALS = (TaskWeight(task="a"), TaskWeight(task="b"))
 
 
 ITEMS = 200
@@ -63,8 +63,8 @@ def chosen(values: Sequence[Sequence[float]], datasets: Sequence[str], rate: str
     rates = [toy.rate(f"rate-{i}", float(i), action="try") for i in range(1 + len(values))]
     objects = {o.name: o for o in (base, *(toy.vector(name, (1.0, i)) for i, name in enumerate(names)), *rates)}
     events: list[Event] = [
-        Opened(config={"study": "planted"}, seed=0, goals=GOALS),
-        *(Brought(object=o) for o in objects.values()),
+        StudyOpened(config={"study": "planted"}, seed=0, goals=GOALS),
+        *(ObjectAdded(object=o) for o in objects.values()),
         Scored(object_id=base.id, scores=scores([0.5, 0.5])),
     ]
     for number, (row, dataset) in enumerate(zip(values, datasets, strict=True)):
@@ -87,13 +87,13 @@ def noisy(seed: int, trials: int, *, value: Callable[[int], float] = lambda i: 0
         chance = value(i)
         drawn = rng.binomial(ITEMS, chance, size=2) / ITEMS
         rows.append(list(chance + noise * (drawn - chance)))
-    return fold(chosen(rows, [("good", "bad", "ugly")[i % 3] for i in range(trials)]))
+    return reduce_events(chosen(rows, [("good", "bad", "ugly")[i % 3] for i in range(trials)]))
 
 
 def spread(seed: int, trials: int) -> State:
     """A state whose models differ by far more than noise, in any order."""
     rng = np.random.default_rng(seed)
-    state = fold(chosen([[v, v] for v in rng.uniform(0.05, 0.95, size=trials + 1)][1:], ["good"] * trials))
+    state = reduce_events(chosen([[v, v] for v in rng.uniform(0.05, 0.95, size=trials + 1)][1:], ["good"] * trials))
     base = next(o.id for o in state.of_kind("model") if o.made_by is None)
     return replace(state, scores={**state.scores, base: scores([float(rng.uniform(0.05, 0.95))] * 2)})
 
@@ -111,7 +111,7 @@ def earned() -> list[Event]:
     return chosen([[0.8 + rng.normal(0, 0.01)] * 2 if d == "good" else [0.5, 0.5] for d in datasets], datasets)
 
 
-def opened(seed: int, *, growth: float, models: int = 10) -> tuple[State, Seen]:
+def opened(seed: int, *, growth: float, models: int = 10) -> tuple[State, HoldoutResults]:
     """A study of 50 trials of which every fifth was tested, where validation runs ahead by `growth` a trial."""
     state, rng = noisy(seed, 5 * models), np.random.default_rng(seed + 1000)
     seen = {}
@@ -119,7 +119,7 @@ def opened(seed: int, *, growth: float, models: int = 10) -> tuple[State, Seen]:
         made = trial.choice.action.id
         values = [s.value - growth * trial.number + rng.normal(0, 0.03) for s in state.scores[made]]
         seen[made] = as_test(scores(np.clip(values, 0.0, 1.0).tolist()))
-    return state, Seen(opened=1, scores=seen)
+    return state, HoldoutResults(opened=1, scores=seen)
 
 
 def test_noise_alone_is_rarely_called_forgetting() -> None:

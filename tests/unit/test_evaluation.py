@@ -10,17 +10,17 @@ from typing import Any
 import pytest
 
 from lamdagent.core import events
-from lamdagent.core.events import Opened, Unsealed
-from lamdagent.core.evidence import table
+from lamdagent.core.events import HoldoutOpened, StudyOpened
+from lamdagent.core.evidence import evidence_table
 from lamdagent.core.quiet import Quiet
 from lamdagent.core.search import Search, run
-from lamdagent.core.state import fold
-from lamdagent.core.types import Budget, Goal, Guard, Made, Object, Score, Split
+from lamdagent.core.state import reduce_events
+from lamdagent.core.types import Budget, Guard, Made, Object, Score, Split, TaskWeight
 from lamdagent.evaluation.evaluator import Evaluation, mean_and_error
 from lamdagent.memories.table import Table
 from lamdagent.policies.agent import describe
 from lamdagent.policies.random import Random
-from lamdagent.results.holdout import seen_of as sealed_of
+from lamdagent.results.holdout import holdout_results_of as sealed_of
 from lamdagent.runners.inline import Inline
 from lamdagent.study.journal import MemoryJournal
 from lamdagent.testing import toy
@@ -47,7 +47,7 @@ class Coin:
 def race(challenger: float, leader: float, *, first: int = 50, most: int = 400) -> tuple[int | None, Coin]:
     coin = Coin({"challenger": challenger, "leader": leader})
     models = (Object(id=name, kind="model", name=name) for name in coin.chances)
-    evaluation = Evaluation(tasks=[coin], goals=[Goal(task="coin")], first=first, most=most)
+    evaluation = Evaluation(tasks=[coin], goals=[TaskWeight(task="coin")], first=first, most=most)
     return evaluation.race(*models, CTX), coin
 
 
@@ -77,14 +77,14 @@ def test_a_race_ends_with_the_items_of_a_task_that_has_fewer_than_allowed() -> N
 def test_without_max_items_nobody_races() -> None:
     coin = Coin({"a": 0.5, "b": 0.5})
     models = [Object(id=name, kind="model", name=name) for name in "ab"]
-    assert Evaluation(tasks=[coin], goals=[Goal(task="coin")], first=50).race(*models, CTX) == 50
+    assert Evaluation(tasks=[coin], goals=[TaskWeight(task="coin")], first=50).race(*models, CTX) == 50
     assert coin.asked == {"a": 0, "b": 0}
 
 
 def test_a_gain_is_paired_with_the_base_on_the_items_that_every_model_is_asked() -> None:
     coin = Coin({"made": 0.8, "base": 0.6})
     made, base = (Object(id=name, kind="model", name=name) for name in coin.chances)
-    evaluation = Evaluation(tasks=[coin], goals=[Goal(task="coin")], first=50, most=400)
+    evaluation = Evaluation(tasks=[coin], goals=[TaskWeight(task="coin")], first=50, most=400)
     (score,) = evaluation.scores(made, "validation", CTX, 200, base)
     theirs, its = (coin.values(model, "validation", CTX, 50) for model in (base, made))
     pairs = [a - b for a, b in zip(its, theirs, strict=True)]
@@ -94,7 +94,7 @@ def test_a_gain_is_paired_with_the_base_on_the_items_that_every_model_is_asked()
 
 
 def test_a_raced_leader_has_its_new_scores_in_the_state() -> None:
-    class Close(toy.Near):
+    class Close(toy.ToyTask):
         """More items than are asked at first, alternating so that no race is ever won."""
 
         def values(self, model: Object, split: Split, ctx: Any, n: int | None = None) -> Sequence[float]:
@@ -106,7 +106,7 @@ def test_a_raced_leader_has_its_new_scores_in_the_state() -> None:
     search = Search(
         journal=journal, action_types=toy.ACTION_TYPES, policy=Random(), memory=Table(), budget=Budget(trials=3)
     )
-    state = run(search, Inline(replace(toy.bench(), evaluation=evaluation)), Quiet())
+    state = run(search, Inline(replace(toy.worker_spec(), evaluation=evaluation)), Quiet())
     made = [t.outcome for t in state.trials if isinstance(t.outcome, Made)]
     assert any(outcome.rescored for outcome in made)
     (base,) = (o for o in state.of_kind("model") if o.made_by is None)
@@ -117,7 +117,7 @@ def guarded(max_drop: float) -> Any:
     """A toy study in which one model has lost 0.3 ± 0.05 of a guarded skill and leads on the objective."""
     first = toy.first_events()
     opened = replace(first[0], guards=(Guard(task="near-north", max_drop=max_drop),))
-    assert isinstance(opened, Opened)
+    assert isinstance(opened, StudyOpened)
     state = run(
         Search(
             journal=MemoryJournal(opened, *first[1:]), action_types=toy.ACTION_TYPES, policy=Random(), memory=Table(),
@@ -152,15 +152,15 @@ def test_memory_prompt_and_evidence_say_which_models_break_a_guard() -> None:
     state, best = guarded(0.02)
     words = "breaks its guard: near-north -0.300 ± 0.050 against the base model (at most -0.02)"
     assert words in describe(state, best, {})
-    assert "break a guard and rank last: near-north (at most -0.02): " in table(state)
+    assert "break a guard and rank last: near-north (at most -0.02): " in evidence_table(state)
     assert "guard" in Table(best=50).update(state, state.trials[-1])
 
 
 def test_a_state_holds_nothing_of_the_test_side() -> None:
     score = Score(task="near-east", split="test", value=0.123456, n=50, stderr=0.01)
-    journal = [*toy.first_events(), Unsealed(models=("m",)), events.Tested(object_id="m", scores=(score,))]
-    assert fold(journal) == fold(toy.first_events())
-    assert "0.123456" not in repr(fold(journal))
+    journal = [*toy.first_events(), HoldoutOpened(models=("m",)), events.Tested(object_id="m", scores=(score,))]
+    assert reduce_events(journal) == reduce_events(toy.first_events())
+    assert "0.123456" not in repr(reduce_events(journal))
     test = sealed_of(journal)
     assert (test.opened, test.scores) == (1, {"m": (score,)})
 
@@ -169,16 +169,16 @@ def test_a_state_holds_nothing_of_the_test_side() -> None:
 def test_the_search_never_asks_for_the_test_side(split: str) -> None:
     asked: set[str] = set()
 
-    class Watched(toy.Near):
+    class Watched(toy.ToyTask):
         def values(self, model: Object, split: Split, ctx: Any, n: int | None = None) -> Sequence[float]:
             asked.add(split)
             return super().values(model, split, ctx, n)
 
     tasks = [Watched("near-east", (1.5, 0.5)), toy.TASKS[1]]
-    bench = replace(toy.bench(), evaluation=Evaluation(tasks=tasks, goals=toy.GOALS))
+    spec = replace(toy.worker_spec(), evaluation=Evaluation(tasks=tasks, goals=toy.GOALS))
     search = Search(
         journal=MemoryJournal(*toy.first_events()), action_types=toy.ACTION_TYPES, policy=Random(), memory=Table(),
         budget=Budget(trials=8),
     )  # fmt: skip
-    run(search, Inline(bench), Quiet())
+    run(search, Inline(spec), Quiet())
     assert (split in asked) == (split == "validation")

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lamdagent.core.events import Asked, Brought, Event, Opened, Scored, Told, Worked
-from lamdagent.core.state import State, fold
-from lamdagent.core.types import Action, Choice, Failed, Goal, Made, Object, Score
+from lamdagent.core.events import Asked, Event, ObjectAdded, Scored, StudyOpened, TimeSpent, Told
+from lamdagent.core.state import State, reduce_events
+from lamdagent.core.types import Action, Choice, Failed, Made, Object, Score, TaskWeight
 from lamdagent.testing import toy
 
 BASE = toy.point("base", (0.0, 0.0))
@@ -19,9 +19,9 @@ def score(task: str, value: float, stderr: float | None = 0.1, split: str = "val
     return Score(task=task, split=split, value=value, n=10, stderr=stderr)  # type: ignore[arg-type]
 
 
-def scored(goals: list[Goal], *scores: Score) -> State:
-    opened = Opened(config={}, seed=0, goals=tuple(goals))
-    return fold([opened, Brought(object=BASE), Scored(object_id=BASE.id, scores=scores)])
+def scored(goals: list[TaskWeight], *scores: Score) -> State:
+    opened = StudyOpened(config={}, seed=0, goals=tuple(goals))
+    return reduce_events([opened, ObjectAdded(object=BASE), Scored(object_id=BASE.id, scores=scores)])
 
 
 def choice(seed: int) -> Choice:
@@ -36,7 +36,9 @@ def made(seed: int, value: float) -> Made:
 
 def test_the_objective_is_the_weighted_mean_of_scaled_scores() -> None:
     state = scored(
-        [Goal(task="a", weight=3.0), Goal(task="b", max_score=10.0)], score("a", 0.8), score("b", 4.0, stderr=2.0)
+        [TaskWeight(task="a", weight=3.0), TaskWeight(task="b", max_score=10.0)],
+        score("a", 0.8),
+        score("b", 4.0, stderr=2.0),
     )
     objective = state.objective(BASE.id)
     assert objective is not None
@@ -53,9 +55,9 @@ def test_scaling_all_weights_changes_nothing_and_the_objective_lies_between_its_
 ) -> None:
     scores = [score(str(i), share * most) for i, (_, most, share) in enumerate(goals)]
     one, many = (
-        scored([Goal(task=str(i), weight=w * f, max_score=m) for i, (w, m, _) in enumerate(goals)], *scores).objective(
-            BASE.id
-        )
+        scored(
+            [TaskWeight(task=str(i), weight=w * f, max_score=m) for i, (w, m, _) in enumerate(goals)], *scores
+        ).objective(BASE.id)
         for f in (1.0, factor)
     )
     assert one is not None and many is not None
@@ -66,7 +68,7 @@ def test_scaling_all_weights_changes_nothing_and_the_objective_lies_between_its_
 
 
 def test_a_missing_score_is_no_objective_rather_than_zero() -> None:
-    goals = [Goal(task="a"), Goal(task="b")]
+    goals = [TaskWeight(task="a"), TaskWeight(task="b")]
     assert scored(goals, score("a", 1.0)).objective(BASE.id) is None
     assert scored(goals).ranked() == ()
     assert scored([], score("a", 1.0)).objective(BASE.id) is None
@@ -74,56 +76,60 @@ def test_a_missing_score_is_no_objective_rather_than_zero() -> None:
 
 
 def test_the_test_side_never_counts() -> None:
-    assert scored([Goal(task="a")], score("a", 1.0, split="test")).objective(BASE.id) is None
-    both = scored([Goal(task="a")], score("a", 0.2), score("a", 1.0, split="test")).objective(BASE.id)
+    assert scored([TaskWeight(task="a")], score("a", 1.0, split="test")).objective(BASE.id) is None
+    both = scored([TaskWeight(task="a")], score("a", 0.2), score("a", 1.0, split="test")).objective(BASE.id)
     assert both is not None and both.value == pytest.approx(0.2)
 
 
 def test_a_score_without_a_standard_error_gives_an_objective_without_one() -> None:
-    objective = scored([Goal(task="a"), Goal(task="b")], score("a", 1.0), score("b", 0.5, stderr=None)).objective(
-        BASE.id
-    )
+    objective = scored(
+        [TaskWeight(task="a"), TaskWeight(task="b")], score("a", 1.0), score("b", 0.5, stderr=None)
+    ).objective(BASE.id)
     assert objective is not None
     assert (objective.value, objective.stderr) == (0.75, None)
 
 
 def test_models_are_ranked_by_objective_and_the_earlier_of_equals_is_first() -> None:
-    events: list[Event] = [Opened(config={}, seed=0, goals=(Goal(task="a"),)), Brought(object=BASE)]
+    events: list[Event] = [StudyOpened(config={}, seed=0, goals=(TaskWeight(task="a"),)), ObjectAdded(object=BASE)]
     events.append(Scored(object_id=BASE.id, scores=(score("a", 0.5),)))
     for number, value in enumerate((0.5, 0.9, 0.9, 0.1)):
         events += [Asked(number=number, choice=choice(number)), Told(number=number, outcome=made(number, value))]
-    names = [obj.name for obj, _ in fold(events).ranked()]
+    names = [obj.name for obj, _ in reduce_events(events).ranked()]
     assert names == ["model-1", "model-2", "base", "model-0", "model-3"]
 
 
 def test_trials_may_end_in_any_order() -> None:
     failed = Failed(cause="oom", message="")
-    state = fold([*(Asked(number=i, choice=choice(i)) for i in range(3)), Told(number=1, outcome=failed)])
+    state = reduce_events([*(Asked(number=i, choice=choice(i)) for i in range(3)), Told(number=1, outcome=failed)])
     assert [trial.number for trial in state.running] == [0, 2]
-    state = fold([Told(number=2, outcome=made(2, 0.5))], state)
+    state = reduce_events([Told(number=2, outcome=made(2, 0.5))], state)
     assert [type(trial.outcome) for trial in state.trials] == [type(None), Failed, Made]
     assert list(state.pool) == [choice(2).action.id]
 
 
 def test_a_brought_model_is_unscored_until_its_scores_come() -> None:
     other = toy.point("other", (1.0, 0.0))
-    state = fold([Brought(object=BASE), Brought(object=toy.vector("d", (1.0, 0.0))), Brought(object=other)])
+    state = reduce_events(
+        [ObjectAdded(object=BASE), ObjectAdded(object=toy.vector("d", (1.0, 0.0))), ObjectAdded(object=other)]
+    )
     assert state.unscored == (BASE, other)
-    assert fold([Scored(object_id=BASE.id, scores=())], state).unscored == (other,)
+    assert reduce_events([Scored(object_id=BASE.id, scores=())], state).unscored == (other,)
 
 
 def test_a_study_opened_again_keeps_all_but_its_config() -> None:
     before = toy.grown(3)
-    after = fold([Opened(config={"new": 1}, seed=before.seed, goals=before.goals)], before)
+    after = reduce_events([StudyOpened(config={"new": 1}, seed=before.seed, goals=before.goals)], before)
     assert after == replace(before, config={"new": 1})
 
 
 def test_worked_time_adds_up() -> None:
-    assert fold([Worked(wall_s=1.5), Worked(wall_s=2.0)]).wall_s == 3.5
+    assert reduce_events([TimeSpent(wall_s=1.5), TimeSpent(wall_s=2.0)]).wall_s == 3.5
 
 
 def test_the_trial_of_an_object_is_the_one_that_made_it() -> None:
-    state = fold([Brought(object=BASE), Asked(number=0, choice=choice(0)), Told(number=0, outcome=made(0, 1.0))])
+    state = reduce_events(
+        [ObjectAdded(object=BASE), Asked(number=0, choice=choice(0)), Told(number=0, outcome=made(0, 1.0))]
+    )
     assert state.trial_of(BASE.id) is None
     assert state.trial_of(choice(0).action.id) == state.trials[0]
 
@@ -133,4 +139,4 @@ def test_folding_in_two_parts_is_folding_at_once(cut: int) -> None:
     events: list[Event] = list(toy.first_events())
     for number in range(8):
         events += [Asked(number=number, choice=choice(number)), Told(number=number, outcome=made(number, number / 8))]
-    assert fold(events[cut:], fold(events[:cut])) == fold(events)
+    assert reduce_events(events[cut:], reduce_events(events[:cut])) == reduce_events(events)

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from lamdagent.core.errors import JournalError
-from lamdagent.core.events import Scored, Worked
-from lamdagent.core.state import fold
+from lamdagent.core.events import Scored, TimeSpent
+from lamdagent.core.state import reduce_events
 from lamdagent.core.types import Score
 from lamdagent.study import journal as journal_module
-from lamdagent.study.journal import MIGRATIONS, SqliteJournal, from_json, to_json
+from lamdagent.study.journal import MIGRATIONS, SqliteJournal, from_json, kind_of, to_json
 from lamdagent.testing.contracts.journal import EVERY_EVENT
 
 
@@ -49,11 +49,11 @@ def in_another_process(code: str, *arguments: str) -> subprocess.Popen[str]:
 HOLD = """
     import sys
     from pathlib import Path
-    from lamdagent.core.events import Worked
+    from lamdagent.core.events import TimeSpent
     from lamdagent.study.journal import SqliteJournal
 
     journal = SqliteJournal(Path(sys.argv[1]), writer=True)
-    journal.append(Worked(wall_s=1.0))
+    journal.append(TimeSpent(wall_s=1.0))
     print("held", flush=True)
     sys.stdin.read()
 """
@@ -65,16 +65,16 @@ def test_a_second_writer_is_refused_with_the_process_that_holds_the_lock(file: P
         with pytest.raises(JournalError, match=rf"another lamdagent \(process {holder.pid}\) is running this study"):
             SqliteJournal(file, writer=True)
         with reading(file) as journal:
-            assert list(journal.read()) == [Worked(wall_s=1.0)]
+            assert list(journal.read()) == [TimeSpent(wall_s=1.0)]
         holder.kill()
     with writing(file) as journal:
-        assert list(journal.read()) == [Worked(wall_s=1.0)]
+        assert list(journal.read()) == [TimeSpent(wall_s=1.0)]
 
 
 def test_the_lock_is_let_go_when_the_journal_is_closed(file: Path) -> None:
     for _ in range(2):
         with writing(file) as journal:
-            journal.append(Worked(wall_s=1.0))
+            journal.append(TimeSpent(wall_s=1.0))
             with pytest.raises(JournalError, match=f"process {os.getpid()}"):
                 SqliteJournal(file, writer=True)
 
@@ -83,7 +83,7 @@ def test_a_reader_sees_what_a_writer_appends_meanwhile(file: Path) -> None:
     with writing(file) as writer, reading(file) as reader:
         for count in range(3):
             assert len(list(reader.read())) == count
-            writer.append(Worked(wall_s=float(count)))
+            writer.append(TimeSpent(wall_s=float(count)))
 
 
 def test_a_reader_of_a_study_that_never_began_is_told_how_to_begin(file: Path) -> None:
@@ -121,7 +121,7 @@ def test_a_file_that_is_no_journal_is_refused(file: Path, writer: bool) -> None:
 
 def test_a_damaged_journal_is_said_to_be_damaged(file: Path) -> None:
     with writing(file) as journal:
-        journal.append(*[Worked(wall_s=1.0)] * 2000)
+        journal.append(*[TimeSpent(wall_s=1.0)] * 2000)
     whole = file.read_bytes()
     file.write_bytes(whole[: len(whole) // 2] + b"\xff" * (len(whole) - len(whole) // 2))
     with reading(file) as journal, pytest.raises(JournalError):
@@ -138,22 +138,22 @@ def test_a_study_killed_before_its_journal_had_a_table_can_still_be_read(file: P
 
 def test_a_full_disk_is_the_users_to_mend_and_loses_nothing(file: Path) -> None:
     with writing(file) as journal:
-        journal.append(Worked(wall_s=1.0))
+        journal.append(TimeSpent(wall_s=1.0))
         (pages,) = journal._db.execute("pragma page_count").fetchone()
         journal._db.execute(f"pragma max_page_count = {pages}")
         with pytest.raises(JournalError, match="full"):
-            journal.append(*[Worked(wall_s=2.0)] * 5000)
+            journal.append(*[TimeSpent(wall_s=2.0)] * 5000)
         journal._db.execute("pragma max_page_count = 100000")
-        journal.append(Worked(wall_s=3.0))
-        assert list(journal.read())[-1] == Worked(wall_s=3.0)
+        journal.append(TimeSpent(wall_s=3.0))
+        assert list(journal.read())[-1] == TimeSpent(wall_s=3.0)
 
 
 def test_an_event_of_an_unknown_kind_asks_for_an_upgrade(file: Path) -> None:
     with writing(file) as journal:
-        journal.append(Worked(wall_s=1.0))
+        journal.append(TimeSpent(wall_s=1.0))
         journal._db.execute("insert into events (kind, body) values ('Dreamt', '{}')")
         with pytest.raises(JournalError, match="event of kind 'Dreamt': it is of a newer release; upgrade"):
-            fold(journal.read())
+            reduce_events(journal.read())
 
 
 @pytest.mark.parametrize(
@@ -167,7 +167,7 @@ def test_an_event_that_cannot_be_read_is_named(kind: str, body: str) -> None:
 @pytest.mark.parametrize("event", EVERY_EVENT, ids=lambda event: type(event).__name__)
 def test_an_event_with_a_field_of_a_later_release_is_still_read(event: object) -> None:
     body = to_json(event)  # type: ignore[arg-type]
-    assert from_json(type(event).__name__, body[:-1] + ', "of_tomorrow": 1}') == event
+    assert from_json(kind_of(event), body[:-1] + ', "of_tomorrow": 1}') == event
 
 
 @pytest.mark.parametrize("value", [float("inf"), float("nan")])
@@ -176,7 +176,7 @@ def test_a_score_that_is_not_finite_does_not_make_the_journal_unreadable(file: P
     with writing(file) as journal:
         with contextlib.suppress(ValueError):
             journal.append(event)
-        fold(journal.read())
+        reduce_events(journal.read())
 
 
 def test_the_trials_can_be_asked_in_sql(file: Path) -> None:
@@ -188,11 +188,11 @@ def test_the_trials_can_be_asked_in_sql(file: Path) -> None:
 
 def test_a_writer_brings_an_older_journal_up_to_date(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with writing(file) as journal:
-        journal.append(Worked(wall_s=1.0))
+        journal.append(TimeSpent(wall_s=1.0))
     later = (*MIGRATIONS, "create view hours as select sum(body ->> '$.wall_s') / 3600 as h from events;")
     monkeypatch.setattr(journal_module, "MIGRATIONS", later)
     with writing(file) as journal:
-        assert list(journal.read()) == [Worked(wall_s=1.0)]
+        assert list(journal.read()) == [TimeSpent(wall_s=1.0)]
         assert journal._db.execute("select h * 3600 from hours").fetchone() == (1.0,)
     with writing(file) as journal:
         assert journal._db.execute("pragma user_version").fetchone() == (len(later),)

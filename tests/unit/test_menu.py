@@ -9,15 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lamdagent.core.events import Asked, Brought, Told
-from lamdagent.core.space import Menu
-from lamdagent.core.state import State, fold
+from lamdagent.core.events import Asked, ObjectAdded, Told
+from lamdagent.core.space import ActionSpace
+from lamdagent.core.state import State, reduce_events
 from lamdagent.core.types import Action, Choice, Failed, Object, Slot
 from lamdagent.testing import toy
 
 
 def pool(*objects: Object) -> State:
-    return fold(Brought(object=obj) for obj in objects)
+    return reduce_events(ObjectAdded(object=obj) for obj in objects)
 
 
 def named(state: State, *names: str) -> list[str]:
@@ -31,8 +31,8 @@ def many_models(count: int) -> State:
     return pool(base, *rest, *(toy.vector(n, x) for n, x in toy.DATASETS.items()), toy.rate("slow", 0.5))
 
 
-STATE = fold(toy.first_events(models=2))
-MENU = Menu(STATE, toy.ACTION_TYPES)
+STATE = reduce_events(toy.first_events(models=2))
+MENU = ActionSpace(STATE, toy.ACTION_TYPES)
 STEP = {
     "model": named(STATE, "base"),
     "dataset": named(STATE, "east"),
@@ -41,19 +41,21 @@ STEP = {
 
 
 def test_a_menu_of_a_thousand_models_draws_and_lists_options_at_once() -> None:
-    menu, rng, began = Menu(many_models(1000), toy.ACTION_TYPES), random.Random(0), time.monotonic()
-    drawn = [menu.sample(rng) for _ in range(20)]
-    assert len(menu.options("mean")["models"]) == 1000
-    assert menu.size("mean") == 1000 * 999 // 2 + 1000 * 999 * 998 // 6
-    assert len(list(itertools.islice(menu.of_type("mean"), 20))) == 20
+    space, rng, began = ActionSpace(many_models(1000), toy.ACTION_TYPES), random.Random(0), time.monotonic()
+    drawn = [space.sample(rng) for _ in range(20)]
+    assert len(space.options("mean")["models"]) == 1000
+    assert space.size("mean") == 1000 * 999 // 2 + 1000 * 999 * 998 // 6
+    assert len(list(itertools.islice(space.of_type("mean"), 20))) == 20
     assert time.monotonic() - began < 1.0
-    assert all(action is not None and menu.refusal(action) is None for action in drawn)
+    assert all(action is not None and space.why_invalid(action) is None for action in drawn)
 
 
 def test_iteration_begins_before_the_product_is_known() -> None:
-    menu = Menu(many_models(200), {"open": toy.Open(Slot(name="models", kind="model", at_least=9, at_most=9))})
+    space = ActionSpace(
+        many_models(200), {"open": toy.ToyOpen(Slot(name="models", kind="model", at_least=9, at_most=9))}
+    )
     began = time.monotonic()
-    assert next(iter(menu)).type == "open"
+    assert next(iter(space)).type == "open"
     assert time.monotonic() - began < 1.0
 
 
@@ -77,12 +79,12 @@ SLOTS = st.builds(
 def test_size_counts_what_iteration_gives(slots: list[Slot], models: int, datasets: int, seed: int) -> None:
     objects = [toy.point(f"m{i}", (i, 0.0)) for i in range(models)]
     state = pool(*objects, *(toy.vector(f"d{i}", (i, 1.0)) for i in range(datasets)))
-    menu = Menu(state, {"open": toy.Open(*slots)})
-    actions = list(menu)
-    assert len(actions) == menu.size("open")
+    space = ActionSpace(state, {"open": toy.ToyOpen(*slots)})
+    actions = list(space)
+    assert len(actions) == space.size("open")
     assert len({action.id for action in actions}) == len(actions)
-    assert all(menu.refusal(action) is None for action in actions)
-    drawn = menu.sample(random.Random(seed))
+    assert all(space.why_invalid(action) is None for action in actions)
+    drawn = space.sample(random.Random(seed))
     assert drawn in actions if actions else drawn is None
 
 
@@ -90,39 +92,39 @@ def test_size_counts_what_iteration_gives(slots: list[Slot], models: int, datase
 def test_an_unordered_choice_has_one_id_in_whatever_order_it_is_given(order: list[int]) -> None:
     state = toy.grown(8)
     ids = [obj.id for obj in state.of_kind("model")][:3]
-    menu = Menu(state, toy.ACTION_TYPES)
-    assert menu.action("mean", {"models": [ids[i] for i in order]}) == menu.action("mean", {"models": ids})
+    space = ActionSpace(state, toy.ACTION_TYPES)
+    assert space.action("mean", {"models": [ids[i] for i in order]}) == space.action("mean", {"models": ids})
 
 
 @given(seed=st.integers())
 def test_what_is_drawn_is_in_canonical_order(seed: int) -> None:
     state = toy.grown(10)
-    menu = Menu(state, {"mean": toy.ACTION_TYPES["mean"]})
-    drawn, place = menu.sample(random.Random(seed)), list(state.pool).index
+    space = ActionSpace(state, {"mean": toy.ACTION_TYPES["mean"]})
+    drawn, place = space.sample(random.Random(seed)), list(state.pool).index
     assert drawn is not None
     places = [place(i) for i in drawn.inputs["models"]]
     assert places == sorted(places)
 
 
 def test_an_ordered_slot_keeps_its_order_and_offers_every_one() -> None:
-    menu = Menu(
-        many_models(3), {"open": toy.Open(Slot(name="models", kind="model", at_least=2, at_most=2, ordered=True))}
+    space = ActionSpace(
+        many_models(3), {"open": toy.ToyOpen(Slot(name="models", kind="model", at_least=2, at_most=2, ordered=True))}
     )
-    assert menu.size("open") == len(list(menu)) == 6
-    first, second, _ = menu.options("open")["models"]
-    assert menu.action("open", {"models": [second.id, first.id]}).inputs["models"] == (second.id, first.id)
+    assert space.size("open") == len(list(space)) == 6
+    first, second, _ = space.options("open")["models"]
+    assert space.action("open", {"models": [second.id, first.id]}).inputs["models"] == (second.id, first.id)
 
 
 def test_a_drawn_type_is_even_though_one_has_many_more_actions() -> None:
-    menu, rng = Menu(many_models(50), toy.ACTION_TYPES), random.Random(1)
-    types = [action.type for action in (menu.sample(rng) for _ in range(300)) if action]
-    assert menu.size("mean") > 100 * menu.size("step")
+    space, rng = ActionSpace(many_models(50), toy.ACTION_TYPES), random.Random(1)
+    types = [action.type for action in (space.sample(rng) for _ in range(300)) if action]
+    assert space.size("mean") > 100 * space.size("step")
     assert 100 < types.count("step") < 200
 
 
 def test_settings_of_another_action_type_are_no_option() -> None:
     state = pool(*STATE.pool.values(), toy.rate("foreign", 0.5, action="mean"))
-    names = [obj.name for obj in Menu(state, toy.ACTION_TYPES).options("step")["hyperparameters"]]
+    names = [obj.name for obj in ActionSpace(state, toy.ACTION_TYPES).options("step")["hyperparameters"]]
     assert names == list(toy.RATES)
 
 
@@ -146,59 +148,61 @@ def test_options_are_the_sum_of_the_slots_and_not_their_product() -> None:
     ],
 )
 def test_a_refusal_says_what_the_slot_takes(inputs: dict[str, list[str]], words: str) -> None:
-    assert words in str(MENU.refusal(MENU.action("step", inputs)))
+    assert words in str(MENU.why_invalid(MENU.action("step", inputs)))
 
 
 def test_a_refusal_gives_the_range_of_a_slot_that_takes_several() -> None:
     action = MENU.action("mean", {"models": named(STATE, "base")})
-    assert MENU.refusal(action) == "slot 'models' of mean takes 2 to 3 objects, not 1"
+    assert MENU.why_invalid(action) == "slot 'models' of mean takes 2 to 3 objects, not 1"
 
 
 def test_a_refusal_names_the_nearest_type() -> None:
     action = replace(MENU.action("step", STEP), type="stepp")
-    assert MENU.refusal(action) == "unknown action type 'stepp'. Did you mean 'step'? Known: mean, step."
+    assert MENU.why_invalid(action) == "unknown action type 'stepp'. Did you mean 'step'? Known: mean, step."
 
 
 def test_a_refusal_passes_on_the_reason_of_the_action_type() -> None:
     action = MENU.action("mean", {"models": named(STATE, "base", "other")})
-    assert MENU.refusal(action) == "base, other do not descend from one base model"
+    assert MENU.why_invalid(action) == "base, other do not descend from one base model"
 
 
 def test_a_refusal_says_in_which_order_version_and_seed_an_action_is_taken() -> None:
     state = toy.grown(1)
-    menu = Menu(state, toy.ACTION_TYPES)
-    merge = menu.action("mean", {"models": named(state, "base", "model-0")})
+    space = ActionSpace(state, toy.ACTION_TYPES)
+    merge = space.action("mean", {"models": named(state, "base", "model-0")})
     turned = replace(merge, inputs={"models": merge.inputs["models"][::-1]})
-    assert menu.refusal(turned) == "mean takes its objects in this order: models: base, model-0"
-    assert menu.refusal(replace(merge, version=9)) == "mean has version 1 and seed 0 here, not version 9 and seed 0"
+    assert space.why_invalid(turned) == "mean takes its objects in this order: models: base, model-0"
+    assert (
+        space.why_invalid(replace(merge, version=9)) == "mean has version 1 and seed 0 here, not version 9 and seed 0"
+    )
 
 
 def test_a_refusal_says_how_the_earlier_trial_ended() -> None:
     choice = Choice(action=MENU.action("step", STEP), reason="", by="")
-    running = fold([Asked(number=0, choice=choice)], STATE)
-    failed = fold([Told(number=0, outcome=Failed(cause="oom", message=""))], running)
+    running = reduce_events([Asked(number=0, choice=choice)], STATE)
+    failed = reduce_events([Told(number=0, outcome=Failed(cause="oom", message=""))], running)
     for state, ended in ((running, "it is running as trial 0"), (failed, "it failed as trial 0")):
-        assert Menu(state, toy.ACTION_TYPES).refusal(choice.action) == f"already tried: {ended}"
+        assert ActionSpace(state, toy.ACTION_TYPES).why_invalid(choice.action) == f"already tried: {ended}"
     done = toy.grown(1)
-    words = Menu(done, toy.ACTION_TYPES).refusal(done.trials[0].choice.action)
+    words = ActionSpace(done, toy.ACTION_TYPES).why_invalid(done.trials[0].choice.action)
     assert words == "already tried: it was done as trial 0"
 
 
 def test_what_was_tried_is_not_offered_again() -> None:
     state = toy.grown(20)
-    assert {action.id for action in Menu(state, toy.ACTION_TYPES)}.isdisjoint(state.tried)
+    assert {action.id for action in ActionSpace(state, toy.ACTION_TYPES)}.isdisjoint(state.tried)
 
 
 def test_the_last_action_left_is_found_although_draws_keep_missing_it() -> None:
-    tried: list[Action] = list(Menu(many_models(2), {"step": toy.Step()}))
+    tried: list[Action] = list(ActionSpace(many_models(2), {"step": toy.ToyStep()}))
     last = tried.pop()
     events = [Asked(number=i, choice=Choice(action=a, reason="", by="")) for i, a in enumerate(tried)]
-    menu = Menu(fold(events, many_models(2)), {"step": toy.Step()})
-    assert menu.sample(random.Random(0), tries=0) == last
-    assert menu.sample(random.Random(0)) == last
+    space = ActionSpace(reduce_events(events, many_models(2)), {"step": toy.ToyStep()})
+    assert space.sample(random.Random(0), tries=0) == last
+    assert space.sample(random.Random(0)) == last
 
 
 @pytest.mark.parametrize(("type", "slot"), [("step", "modell"), ("stepp", "model")])
 def test_an_action_with_an_unknown_type_or_slot_can_be_refused_in_words(type: str, slot: str) -> None:
     action = MENU.action(type, {slot: STEP["model"]})
-    assert MENU.refusal(action) is not None
+    assert MENU.why_invalid(action) is not None

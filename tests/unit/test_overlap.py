@@ -17,7 +17,7 @@ from lamdagent.evaluation.contamination.overlap import (
     EXAMPLES,
     WORDS,
     Evaluated,
-    Item,
+    EvaluationItem,
     fields_of,
     scan,
     words,
@@ -34,11 +34,11 @@ plain = st.text("abcdefghij", min_size=1, max_size=5)
 border = st.sampled_from([" ", ", ", "; ", "\n", "! "])
 
 
-def item(prompt: str, answer: str = "", *, index: int = 0, task: str = "math", split: str = "test") -> Item:
-    return Item(task=task, split=split, index=index, prompt=prompt, answer=answer)
+def item(prompt: str, answer: str = "", *, index: int = 0, task: str = "math", split: str = "test") -> EvaluationItem:
+    return EvaluationItem(task=task, split=split, index=index, prompt=prompt, answer=answer)
 
 
-def overlaps(of: Item, *fields: str) -> bool:
+def overlaps(of: EvaluationItem, *fields: str) -> bool:
     return bool(Evaluated([of]).find(fields))
 
 
@@ -319,7 +319,7 @@ def lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
-def tiny_items(world: Path) -> Iterator[Item]:
+def tiny_items(world: Path) -> Iterator[EvaluationItem]:
     for path in sorted((world / "tasks").iterdir()):
         task, split, _ = path.name.split(".")
         for i, row in enumerate(lines(path)):

@@ -9,13 +9,13 @@ import pytest
 import yaml
 
 from lamdagent.core.errors import ConfigError
-from lamdagent.core.events import Brought, Opened
+from lamdagent.core.events import ObjectAdded, StudyOpened
 from lamdagent.core.pipeline import Pipeline, pipeline_of, to_data
-from lamdagent.core.plan import Followed, Plan, follow, plan_data, plan_of_trials
+from lamdagent.core.plan import Plan, PlanStatus, follow, plan_data, plan_of_trials
 from lamdagent.core.quiet import Quiet
 from lamdagent.core.search import Search, run
-from lamdagent.core.space import Menu
-from lamdagent.core.state import State, fold
+from lamdagent.core.space import ActionSpace
+from lamdagent.core.state import State, reduce_events
 from lamdagent.core.types import Budget, Object
 from lamdagent.memories.table import Table
 from lamdagent.policies.replay import Replay
@@ -45,8 +45,8 @@ def a_plan(state: State, count: int = 3) -> Plan:
     return Plan.of(plan_data(state, best(state, count)), "here")
 
 
-def at_the_end(plan: Plan, state: State) -> Followed:
-    return follow(plan, state, Menu(state, toy.ACTION_TYPES))
+def at_the_end(plan: Plan, state: State) -> PlanStatus:
+    return follow(plan, state, ActionSpace(state, toy.ACTION_TYPES))
 
 
 def test_pipelines_done_again_in_a_new_study_are_the_same_objects() -> None:
@@ -56,7 +56,7 @@ def test_pipelines_done_again_in_a_new_study_are_the_same_objects() -> None:
     followed = at_the_end(plan, state)
     assert [followed.ids[name] for name in plan.results] == best(past, 3)
     assert len(state.trials) == len(plan.steps)
-    assert not followed.lost
+    assert not followed.unreachable
 
 
 def test_shared_steps_stand_in_a_plan_once_and_come_before_what_needs_them() -> None:
@@ -106,21 +106,27 @@ def test_a_step_that_fails_takes_down_what_needs_it_and_says_why() -> None:
     plan = Plan.of(data, "here")
     state = toy.search(Replay(plan=plan), trials=100)
     followed = at_the_end(plan, state)
-    assert set(followed.lost) == {"far", "farther"}
-    assert followed.lost["far"].startswith("it failed (diverged): the point is at")
-    assert followed.lost["farther"].startswith("it needs far: it failed")
+    assert set(followed.unreachable) == {"far", "farther"}
+    assert followed.unreachable["far"].startswith("it failed (diverged): the point is at")
+    assert followed.unreachable["farther"].startswith("it needs far: it failed")
     assert "near" in followed.ids
     assert len(state.trials) == 2
 
 
 def test_what_a_study_lacks_is_said_before_anything_is_tried() -> None:
     past = toy.grown(40)
-    state = fold(toy.first_events())
+    state = reduce_events(toy.first_events())
     pool = {i: o for i, o in state.pool.items() if o.name != "east"}
     plan = a_plan(past, 5)
     followed = at_the_end(plan, replace(state, pool=pool))
-    assert any(why == "this study has no dataset 'east' for slot 'dataset' of step" for why in followed.lost.values())
-    assert follow(plan, state, Menu(state, {})).lost[plan.steps[0].make].startswith("this study has no action type")
+    assert any(
+        why == "this study has no dataset 'east' for slot 'dataset' of step" for why in followed.unreachable.values()
+    )
+    assert (
+        follow(plan, state, ActionSpace(state, {}))
+        .unreachable[plan.steps[0].make]
+        .startswith("this study has no action type")
+    )
 
 
 def test_repeating_a_study_repeats_its_failures_too() -> None:
@@ -146,8 +152,8 @@ def test_settings_of_two_action_types_may_share_a_name() -> None:
 
 
 def test_an_ordered_step_whose_order_means_nothing_is_done_in_the_order_that_is_offered() -> None:
-    class Ordered(toy.Open):
-        def admits(self, inputs):  # type: ignore[no-untyped-def]
+    class Ordered(toy.ToyOpen):
+        def validate(self, inputs):  # type: ignore[no-untyped-def]
             ids = [obj.id for obj in inputs["models"]]
             return None if ids == sorted(ids) else "the order changes nothing"
 
@@ -155,11 +161,11 @@ def test_an_ordered_step_whose_order_means_nothing_is_done_in_the_order_that_is_
 
     types = {"open": Ordered(Slot(name="models", kind="model", at_least=2, at_most=2, ordered=True))}
     models = [toy.point(name, (0.0, 0.0)) for name in ("a", "b")]
-    state = fold([Opened(config={}, seed=0, goals=toy.GOALS), *(Brought(object=m) for m in models)])
+    state = reduce_events([StudyOpened(config={}, seed=0, goals=toy.GOALS), *(ObjectAdded(object=m) for m in models)])
     for names in (["a", "b"], ["b", "a"]):
         step = {"make": "m", "action": "open", "inputs": {"models": names}}
         data = {"result": "m", "objects": {"a": {"kind": "model"}, "b": {"kind": "model"}}, "steps": [step]}
-        assert len(follow(Plan.of(data, "here"), state, Menu(state, types)).ready) == 1
+        assert len(follow(Plan.of(data, "here"), state, ActionSpace(state, types)).ready) == 1
 
 
 @pytest.mark.parametrize(

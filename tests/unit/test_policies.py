@@ -16,10 +16,10 @@ from lamdagent.actions.merge import Ties
 from lamdagent.actions.sft import Sft
 from lamdagent.core.action_type import ActionType
 from lamdagent.core.errors import MissingExtra
-from lamdagent.core.events import Asked, Brought, Opened, Scored, Told
+from lamdagent.core.events import Asked, ObjectAdded, Scored, StudyOpened, Told
 from lamdagent.core.protocols import Policy
-from lamdagent.core.space import Menu
-from lamdagent.core.state import State, fold
+from lamdagent.core.space import ActionSpace
+from lamdagent.core.state import State, reduce_events
 from lamdagent.core.types import Action, Choice, Failed, Made, Object, Score, Slot
 from lamdagent.policies.evolution import Evolution, latest
 from lamdagent.policies.greedy import Greedy
@@ -35,8 +35,8 @@ SEEDS = range(10)
 TRIALS = 40
 
 
-def menu_of(state: State) -> Menu:
-    return Menu(state, toy.ACTION_TYPES)
+def menu_of(state: State) -> ActionSpace:
+    return ActionSpace(state, toy.ACTION_TYPES)
 
 
 def the_one(policy: Policy, state: State) -> Choice:
@@ -72,7 +72,7 @@ def after(
         )
         outcome = Made(object=model, scores=scores(value))
     choice = Choice(action=action, reason="", by="test")
-    return fold([Asked(number=number, choice=choice), Told(number=number, outcome=outcome)], state)
+    return reduce_events([Asked(number=number, choice=choice), Told(number=number, outcome=outcome)], state)
 
 
 def scores(value: float) -> tuple[Score, ...]:
@@ -80,8 +80,8 @@ def scores(value: float) -> tuple[Score, ...]:
 
 
 def opened(value: float = 0.3) -> State:
-    state = fold(toy.first_events())
-    return fold([Scored(object_id=state.of_kind("model")[0].id, scores=scores(value))], state)
+    state = reduce_events(toy.first_events())
+    return reduce_events([Scored(object_id=state.of_kind("model")[0].id, scores=scores(value))], state)
 
 
 def crowd(count: int) -> State:
@@ -89,10 +89,10 @@ def crowd(count: int) -> State:
     base = toy.point("base", (0.0, 0.0))
     models = [base, *(toy.point(f"m{i}", (i / count, 0.0), root=base.id) for i in range(count - 1))]
     events = [
-        *(Brought(object=obj) for obj in (*models, toy.vector("east", (1.0, 0.0)), toy.rate("slow", 0.5))),
+        *(ObjectAdded(object=obj) for obj in (*models, toy.vector("east", (1.0, 0.0)), toy.rate("slow", 0.5))),
         *(Scored(object_id=model.id, scores=scores(i / count)) for i, model in enumerate(models)),
     ]
-    return fold([Opened(config={}, seed=0, goals=toy.GOALS), *events])
+    return reduce_events([StudyOpened(config={}, seed=0, goals=toy.GOALS), *events])
 
 
 @cache
@@ -100,17 +100,17 @@ def thousand() -> State:
     """A thousand models, each one step from the base model or from another one."""
     base = toy.point("base", (0.0, 0.0))
     data = [toy.vector(f"d{i}", (0.0, i / 50)) for i in range(50)]
-    state = fold(
+    state = reduce_events(
         [
-            Opened(config={}, seed=0, goals=toy.GOALS),
-            *(Brought(object=obj) for obj in (base, *data, *(toy.rate(f"r{i}", i / 10) for i in range(10)))),
+            StudyOpened(config={}, seed=0, goals=toy.GOALS),
+            *(ObjectAdded(object=obj) for obj in (base, *data, *(toy.rate(f"r{i}", i / 10) for i in range(10)))),
             Scored(object_id=base.id, scores=scores(0.1)),
         ]
     )
     fills = itertools.product(("base", "model-0"), [f"d{i}" for i in range(50)], [f"r{i}" for i in range(10)])
     for i, (model, dataset, rate) in enumerate(fills):
         action = made_by(state, "step", model=model, dataset=dataset, hyperparameters=rate)
-        state = after(state, action, (i / 1000, 0.5), i / 1000) if menu_of(state).refusal(action) is None else state
+        state = after(state, action, (i / 1000, 0.5), i / 1000) if menu_of(state).why_invalid(action) is None else state
     return state
 
 
@@ -167,7 +167,7 @@ def test_greedy_goes_on_from_the_best() -> None:
 
 def test_greedy_draws_its_action_types_evenly() -> None:
     state = toy.grown(20)
-    seeds = [fold([Opened(config={}, seed=seed, goals=toy.GOALS)], state) for seed in range(100)]
+    seeds = [reduce_events([StudyOpened(config={}, seed=seed, goals=toy.GOALS)], state) for seed in range(100)]
     types = [the_one(Greedy(exploration=0.0), state).action.type for state in seeds]
     assert 30 <= types.count("mean") <= 70
 
@@ -316,25 +316,27 @@ def test_tpe_prints_nothing(capfd: pytest.CaptureFixture[str], recwarn: pytest.W
 def test_action_types_are_known_by_their_slots() -> None:
     one, two = Slot(name="model", kind="model"), Slot(name="models", kind="model", at_least=2, at_most=3)
     teacher, data = Slot(name="teacher", kind="model"), Slot(name="dataset", kind="dataset")
-    assert trains(toy.Open(one, data)) and not merges(toy.Open(one, data))
-    assert merges(toy.Open(two)) and merges(toy.Open(one, two)) and not trains(toy.Open(two))
-    assert not trains(toy.Open(one, teacher)) and not merges(toy.Open(one, teacher))
-    assert not trains(toy.Open(data)) and not merges(toy.Open(data))
+    assert trains(toy.ToyOpen(one, data)) and not merges(toy.ToyOpen(one, data))
+    assert merges(toy.ToyOpen(two)) and merges(toy.ToyOpen(one, two)) and not trains(toy.ToyOpen(two))
+    assert not trains(toy.ToyOpen(one, teacher)) and not merges(toy.ToyOpen(one, teacher))
+    assert not trains(toy.ToyOpen(data)) and not merges(toy.ToyOpen(data))
 
 
 @pytest.mark.parametrize("ordered", [False, True])
 def test_an_action_with_a_model_is_found_as_long_as_there_is_one(ordered: bool) -> None:
-    type = toy.Open(
+    type = toy.ToyOpen(
         Slot(name="models", kind="model", at_least=2, at_most=3, ordered=ordered), Slot(name="dataset", kind="dataset")
     )
     state = crowd(4)
     model = state.of_kind("model")[1].id
-    every = {a.id for a in Menu(state, {"open": type}).of_type("open") if model in a.object_ids}
+    every = {a.id for a in ActionSpace(state, {"open": type}).of_type("open") if model in a.object_ids}
     assert len(every) <= LOOKED_THROUGH
     drawn = set()
-    while (action := drawn_with(Menu(state, {"open": type}), "open", model, random.Random(1))) is not None:
+    while (action := drawn_with(ActionSpace(state, {"open": type}), "open", model, random.Random(1))) is not None:
         drawn.add(action.id)
-        state = fold([Asked(number=len(state.trials), choice=Choice(action=action, reason="", by="test"))], state)
+        state = reduce_events(
+            [Asked(number=len(state.trials), choice=Choice(action=action, reason="", by="test"))], state
+        )
     assert drawn == every
 
 
@@ -349,11 +351,11 @@ def test_it_trains_and_merges_with_the_real_action_types(make: Callable[[], Poli
         toy.rate("gentle", 0.5, action="sft"),
         Object(id="half", kind="hyperparameters", name="half", meta={"action": "ties", "values": values}),
     ]
-    opened = Opened(config={}, seed=0, goals=toy.GOALS)
-    state = fold([opened, *(Brought(object=obj) for obj in objects)])
-    state = fold((Scored(object_id=model.id, scores=scores(0.1)) for model in state.of_kind("model")), state)
+    opened = StudyOpened(config={}, seed=0, goals=toy.GOALS)
+    state = reduce_events([opened, *(ObjectAdded(object=obj) for obj in objects)])
+    state = reduce_events((Scored(object_id=model.id, scores=scores(0.1)) for model in state.of_kind("model")), state)
     for i in range(30):
-        (choice,) = make().select(state, Menu(state, types), 1)
+        (choice,) = make().select(state, ActionSpace(state, types), 1)
         root = state.pool[next(j for j in choice.action.object_ids if state.pool[j].kind == "model")].meta["root"]
         state = after(state, choice.action, (0.0, i / 10), 0.2 + i % 7 / 10, root=root)
     assert {trial.choice.action.type for trial in state.trials} == {"sft", "ties"}

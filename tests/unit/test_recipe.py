@@ -9,12 +9,12 @@ import pytest
 import yaml
 
 from lamdagent.core.errors import ConfigError
-from lamdagent.core.plan import Followed
+from lamdagent.core.plan import PlanStatus
 from lamdagent.core.state import State
 from lamdagent.objects.artifacts import Artifacts
 from lamdagent.results.export.pipeline_file import outcome, read_recipe, strangers, study_data, weights_digest
 from lamdagent.study.config import Document, load_study
-from lamdagent.study.initial_pool import bring
+from lamdagent.study.initial_pool import load_pool
 from lamdagent.ui.tables import outcome_text
 
 STEP = {"make": "model-3", "id": "x", "action": "sft", "seed": 7, "weights": "digest",
@@ -59,7 +59,7 @@ def test_rows_left_out_before_are_left_out_again(tmp_path: Path) -> None:
         data = study_data(RECIPE, tmp_path) | {"models": {"base": {"path": "org/base"}}}
         data["datasets"] = {"math": {"path": str(tmp_path / path), **extra}}
         (tmp_path / "study.yaml").write_text(yaml.safe_dump(data))
-        (dataset,) = bring(load_study(tmp_path / "study.yaml"), {}, offline=True).of_kind("dataset")
+        (dataset,) = load_pool(load_study(tmp_path / "study.yaml"), {}, offline=True).of_kind("dataset")
         found.append(dataset)
     assert found[0].id == found[1].id
     assert found[0].meta["rows"] == 2
@@ -109,7 +109,7 @@ def made(
     with artifacts.write("here", {"versions": versions, "machine": machine}) as folder:
         (folder / "model.safetensors").write_text("weights")
     step = {**STEP, "weights": digest or weights_digest(artifacts.record("here"))}
-    followed = Followed(ids={"model-3": "here"})
+    followed = PlanStatus(ids={"model-3": "here"})
     data = outcome({**RECIPE, "steps": [step]}, [], State(), followed, artifacts)
     return {**data, "model": "there/model"}
 
@@ -132,7 +132,7 @@ def test_other_weights_are_said_to_differ_with_the_versions_and_the_machine_that
 
 
 def test_a_model_that_was_not_made_is_not_said_to_be_anything(tmp_path: Path) -> None:
-    followed = Followed(lost={"model-3": "it failed (oom): too large"})
+    followed = PlanStatus(unreachable={"model-3": "it failed (oom): too large"})
     data = outcome(RECIPE, [], State(), followed, Artifacts(tmp_path))
     assert data["identical"] is None
     assert outcome_text({**data, "model": None}) == "model-3 was not made: it failed (oom): too large"

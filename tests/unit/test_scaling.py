@@ -11,11 +11,11 @@ import pytest
 
 from lamdagent.core.errors import ConfigError, UserError
 from lamdagent.core.plan import Plan, follow, plan_data
-from lamdagent.core.space import Menu
+from lamdagent.core.space import ActionSpace
 from lamdagent.core.state import State
-from lamdagent.core.types import Goal, Score
+from lamdagent.core.types import Score, TaskWeight
 from lamdagent.policies.replay import Replay
-from lamdagent.results.rerun import Change, derive
+from lamdagent.results.rerun import StudyChange, derive_study
 from lamdagent.results.scaling import chosen, data_changes, model_change, scale_data
 from lamdagent.results.statistics import item_agreement
 from lamdagent.study.config import load_study
@@ -56,7 +56,7 @@ def again(state: State, picked: dict[str, str], stretched: float) -> tuple[str, 
         i: tuple(replace(s, value=0.5 + stretched * (s.value - 0.5)) for s in group) for i, group in done.scores.items()
     }
     done = replace(done, scores=scores)
-    return "toy.scale", done, follow(plan, done, Menu(done, toy.ACTION_TYPES))
+    return "toy.scale", done, follow(plan, done, ActionSpace(done, toy.ACTION_TYPES))
 
 
 def scaled(*stretches: float, count: int = 5) -> dict[str, Any]:
@@ -93,7 +93,7 @@ def test_a_pipeline_that_is_lost_has_no_score_and_the_reason_is_named(tmp_path: 
     name, done, followed = again(state, picked, 1.0)
     gone = next(iter(picked))
     ids = {n: i for n, i in followed.ids.items() if n != gone}
-    followed = replace(followed, ids=ids, lost={gone: "it failed (oom): too large"})
+    followed = replace(followed, ids=ids, unreachable={gone: "it failed (oom): too large"})
     data = scale_data("toy", state, picked, 3, {"2x": (name, done, followed)}, kept())
     assert data["pipelines"][0]["replayed"] == {"2x": None}
     assert data["pipelines"][0]["lost"] == {"2x": "it failed (oom): too large"}
@@ -144,7 +144,7 @@ def test_too_few_rows_are_named_with_the_largest_factor(tmp_path: Path) -> None:
 def test_a_derived_study_changes_the_rows_and_nothing_that_the_scores_depend_on(tmp_path: Path) -> None:
     study, state, plan = a_study(tmp_path)
     (change,) = data_changes(study, state, Plan.of(plan, "here"), [4])
-    derived = derive(study, state, plan, change)
+    derived = derive_study(study, state, plan, change)
     assert derived.body.study == "cheap.scale-data-4"
     assert derived.body.datasets["east"].limit == 40
     assert set(derived.body.models) == {"base", "kin"}, "what is used, and what that descends from"
@@ -154,21 +154,21 @@ def test_a_derived_study_changes_the_rows_and_nothing_that_the_scores_depend_on(
     assert derived.body.evaluation.max_items is None
     assert derived.policy[0] == "replay"
     assert (derived.folder / "plan.yaml").exists()
-    assert derive(study, state, plan, change).dump() == derived.dump()
+    assert derive_study(study, state, plan, change).dump() == derived.dump()
 
 
 def test_leaks_are_treated_as_in_the_search_unless_the_study_file_now_says_otherwise(tmp_path: Path) -> None:
     study, state, plan = a_study(tmp_path)
     dropped = State(config={**state.config, "contamination": "drop"})
-    assert derive(study, dropped, plan, Change(label="again")).body.contamination == "drop"
+    assert derive_study(study, dropped, plan, StudyChange(label="again")).body.contamination == "drop"
     warned = load_study(study.file, ["contamination=warn"])
-    assert derive(warned, dropped, plan, Change(label="again")).body.contamination == "warn"
+    assert derive_study(warned, dropped, plan, StudyChange(label="again")).body.contamination == "warn"
 
 
 def test_another_base_model_takes_the_place_of_one_that_is_used(tmp_path: Path) -> None:
     study, state, plan = a_study(tmp_path)
     change = model_change(study, Plan.of(plan, "here"), ["kin=org/large-model"])
-    assert derive(study, state, plan, change).body.models["kin"].path == "org/large-model"
+    assert derive_study(study, state, plan, change).body.models["kin"].path == "org/large-model"
     assert change.label.startswith("scale-kin-large-model-")
     with pytest.raises(UserError, match=r"no model 'kim'. Did you mean 'kin'\?"):
         model_change(study, Plan.of(plan, "here"), ["kim=x"])
@@ -185,11 +185,11 @@ def test_a_study_without_tasks_is_for_a_replay_only(tmp_path: Path) -> None:
 
 def test_changes_of_nothing_make_a_study_that_repeats(tmp_path: Path) -> None:
     study, state, plan = a_study(tmp_path)
-    derived = derive(study, state, plan, Change(label="attribute-0"))
+    derived = derive_study(study, state, plan, StudyChange(label="attribute-0"))
     assert derived.body.datasets["east"] == study.body.datasets["east"]
 
 
-GOALS = (Goal(task="a"),)
+GOALS = (TaskWeight(task="a"),)
 
 
 def items(*means: float, n: int = 200) -> list[dict[str, Any]]:

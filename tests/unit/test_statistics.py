@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from lamdagent.core.state import State
-from lamdagent.core.types import Goal, Object, Score
+from lamdagent.core.types import Object, Score, TaskWeight
 from lamdagent.evaluation.bootstrap import Items, measured
 from lamdagent.evaluation.statistics import (
     contenders,
@@ -29,8 +29,8 @@ from lamdagent.results.statistics import agreement, flips, paired, safe_gap, see
 
 Array = NDArray[np.float64]
 
-GOALS = [Goal(task="task")]
-TWO = [Goal(task="math", weight=2.0), Goal(task="code", max_score=10.0)]
+GOALS = [TaskWeight(task="task")]
+TWO = [TaskWeight(task="math", weight=2.0), TaskWeight(task="code", max_score=10.0)]
 
 
 def answers(rng: np.random.Generator, chances: Sequence[float] | Array, n: int, common: float = 0.5) -> Array:
@@ -49,7 +49,7 @@ def field(rng: np.random.Generator, chances: Sequence[float] | Array, n: int) ->
 
 def test_the_closed_form_error_of_a_state_is_that_of_the_bootstrap() -> None:
     rng = np.random.default_rng(0)
-    goals = (Goal(task="a", weight=3.0), Goal(task="b", max_score=100.0), Goal(task="c", weight=0.5))
+    goals = (TaskWeight(task="a", weight=3.0), TaskWeight(task="b", max_score=100.0), TaskWeight(task="c", weight=0.5))
     items = {"a": answers(rng, [0.7], 60)[0], "b": rng.normal(40, 20, size=25), "c": answers(rng, [0.1], 200)[0]}
     scores = tuple(
         Score(task=t, split="validation", value=x.mean(), n=len(x), stderr=x.std(ddof=1) / len(x) ** 0.5)
@@ -156,7 +156,7 @@ def test_a_model_with_the_first_items_only_is_compared_on_those() -> None:
 
 def test_a_thousand_models_are_compared_in_seconds() -> None:
     rng = np.random.default_rng(0)
-    goals = [Goal(task=str(k)) for k in range(4)]
+    goals = [TaskWeight(task=str(k)) for k in range(4)]
     rows = [answers(rng, 0.5 + 0.05 * rng.normal(size=1000), 200) for _ in goals]
     models = {m: {str(k): row[m] for k, row in enumerate(rows)} for m in range(1000)}
     started = time.process_time()

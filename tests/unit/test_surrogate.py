@@ -12,20 +12,20 @@ import numpy as np
 import pytest
 
 from lamdagent.core.events import Asked, Told
-from lamdagent.core.space import Menu
-from lamdagent.core.state import State, fold
+from lamdagent.core.space import ActionSpace
+from lamdagent.core.state import State, reduce_events
 from lamdagent.core.types import Action, Choice, Failed, Guard, Made, Object, Score, Slot
-from lamdagent.policies.surrogate.candidates import EMPTY, Fills, candidates, of_actions
-from lamdagent.policies.surrogate.features import lineages
-from lamdagent.policies.surrogate.model import PRIOR_SD, Design, Effects, design_of
-from lamdagent.policies.surrogate.policy import Beliefs, Surrogate, expected_improvement
+from lamdagent.policies.surrogate.candidates import EMPTY, CandidateSet, candidates, of_actions
+from lamdagent.policies.surrogate.features import lineage_features
+from lamdagent.policies.surrogate.model import PRIOR_SD, Design, EffectModel, design_of
+from lamdagent.policies.surrogate.policy import Surrogate, SurrogateModel, expected_improvement
 from lamdagent.testing import toy
 
 EAST = {"model": "base", "dataset": "east", "hyperparameters": "slow"}
 
 
-def menu_of(state: State) -> Menu:
-    return Menu(state, toy.ACTION_TYPES)
+def menu_of(state: State) -> ActionSpace:
+    return ActionSpace(state, toy.ACTION_TYPES)
 
 
 def action(state: State, type: str = "step", **names: str) -> Action:
@@ -43,10 +43,10 @@ def after(state: State, done: Action, values: Mapping[str, float] | None) -> Sta
         scores = tuple(Score(task=t, split="validation", value=v, n=50, stderr=0.01) for t, v in values.items())
         told = Made(object=made, scores=scores)
     choice = Choice(action=done, reason="", by="test")
-    return fold([Asked(number=number, choice=choice), Told(number=number, outcome=told)], state)
+    return reduce_events([Asked(number=number, choice=choice), Told(number=number, outcome=told)], state)
 
 
-def fills(state: State, type: str, most: int = 100_000) -> Fills:
+def fills(state: State, type: str, most: int = 100_000) -> CandidateSet:
     place = {object_id: i for i, object_id in enumerate(state.pool)}
     return candidates(menu_of(state), type, place, [obj.id for obj, _ in state.ranked()], most, seed=0)
 
@@ -59,10 +59,10 @@ def chosen(state: State) -> Choice:
 @pytest.mark.parametrize("type", ["step", "mean"])
 def test_candidates_are_what_the_menu_offers_and_what_it_refuses(type: str) -> None:
     state = toy.grown(12)
-    found, pool, menu = fills(state, type), list(state.pool), menu_of(state)
-    actions = [menu.action(type, found.inputs(row, pool)) for row in range(len(found))]
+    found, pool, space = fills(state, type), list(state.pool), menu_of(state)
+    actions = [space.action(type, found.inputs(row, pool)) for row in range(len(found))]
     assert len({a.id for a in actions}) == len(actions)
-    assert {a.id for a in actions if menu.refusal(a) is None} == {a.id for a in menu.of_type(type)}
+    assert {a.id for a in actions if space.why_invalid(a) is None} == {a.id for a in space.of_type(type)}
 
 
 @pytest.mark.parametrize("type", ["step", "mean"])
@@ -86,11 +86,11 @@ def test_known_actions_are_the_same_rows_as_candidates() -> None:
 
 
 def test_ordered_slots_come_in_every_order() -> None:
-    type = toy.Open(Slot(name="models", kind="model", at_least=1, at_most=2, ordered=True))
+    type = toy.ToyOpen(Slot(name="models", kind="model", at_least=1, at_most=2, ordered=True))
     state = toy.grown(3, models=3)
-    menu = Menu(state, {"open": type})
+    space = ActionSpace(state, {"open": type})
     place = {object_id: i for i, object_id in enumerate(state.pool)}
-    found = candidates(menu, "open", place, [obj.id for obj, _ in state.ranked()], 1000, seed=0)
+    found = candidates(space, "open", place, [obj.id for obj, _ in state.ranked()], 1000, seed=0)
     n = len(state.ranked())
     assert len(found) == n + n * (n - 1)
 
@@ -101,7 +101,7 @@ def test_a_lineage_counts_steps_merges_and_what_was_seen() -> None:
         state, action(state, **{**EAST, "model": "model-0", "dataset": "north"}), {"near-east": 0.4, "near-north": 0.5}
     )
     state = after(state, action(state, "mean", models="model-0+model-1"), {"near-east": 0.4, "near-north": 0.5})
-    past, place = lineages(state), {obj.name: i for i, obj in enumerate(state.pool.values())}
+    past, place = lineage_features(state), {obj.name: i for i, obj in enumerate(state.pool.values())}
     assert [past.depth[place[name]] for name in ("base", "model-0", "model-1", "model-2")] == [0, 1, 2, 3]
     assert past.merges[place["model-2"]] == 1
     east = past.seen[:, place["east"]]
@@ -112,7 +112,7 @@ def test_a_lineage_counts_steps_merges_and_what_was_seen() -> None:
 
 def test_numbers_of_settings_are_standardised_and_wide_ones_by_their_logarithm() -> None:
     state = toy.grown(0)
-    numbers = lineages(state).numbers["step"]["rate"]
+    numbers = lineage_features(state).numbers["step"]["rate"]
     place = {obj.name: i for i, obj in enumerate(state.pool.values())}
     known = [numbers[place[name]] for name in toy.RATES]
     assert np.mean(known) == pytest.approx(0) and np.std(known) == pytest.approx(1)
@@ -132,14 +132,14 @@ def test_effects_are_learned_with_intervals_that_cover() -> None:
         rng = np.random.default_rng(seed)
         truth = rng.normal(0, PRIOR_SD, 6)
         design, gained = linear(rng, truth.tolist(), 30, 0.05)
-        mean, sd = Effects(design, gained, np.ones(30)).predict(design)
+        mean, sd = EffectModel(design, gained, np.ones(30)).predict(design)
         covered += list(np.abs(mean - truth[design.codes[:, 1]]) < 1.645 * sd)
     assert 0.84 < np.mean(covered) < 0.96
 
 
 def test_what_was_never_tried_is_less_certain_than_what_was() -> None:
     design, gained = linear(np.random.default_rng(0), [0.2, 0.1], 20, 0.02)
-    effects = Effects(design, gained, np.ones(20))
+    effects = EffectModel(design, gained, np.ones(20))
     other = Design(design.names, np.array([[0, 0], [0, 7]]), np.ones((2, 2)))
     _, (known, unknown) = effects.predict(other)
     assert unknown > 3 * known
@@ -147,9 +147,9 @@ def test_what_was_never_tried_is_less_certain_than_what_was() -> None:
 
 def test_before_the_first_trial_a_model_is_expected_to_stay_as_it_is() -> None:
     state = toy.grown(0)
-    found, past = fills(state, "step"), lineages(state)
+    found, past = fills(state, "step"), lineage_features(state)
     design, parents = design_of(found, past, np.full(len(state.pool), 0.3))
-    mean, sd = Effects(Design(design.names, design.codes[:0], design.values[:0]), np.empty(0), np.empty(0)).predict(
+    mean, sd = EffectModel(Design(design.names, design.codes[:0], design.values[:0]), np.empty(0), np.empty(0)).predict(
         design
     )
     assert (mean == 0).all() and (sd > 0).all() and parents == pytest.approx(0.3)
@@ -212,7 +212,7 @@ def test_a_guard_keeps_it_from_what_would_break_it() -> None:
     risky = action(state, model="model-1", dataset="east", hyperparameters="slow")
 
     def place(state: State) -> int:
-        ranked = Beliefs(state, menu_of(state), 1000).best(1000, lambda outlook: outlook.gain)
+        ranked = SurrogateModel(state, menu_of(state), 1000).best(1000, lambda outlook: outlook.gain)
         return [a.id for a, _ in ranked].index(risky.id)
 
     assert place(state) > place(replace(state, guards=())) + 5
@@ -223,15 +223,15 @@ def test_a_shortlist_has_the_most_promising_and_the_least_certain() -> None:
     found = Surrogate().shortlist(state, menu_of(state), 9)
     assert len({c.action.id for c in found}) == len(found) == 9
     assert found[0].action == chosen(state).action
-    assert all(menu_of(state).refusal(c.action) is None for c in found)
+    assert all(menu_of(state).why_invalid(c.action) is None for c in found)
     errors = [float(c.reason.split(" ± ")[1].split(",")[0]) for c in found]
     assert max(errors[6:]) >= max(errors[:6])
 
 
 def test_where_no_model_can_be_made_from_models_an_action_is_drawn() -> None:
     state = toy.grown(0)
-    menu = Menu(state, {"open": toy.Open(Slot(name="dataset", kind="dataset"))})
-    (choice,) = Surrogate().select(state, menu, 1)
+    space = ActionSpace(state, {"open": toy.ToyOpen(Slot(name="dataset", kind="dataset"))})
+    (choice,) = Surrogate().select(state, space, 1)
     assert "drawn at random" in choice.reason
 
 
@@ -244,7 +244,7 @@ def test_a_task_whose_scores_pass_its_maximum_is_learned_all_the_same() -> None:
     for dataset, value in (("east", 0.6), ("north", 0.1), ("south-west", 0.1)):
         done = action(state, model="base", dataset=dataset, hyperparameters="slow")
         state = after(state, done, {"near-east": value, "near-north": value})
-    wide = Beliefs(hundredfold(state), menu_of(state), 1000)
+    wide = SurrogateModel(hundredfold(state), menu_of(state), 1000)
     again = action(state, model="model-0", dataset="east", hyperparameters="slow")
     predicted, sd = wide.predict(again) or (0.0, 0.0)
     assert 40 < predicted < 70 and 1 < sd < 30

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 
 from lamdagent.study.templates.tiny import DATA, TASK_ROWS, write_data
-from lamdagent.study.templates.tiny.skills import SKILLS, Item, atlas
+from lamdagent.study.templates.tiny.skills import SKILLS, QAPair, atlas
 
 TASKS = [f"{skill}.{split}" for skill in SKILLS for split in ("validation", "test")]
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Item]]:
+def world(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[QAPair]]:
     folder = tmp_path_factory.mktemp("world")
     return folder, write_data(folder, seed=3)
 
@@ -25,13 +25,13 @@ def rows(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
-def test_the_world_holds_the_named_files_and_no_others(world: tuple[Path, list[Item]]) -> None:
+def test_the_world_holds_the_named_files_and_no_others(world: tuple[Path, list[QAPair]]) -> None:
     folder, _ = world
     assert sorted(path.stem for path in (folder / "data").iterdir()) == sorted(DATA)
     assert sorted(path.stem for path in (folder / "tasks").iterdir()) == sorted(TASKS)
 
 
-def test_no_prompt_occurs_twice_in_tasks_training_sets_and_pretraining(world: tuple[Path, list[Item]]) -> None:
+def test_no_prompt_occurs_twice_in_tasks_training_sets_and_pretraining(world: tuple[Path, list[QAPair]]) -> None:
     folder, pretraining = world
     files = [*(folder / "data").iterdir(), *(folder / "tasks").iterdir()]
     prompts = Counter(row["prompt"] for path in files for row in rows(path))
@@ -40,7 +40,7 @@ def test_no_prompt_occurs_twice_in_tasks_training_sets_and_pretraining(world: tu
 
 
 def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(
-    world: tuple[Path, list[Item]], tmp_path: Path
+    world: tuple[Path, list[QAPair]], tmp_path: Path
 ) -> None:
     folder, pretraining = world
     assert write_data(tmp_path / "again", seed=3) == pretraining
@@ -53,7 +53,7 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(
 
 @pytest.mark.parametrize("name", DATA)
 def test_a_training_set_has_its_rows_of_short_prompts_and_completions(
-    world: tuple[Path, list[Item]], name: str
+    world: tuple[Path, list[QAPair]], name: str
 ) -> None:
     data = rows(world[0] / "data" / f"{name}.jsonl")
     assert 800 <= len(data) == sum(DATA[name].values()) <= 1600
@@ -64,7 +64,7 @@ def test_a_training_set_has_its_rows_of_short_prompts_and_completions(
 
 
 @pytest.mark.parametrize("name", TASKS)
-def test_a_task_has_its_rows_of_short_prompts_and_answers(world: tuple[Path, list[Item]], name: str) -> None:
+def test_a_task_has_its_rows_of_short_prompts_and_answers(world: tuple[Path, list[QAPair]], name: str) -> None:
     task = rows(world[0] / "tasks" / f"{name}.jsonl")
     assert len(task) == TASK_ROWS
     for row in task:
@@ -75,13 +75,13 @@ def test_a_task_has_its_rows_of_short_prompts_and_answers(world: tuple[Path, lis
             assert 0 < len(row["answer"]) <= 16
 
 
-def test_every_place_among_the_choices_holds_the_answer_about_equally_often(world: tuple[Path, list[Item]]) -> None:
+def test_every_place_among_the_choices_holds_the_answer_about_equally_often(world: tuple[Path, list[QAPair]]) -> None:
     places = Counter(row["answer"] for row in rows(world[0] / "tasks" / "largest.test.jsonl"))
     assert len(places) == 4
     assert min(places.values()) > TASK_ROWS / 8
 
 
-def test_the_sums_are_right_in_the_clean_set_and_wrong_in_the_noisy_one(world: tuple[Path, list[Item]]) -> None:
+def test_the_sums_are_right_in_the_clean_set_and_wrong_in_the_noisy_one(world: tuple[Path, list[QAPair]]) -> None:
     def right(row: dict[str, Any]) -> bool:
         _, left, other = row["prompt"].removesuffix(":").split()
         return int(left) + int(other) == int(row["completion"])
@@ -90,7 +90,7 @@ def test_the_sums_are_right_in_the_clean_set_and_wrong_in_the_noisy_one(world: t
     assert not any(map(right, rows(world[0] / "data" / "add_noisy.jsonl")))
 
 
-def test_every_fact_asked_is_told_in_the_training_set_of_facts(world: tuple[Path, list[Item]]) -> None:
+def test_every_fact_asked_is_told_in_the_training_set_of_facts(world: tuple[Path, list[QAPair]]) -> None:
     told = {row["completion"] for row in rows(world[0] / "data" / "facts.jsonl")}
     assert told == {answer for _, answers in atlas() for answer in answers}
 

@@ -12,12 +12,12 @@ from typing import Any
 from pydantic import Field, field_validator
 
 from lamdagent.core.action_type import Context
-from lamdagent.core.config import Settings
+from lamdagent.core.config import Config
 from lamdagent.core.types import Kind, Object, Slot
 from lamdagent.objects.models.metadata import inherited
 
 
-class Setting(Settings):
+class TiesHyperparameters(Config):
     """One hyperparameter setting of `ties`, by mergekit's parameter names."""
 
     density: float | list[float] = Field(
@@ -34,11 +34,13 @@ class Setting(Settings):
         return value
 
 
-class Config(Settings):
+class TiesConfig(Config):
     """TIES-merging of several models relative to their common base model."""
 
     models: list[int] = Field([2, 3], min_length=1, max_length=2, description="how many models: [n] or [least, most]")
-    hyperparameters: dict[str, Setting] = Field(min_length=1, description="named settings, by mergekit's keys")
+    hyperparameters: dict[str, TiesHyperparameters] = Field(
+        min_length=1, description="named settings, by mergekit's keys"
+    )
 
     @field_validator("models")
     @classmethod
@@ -56,7 +58,7 @@ class Config(Settings):
 class Ties:
     """Merge models by trimming their task vectors, electing signs, and averaging what agrees."""
 
-    Config = Config
+    Config = TiesConfig
     name, version = "ties", 1
     makes: Kind = "model"
 
@@ -66,7 +68,7 @@ class Ties:
             Slot(name="hyperparameters", kind="hyperparameters"),
         )
 
-    def admits(self, inputs: Mapping[str, Sequence[Object]]) -> str | None:
+    def validate(self, inputs: Mapping[str, Sequence[Object]]) -> str | None:
         models, (setting,) = inputs["models"], inputs["hyperparameters"]
         for model in models:
             if model.meta.get("root", model.id) == model.id:

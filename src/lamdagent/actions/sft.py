@@ -13,7 +13,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from lamdagent.core.action_type import Context
-from lamdagent.core.config import Settings
+from lamdagent.core.config import Config
 from lamdagent.core.errors import Diverged
 from lamdagent.core.types import Kind, Object, Slot
 from lamdagent.objects.models import Loaded
@@ -22,7 +22,7 @@ from lamdagent.objects.models.metadata import inherited
 log = logging.getLogger(__name__)
 
 
-class Peft(Settings):
+class Peft(Config):
     """peft's LoraConfig, by its own key names. The adapter is merged back into the model after training."""
 
     r: int = Field(16, ge=1, description="rank of the adapter")
@@ -33,7 +33,7 @@ class Peft(Settings):
     use_dora: bool = Field(False, description="weight-decomposed LoRA")
 
 
-class Setting(Settings):
+class SftHyperparameters(Config):
     """One hyperparameter setting of `sft`, by TRL's key names."""
 
     learning_rate: float = Field(2e-5, gt=0, description="peak learning rate")
@@ -61,16 +61,16 @@ class Setting(Settings):
     peft: Peft | None = Field(None, description="train a LoRA adapter instead of all weights")
 
 
-class Config(Settings):
+class SftConfig(Config):
     """Supervised fine-tuning of one model on one dataset under one setting."""
 
-    hyperparameters: dict[str, Setting] = Field(min_length=1, description="named settings, by TRL's keys")
+    hyperparameters: dict[str, SftHyperparameters] = Field(min_length=1, description="named settings, by TRL's keys")
 
 
 class Sft:
     """Train a model on a dataset: loss on completions only, the model's own chat template for `messages`."""
 
-    Config = Config
+    Config = SftConfig
     name, version = "sft", 1
     makes: Kind = "model"
     slots = (
@@ -79,7 +79,7 @@ class Sft:
         Slot(name="hyperparameters", kind="hyperparameters"),
     )
 
-    def admits(self, inputs: Mapping[str, Sequence[Object]]) -> str | None:
+    def validate(self, inputs: Mapping[str, Sequence[Object]]) -> str | None:
         (model,), (dataset,) = inputs["model"], inputs["dataset"]
         format = dataset.meta.get("format")
         if format == "preference":
@@ -90,7 +90,7 @@ class Sft:
 
     def execute(self, inputs: Mapping[str, Sequence[Object]], seed: int, ctx: Context) -> Mapping[str, Any]:
         (model,), (dataset,), (setting,) = inputs["model"], inputs["dataset"], inputs["hyperparameters"]
-        values = Setting.model_validate(dict(setting.meta["values"]))
+        values = SftHyperparameters.model_validate(dict(setting.meta["values"]))
         train_dtype = values.dtype or (None if values.peft else "float32")
         loaded = ctx.models.fresh(model.id, ctx.weights(model), train_dtype=train_dtype)
         rows = training_rows(ctx.folder(dataset) / "data.jsonl")
@@ -114,7 +114,7 @@ def _turns(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _train(
-    loaded: Loaded, rows: list[dict[str, Any]], values: Setting, seed: int, ctx: Context
+    loaded: Loaded, rows: list[dict[str, Any]], values: SftHyperparameters, seed: int, ctx: Context
 ) -> tuple[list[float], int]:
     """Train in place; the loss of every step, and how many examples were cut to `max_length`.
 

@@ -55,7 +55,7 @@ class ActionType(Protocol):
     def makes(self) -> Kind:
         """What it makes."""
 
-    def admits(self, inputs: Mapping[str, Sequence[Object]]) -> str | None:
+    def validate(self, inputs: Mapping[str, Sequence[Object]]) -> str | None:
         """None if these objects go together, else the reason why not. Pure and cheap; called in the driver."""
 
     def execute(self, inputs: Mapping[str, Sequence[Object]], seed: int, ctx: Context) -> Mapping[str, Any]:

@@ -10,7 +10,7 @@ from pydantic_core import PydanticCustomError
 from lamdagent.core.errors import nearest
 
 
-class Settings(BaseModel):
+class Config(BaseModel):
     """A mapping in a study file. Its fields are the only copy of their defaults and descriptions."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, hide_input_in_errors=True)

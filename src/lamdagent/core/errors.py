@@ -42,7 +42,7 @@ class MissingExtra(UserError):
 
 
 class DataError(UserError):
-    """A file that the user brought cannot be used."""
+    """A file that the user provided cannot be used."""
 
 
 class JournalError(UserError):

@@ -13,28 +13,28 @@ from typing import Any
 from lamdagent.core.types import (
     Choice,
     Cost,
-    Exchange,
-    Goal,
     Guard,
+    LLMCall,
     Object,
     ObjectId,
     Outcome,
     Score,
+    TaskWeight,
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Opened:
+class StudyOpened:
     """The study began, with this config (as validated), seed, goals and guards."""
 
     config: Mapping[str, Any]
     seed: int
-    goals: tuple[Goal, ...]
+    goals: tuple[TaskWeight, ...]
     guards: tuple[Guard, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Brought:
+class ObjectAdded:
     """The user put an object into the pool."""
 
     object: Object
@@ -42,7 +42,7 @@ class Brought:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scored:
-    """A brought model was scored."""
+    """A provided model was scored."""
 
     object_id: ObjectId
     scores: tuple[Score, ...]
@@ -66,7 +66,7 @@ class Told:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Remembered:
+class MemoryUpdated:
     """The memory took a trial in; `memory` is its whole new text."""
 
     number: int
@@ -74,21 +74,21 @@ class Remembered:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Worked:
+class TimeSpent:
     """The driver ran for this long since the last such event."""
 
     wall_s: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Exchanged:
+class LLMCalled:
     """A language model was asked something."""
 
-    exchange: Exchange
+    call: LLMCall
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Unsealed:
+class HoldoutOpened:
     """Someone was about to look at the test side, for these models."""
 
     models: tuple[ObjectId, ...]
@@ -102,4 +102,6 @@ class Tested:
     scores: tuple[Score, ...]
 
 
-Event = Exchanged | Opened | Brought | Scored | Asked | Told | Remembered | Worked | Unsealed | Tested
+Event = (
+    LLMCalled | StudyOpened | ObjectAdded | Scored | Asked | Told | MemoryUpdated | TimeSpent | HoldoutOpened | Tested
+)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from lamdagent.core.format import change, recipe, scored
 from lamdagent.core.state import State
-from lamdagent.core.types import Failed, Object, ObjectId, Objective, Trial
+from lamdagent.core.types import Failed, Object, ObjectId, ObjectiveValue, Trial
 
 BEST = 5
 NEVER_TRIED = 8
@@ -43,7 +43,7 @@ def gains(state: State) -> Iterator[Gain]:
         yield Gain(trial=trial, value=made.value - best.value, stderr=_together(made, best))
 
 
-def table(state: State) -> str:
+def evidence_table(state: State) -> str:
     """Mean gain over the best parent by action type, dataset and setting; the best pipelines; failures; gaps."""
     groups: dict[str, list[float]] = defaultdict(list)
     for gain in gains(state):
@@ -131,7 +131,7 @@ def _never(state: State) -> list[str]:
     return lines
 
 
-def _together(a: Objective, b: Objective) -> float | None:
+def _together(a: ObjectiveValue, b: ObjectiveValue) -> float | None:
     return None if a.stderr is None or b.stderr is None else math.hypot(a.stderr, b.stderr)
 
 

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from lamdagent.core.state import State
-from lamdagent.core.types import Action, Failed, Object, ObjectId, Objective, Score, Trial
+from lamdagent.core.types import Action, Failed, Object, ObjectId, ObjectiveValue, Score, Trial
 
 Labels = Mapping[ObjectId, str]
 RECIPE_STEPS = 6
 
 
-def scored(value: Score | Objective | None) -> str:
+def scored(value: Score | ObjectiveValue | None) -> str:
     """`0.612 ± 0.024`: a value with its standard error, or `-` where there is none."""
     if value is None:
         return "-"
@@ -36,9 +36,9 @@ def described(state: State, action: Action, labels: Labels | None = None) -> str
 
 
 def origin(state: State, object_id: ObjectId) -> str:
-    """How an object came to be: its action, or that the user brought it."""
+    """How an object came to be: its action, or that the user provided it."""
     trial = state.trial_of(object_id)
-    return "brought by the user" if trial is None else action_of(state, trial)
+    return "provided by the user" if trial is None else action_of(state, trial)
 
 
 def recipe(state: State, object_id: ObjectId, labels: Labels | None = None) -> str:

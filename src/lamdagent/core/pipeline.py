@@ -1,4 +1,4 @@
-"""A made object as the pipeline that makes it: the tree of actions, back to what the user brought."""
+"""A made object as the pipeline that makes it: the tree of actions, back to what the user provided."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """A plan: the steps of one or several pipelines, with inputs by name, to be done in another study.
 
-As data it is what `pipeline.to_data` writes and `pipeline.yaml` holds. Nothing of a plan is an id: what is brought is
+As data it is what `pipeline.to_data` writes and `pipeline.yaml` holds. Nothing of a plan is an id: what is provided is
 found in a study by its name, and what is made by the step that makes it, so a plan can be done on other data, on
 another base model, or elsewhere. Where a plan stands is a function of a study's state (`follow`) and is kept nowhere.
 """
@@ -13,13 +13,13 @@ from typing import Any
 
 from lamdagent.core.errors import ConfigError
 from lamdagent.core.pipeline import Pipeline, pipeline_of, to_data
-from lamdagent.core.space import Menu
+from lamdagent.core.space import ActionSpace
 from lamdagent.core.state import State
 from lamdagent.core.types import Action, Failed, ObjectId
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
+class PlanStep:
     """One action of a plan: the name of what it makes, its type, and the names of its inputs by slot."""
 
     make: str
@@ -35,12 +35,12 @@ class Step:
 class Plan:
     """Steps in an order in which they can be done, what they start from, and which of what they make is wanted.
 
-    `objects` are the brought ones by their name in the plan; where an entry has a `name`, the study calls it so.
+    `objects` are the provided ones by their name in the plan; where an entry has a `name`, the study calls it so.
     """
 
     results: tuple[str, ...]
     objects: Mapping[str, Mapping[str, Any]]
-    steps: tuple[Step, ...]
+    steps: tuple[PlanStep, ...]
 
     @classmethod
     def of(cls, data: Mapping[str, Any], source: str) -> Plan:
@@ -51,7 +51,7 @@ class Plan:
         """
         try:
             steps = tuple(
-                Step(
+                PlanStep(
                     make=str(step["make"]),
                     action=str(step["action"]),
                     inputs={slot: tuple(map(str, names)) for slot, names in step["inputs"].items()},
@@ -75,11 +75,11 @@ class Plan:
         return cls(results=results, objects=objects, steps=steps)
 
     def used(self, kind: str) -> list[str]:
-        """The names, in a study, of the brought objects of a kind."""
+        """The names, in a study, of the provided objects of a kind."""
         return [self.called(name) for name, leaf in self.objects.items() if leaf.get("kind") == kind]
 
     def called(self, name: str) -> str:
-        """What a study calls a brought object of the plan."""
+        """What a study calls a provided object of the plan."""
         return str(self.objects[name].get("name", name))
 
 
@@ -94,77 +94,77 @@ def plan_of_trials(state: State) -> Plan:
     names = {obj.id: obj.name for obj in state.pool.values()}
     names |= {t.choice.action.id: f"trial-{t.number}" for t in state.trials if t.choice.action.id not in names}
     steps = [
-        Step(
+        PlanStep(
             make=names[action.id],
             action=action.type,
             inputs={slot: tuple(names[i] for i in ids) for slot, ids in action.inputs.items()},
         )
         for action in (trial.choice.action for trial in state.trials)
     ]
-    brought = {obj.name: {"kind": obj.kind} for obj in state.pool.values() if obj.made_by is None}
-    return Plan(results=tuple(step.make for step in steps), objects=brought, steps=tuple(steps))
+    provided = {obj.name: {"kind": obj.kind} for obj in state.pool.values() if obj.made_by is None}
+    return Plan(results=tuple(step.make for step in steps), objects=provided, steps=tuple(steps))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Followed:
+class PlanStatus:
     """Where a plan stands in a study: ids by name of what is there, what can be done now, and why the rest never can.
 
     What is neither waits for a step that is not done yet.
     """
 
     ids: Mapping[str, ObjectId] = field(default_factory=dict)
-    ready: Sequence[tuple[Step, Action]] = ()
-    lost: Mapping[str, str] = field(default_factory=dict)
+    ready: Sequence[tuple[PlanStep, Action]] = ()
+    unreachable: Mapping[str, str] = field(default_factory=dict)
 
 
-def follow(plan: Plan, state: State, menu: Menu) -> Followed:
+def follow(plan: Plan, state: State, space: ActionSpace) -> PlanStatus:
     """Hold a plan against a study. The same step of two pipelines is one action, and so is done once."""
     ids: dict[str, ObjectId] = {}
-    lost: dict[str, str] = {}
-    ready: dict[ObjectId, tuple[Step, Action]] = {}
+    unreachable: dict[str, str] = {}
+    ready: dict[ObjectId, tuple[PlanStep, Action]] = {}
     made_here = {step.make for step in plan.steps}
     waiting: set[str] = set()
     for step in plan.steps:
-        if step.action not in menu.types:
-            lost[step.make] = f"this study has no action type {step.action!r}"
-        elif gone := [name for name in step.names if name in lost]:
-            reason = lost[gone[0]]
-            lost[step.make] = reason if reason.startswith("it needs ") else f"it needs {gone[0]}: {reason}"
+        if step.action not in space.types:
+            unreachable[step.make] = f"this study has no action type {step.action!r}"
+        elif gone := [name for name in step.names if name in unreachable]:
+            reason = unreachable[gone[0]]
+            unreachable[step.make] = reason if reason.startswith("it needs ") else f"it needs {gone[0]}: {reason}"
         elif waiting.intersection(step.names):
             waiting.add(step.make)
         else:
-            inputs, missing = _inputs(plan, step, menu, ids, made_here)
+            inputs, missing = _inputs(plan, step, space, ids, made_here)
             if missing:
-                lost[step.make] = missing
+                unreachable[step.make] = missing
                 continue
-            action, refusal = _doable(step.action, inputs, state, menu)
+            action, refusal = _feasible(step.action, inputs, state, space)
             if (number := state.tried.get(action.id)) is not None:
                 outcome = state.trials[number].outcome
                 if isinstance(outcome, Failed):
-                    lost[step.make] = f"it failed ({outcome.cause}): {outcome.message}"
+                    unreachable[step.make] = f"it failed ({outcome.cause}): {outcome.message}"
                 elif outcome is None:
                     waiting.add(step.make)
                 else:
                     ids[step.make] = action.id
             elif refusal is not None:
-                lost[step.make] = f"it cannot be done: {refusal}"
+                unreachable[step.make] = f"it cannot be done: {refusal}"
             else:
                 ready.setdefault(action.id, (step, action))
                 waiting.add(step.make)
-    brought = {obj.name: obj.id for obj in state.pool.values() if obj.made_by is None and obj.kind == "model"}
+    provided = {obj.name: obj.id for obj in state.pool.values() if obj.made_by is None and obj.kind == "model"}
     ids |= {
-        name: brought[leaf.get("name", name)]
+        name: provided[leaf.get("name", name)]
         for name, leaf in plan.objects.items()
-        if leaf.get("name", name) in brought
+        if leaf.get("name", name) in provided
     }
-    return Followed(ids=ids, ready=tuple(ready.values()), lost=lost)
+    return PlanStatus(ids=ids, ready=tuple(ready.values()), unreachable=unreachable)
 
 
 def _inputs(
-    plan: Plan, step: Step, menu: Menu, ids: Mapping[str, ObjectId], made_here: set[str]
+    plan: Plan, step: PlanStep, space: ActionSpace, ids: Mapping[str, ObjectId], made_here: set[str]
 ) -> tuple[dict[str, list[ObjectId]], str | None]:
     """A step's inputs as ids, or what this study lacks."""
-    options, inputs = menu.options(step.action), {}
+    options, inputs = space.options(step.action), {}
     for slot, names in step.inputs.items():
         here = {obj.name: obj.id for obj in options.get(slot, ()) if obj.made_by is None}
         called = {name: plan.called(name) for name in names if name not in made_here}
@@ -175,11 +175,13 @@ def _inputs(
     return inputs, None
 
 
-def _doable(type: str, inputs: Mapping[str, Sequence[ObjectId]], state: State, menu: Menu) -> tuple[Action, str | None]:
+def _feasible(
+    type: str, inputs: Mapping[str, Sequence[ObjectId]], state: State, space: ActionSpace
+) -> tuple[Action, str | None]:
     """The action of these inputs and why it is refused; where the given order is refused, the one by id is tried."""
-    given = menu.action(type, inputs)
-    by_id = menu.action(type, {slot: sorted(ids) for slot, ids in inputs.items()})
+    given = space.action(type, inputs)
+    by_id = space.action(type, {slot: sorted(ids) for slot, ids in inputs.items()})
     for action in (given, by_id):
-        if action.id in state.tried or menu.refusal(action) is None:
+        if action.id in state.tried or space.why_invalid(action) is None:
             return action, None
-    return given, menu.refusal(given)
+    return given, space.why_invalid(given)

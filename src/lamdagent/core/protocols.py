@@ -11,9 +11,9 @@ from typing import Protocol
 
 from lamdagent.core.action_type import Context
 from lamdagent.core.events import Event
-from lamdagent.core.space import Menu
+from lamdagent.core.space import ActionSpace
 from lamdagent.core.state import State
-from lamdagent.core.types import Choice, Exchange, Job, Object, Outcome, Progress, Split, Trial
+from lamdagent.core.types import Choice, Job, LLMCall, Object, Outcome, Progress, Split, Trial
 
 
 class Policy(Protocol):
@@ -21,15 +21,15 @@ class Policy(Protocol):
 
     name: str
 
-    def select(self, state: State, menu: Menu, n: int) -> Sequence[Choice]:
-        """At most `n` different doable choices; fewer or none where the menu has no more. A function of `state`."""
+    def select(self, state: State, space: ActionSpace, n: int) -> Sequence[Choice]:
+        """At most `n` different feasible choices; fewer or none where no more are left. A function of `state`."""
 
 
 class Shortlist(Protocol):
     """A policy that can also say what is worth a look, for another one to choose from."""
 
-    def shortlist(self, state: State, menu: Menu, n: int) -> Sequence[Choice]:
-        """At most `n` different doable choices; their reasons say what is predicted of them."""
+    def shortlist(self, state: State, space: ActionSpace, n: int) -> Sequence[Choice]:
+        """At most `n` different feasible choices; their reasons say what is predicted of them."""
 
 
 class Memory(Protocol):
@@ -42,7 +42,7 @@ class Memory(Protocol):
 class Chat(Protocol):
     """A language model that policies and memories may ask. What it says is journalled before it is used."""
 
-    def bind(self, state: Callable[[], State], record: Callable[[Exchange], None]) -> None:
+    def bind(self, state: Callable[[], State], record: Callable[[LLMCall], None]) -> None:
         """Where to look up what was answered before, and where to put what is answered now."""
 
 

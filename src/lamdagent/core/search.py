@@ -12,10 +12,10 @@ from dataclasses import replace
 
 from lamdagent.core.action_type import ActionType
 from lamdagent.core.errors import BudgetSpent, ContractViolation, UserError
-from lamdagent.core.events import Asked, Event, Exchanged, Remembered, Scored, Tested, Told, Unsealed, Worked
+from lamdagent.core.events import Asked, Event, HoldoutOpened, LLMCalled, MemoryUpdated, Scored, Tested, TimeSpent, Told
 from lamdagent.core.protocols import Chat, Display, Journal, Memory, Policy, Runner
-from lamdagent.core.space import Menu
-from lamdagent.core.state import State, fold
+from lamdagent.core.space import ActionSpace
+from lamdagent.core.state import State, reduce_events
 from lamdagent.core.types import Budget, Job, Made, Object, ObjectId, Outcome, Trial
 
 WORKED_EVERY_S = 30.0
@@ -36,35 +36,35 @@ class Search:
     ) -> None:
         self._journal, self._policy, self._memory = journal, policy, memory
         self.action_types, self.budget = action_types, budget
-        self.state = fold(journal.read())
+        self.state = reduce_events(journal.read())
         self.stopped: str | None = None
         if chat is not None:
-            chat.bind(lambda: self.state, lambda exchange: self._record(Exchanged(exchange=exchange)))
+            chat.bind(lambda: self.state, lambda call: self._record(LLMCalled(call=call)))
         for trial in self.state.trials:
             if trial.outcome is not None and trial.number not in self.state.memories:
                 self._remember(trial)
 
     @property
-    def menu(self) -> Menu:
-        return Menu(self.state, self.action_types)
+    def space(self) -> ActionSpace:
+        return ActionSpace(self.state, self.action_types)
 
     def ask(self, n: int = 1) -> tuple[Trial, ...]:
-        """Begin up to `n` trials within the budget; none where the budget or the menu is used up.
+        """Begin up to `n` trials within the budget; none where the budget or the action space is used up.
 
         Raises:
-            ContractViolation: the policy chose what the menu refuses, or more than it was asked for.
+            ContractViolation: the policy chose what the action space refuses, or more than it was asked for.
         """
-        menu, first = self.menu, len(self.state.trials)
+        space, first = self.space, len(self.state.trials)
         n = min(n, self.trials_left)
         try:
-            choices = self._policy.select(self.state, menu, n) if n > 0 else ()
+            choices = self._policy.select(self.state, space, n) if n > 0 else ()
         except BudgetSpent as spent:
             self.stopped, choices = str(spent), ()
         if len(choices) > n:
             raise ContractViolation(f"policy {self._policy.name!r} was asked for {n} choices and made {len(choices)}")
         seen: set[str] = set()
         for choice in choices:
-            refusal = menu.refusal(choice.action)
+            refusal = space.why_invalid(choice.action)
             if refusal or choice.action.id in seen:
                 raise ContractViolation(f"policy {self._policy.name!r} chose what cannot be done: {refusal or 'twice'}")
             seen.add(choice.action.id)
@@ -86,8 +86,8 @@ class Search:
         self._record(Told(number=number, outcome=outcome))
         return self._remember(self.state.trials[number])
 
-    def welcome(self, model: Object, outcome: Outcome) -> None:
-        """Journal how a brought model scored.
+    def record_baseline(self, model: Object, outcome: Outcome) -> None:
+        """Journal how a provided model scored.
 
         Raises:
             UserError: it could not be scored; no search can start from it.
@@ -98,11 +98,11 @@ class Search:
             )
         self._record(Scored(object_id=model.id, scores=outcome.scores, cost=outcome.cost))
 
-    def unseal(self, models: Sequence[ObjectId]) -> None:
+    def open_test_set(self, models: Sequence[ObjectId]) -> None:
         """Journal that the test side is about to be looked at."""
-        self._record(Unsealed(models=tuple(models)))
+        self._record(HoldoutOpened(models=tuple(models)))
 
-    def tested(self, model: Object, outcome: Outcome) -> None:
+    def record_test(self, model: Object, outcome: Outcome) -> None:
         """Journal how a model scored on the test side.
 
         Raises:
@@ -112,9 +112,9 @@ class Search:
             raise UserError(f"model {model.name!r} could not be tested ({outcome.cause}): {outcome.message}")
         self._record(Tested(object_id=model.id, scores=outcome.scores))
 
-    def worked(self, wall_s: float) -> None:
+    def record_time(self, wall_s: float) -> None:
         """Journal driver time, which counts against `budget.hours` over all restarts."""
-        self._record(Worked(wall_s=wall_s))
+        self._record(TimeSpent(wall_s=wall_s))
 
     @property
     def trials_left(self) -> int:
@@ -124,13 +124,13 @@ class Search:
         return 2**31 if self.budget.trials is None else max(0, self.budget.trials - len(self.state.trials))
 
     def _remember(self, trial: Trial) -> Trial:
-        self._record(Remembered(number=trial.number, memory=self._memory.update(self.state, trial)))
+        self._record(MemoryUpdated(number=trial.number, memory=self._memory.update(self.state, trial)))
         return trial
 
     def _record(self, *events: Event) -> None:
         if events:
             self._journal.append(*events)
-            self.state = fold(events, self.state)
+            self.state = reduce_events(events, self.state)
 
 
 def job_of(trial: Trial, state: State) -> Job:
@@ -151,7 +151,7 @@ def with_roots(state: State, ids: Iterable[ObjectId]) -> tuple[Object, ...]:
 
 
 def run(search: Search, runner: Runner, display: Display) -> State:
-    """Score the brought models, then keep every slot busy until the budget or the menu is used up.
+    """Score the provided models, then keep every slot busy until the budget or the action space is used up.
 
     Trials that an earlier process left running are submitted first.
     """
@@ -170,10 +170,10 @@ def run(search: Search, runner: Runner, display: Display) -> State:
             if isinstance(key, int):
                 outcome = search.tell(key, outcome).outcome or outcome
             else:
-                search.welcome(job.objects[0], outcome)
+                search.record_baseline(job.objects[0], outcome)
             display.ended(key, outcome, search.state)
         now = time.monotonic()
-        search.worked(now - clock)
+        search.record_time(now - clock)
         clock = now
 
     for model in search.state.unscored:

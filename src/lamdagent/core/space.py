@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from lamdagent.core.action_type import ActionType
 
 
-class Menu:
+class ActionSpace:
     """The actions that a state and a set of action types allow."""
 
     def __init__(self, state: State, types: Mapping[str, ActionType]) -> None:
@@ -35,7 +35,7 @@ class Menu:
     def action(self, type: str, inputs: Mapping[str, Sequence[str]]) -> Action:
         """An action from object ids, unordered slots put into pool order so that equal choices have equal ids.
 
-        What the type does not have is left as it is given: `refusal` says what is wrong with it.
+        What the type does not have is left as it is given: `why_invalid` says what is wrong with it.
         """
         known = self.types.get(type)
         unordered = {slot.name for slot in known.slots if not slot.ordered} if known else set()
@@ -45,7 +45,7 @@ class Menu:
         }
         return Action(type=type, version=known.version if known else 0, inputs=filled, seed=self._state.seed)
 
-    def refusal(self, action: Action) -> str | None:
+    def why_invalid(self, action: Action) -> str | None:
         """Why an action cannot be done, in words to act on; None if it can."""
         if action.type not in self.types:
             return f"unknown action type {action.type!r}. {nearest(action.type, self.types)}"
@@ -61,31 +61,31 @@ class Menu:
             outcome = self._state.trials[number].outcome
             ended = "is running" if outcome is None else "failed" if isinstance(outcome, Failed) else "was done"
             return f"already tried: it {ended} as trial {number}"
-        return type.admits({name: [self._state.pool[i] for i in ids] for name, ids in action.inputs.items()})
+        return type.validate({name: [self._state.pool[i] for i in ids] for name, ids in action.inputs.items()})
 
     def sample(self, rng: random.Random, tries: int = 100) -> Action | None:
-        """A doable action: a type drawn evenly, then its objects evenly; None if nothing is left.
+        """A feasible action: a type drawn evenly, then its objects evenly; None if nothing is left.
 
         Drawing is by rejection. Only where `tries` draws of a type fail are its actions looked through one by one.
         """
         for type in rng.sample(list(self.types), len(self.types)):
             for _ in range(tries):
                 action = self._draw(type, rng)
-                if action is not None and self.refusal(action) is None:
+                if action is not None and self.why_invalid(action) is None:
                     return action
             if (action := next(self.of_type(type), None)) is not None:
                 return action
         return None
 
     def __iter__(self) -> Iterator[Action]:
-        """Every doable action, one at a time."""
+        """Every feasible action, one at a time."""
         return itertools.chain.from_iterable(map(self.of_type, self.types))
 
     def of_type(self, type: str) -> Iterator[Action]:
-        """Every doable action of one type."""
+        """Every feasible action of one type."""
         for inputs in self._filled(type, self.types[type].slots):
             action = self.action(type, inputs)
-            if self.refusal(action) is None:
+            if self.why_invalid(action) is None:
                 yield action
 
     def size(self, type: str) -> int:
@@ -96,15 +96,15 @@ class Menu:
             ways *= sum(count(n, k) for k in range(slot.at_least, slot.at_most + 1))
         return ways
 
-    def near(self, action: Action) -> Iterator[tuple[str, Object, Action]]:
-        """Every doable action that has one object of another in its place: the slot, the new object, the action."""
+    def neighbors(self, action: Action) -> Iterator[tuple[str, Object, Action]]:
+        """Every feasible action that has one object of another in its place: the slot, the new object, the action."""
         for slot in self.types[action.type].slots:
             ids = action.inputs[slot.name]
             fresh = [obj for obj in self._fitting(action.type, slot) if obj.id not in ids]
             for i, obj in itertools.product(range(len(ids)), fresh):
                 inputs = {**action.inputs, slot.name: (*ids[:i], obj.id, *ids[i + 1 :])}
                 other = self.action(action.type, inputs)
-                if self.refusal(other) is None:
+                if self.why_invalid(other) is None:
                     yield slot.name, obj, other
 
     def _fitting(self, type: str, slot: Slot) -> tuple[Object, ...]:

@@ -9,28 +9,28 @@ from typing import Any
 
 from lamdagent.core.events import (
     Asked,
-    Brought,
     Event,
-    Exchanged,
-    Opened,
-    Remembered,
+    HoldoutOpened,
+    LLMCalled,
+    MemoryUpdated,
+    ObjectAdded,
     Scored,
+    StudyOpened,
     Tested,
+    TimeSpent,
     Told,
-    Unsealed,
-    Worked,
 )
 from lamdagent.core.types import (
     ActionId,
-    Exchange,
-    Goal,
     Guard,
     Kind,
+    LLMCall,
     Made,
     Object,
     ObjectId,
-    Objective,
+    ObjectiveValue,
     Score,
+    TaskWeight,
     Trial,
 )
 
@@ -43,7 +43,7 @@ class State:
 
     config: Mapping[str, Any] = field(default_factory=dict)
     seed: int = 0
-    goals: tuple[Goal, ...] = ()
+    goals: tuple[TaskWeight, ...] = ()
     guards: tuple[Guard, ...] = ()
     pool: Mapping[ObjectId, Object] = field(default_factory=dict)
     scores: Mapping[ObjectId, tuple[Score, ...]] = field(default_factory=dict)
@@ -51,7 +51,7 @@ class State:
     tried: Mapping[ActionId, int] = field(default_factory=dict)
     memory: str = ""
     memories: Mapping[int, str] = field(default_factory=dict)
-    exchanges: tuple[Exchange, ...] = ()
+    llm_calls: tuple[LLMCall, ...] = ()
     tokens: int = 0
     usd: float = 0.0
     wall_s: float = 0.0
@@ -62,17 +62,17 @@ class State:
 
     @property
     def unscored(self) -> tuple[Object, ...]:
-        """Brought models that have no scores yet, in the order they came."""
+        """ObjectAdded models that have no scores yet, in the order they came."""
         return tuple(o for o in self.of_kind("model") if o.made_by is None and o.id not in self.scores)
 
     def of_kind(self, kind: Kind) -> tuple[Object, ...]:
         return tuple(o for o in self.pool.values() if o.kind == kind)
 
-    def objective(self, object_id: ObjectId) -> Objective | None:
+    def objective(self, object_id: ObjectId) -> ObjectiveValue | None:
         """A model's objective on the validation side; None if any goal has no score."""
         return objective_of(self.goals, [s for s in self.scores.get(object_id, ()) if s.split == "validation"])
 
-    def ranked(self) -> tuple[tuple[Object, Objective], ...]:
+    def ranked(self) -> tuple[tuple[Object, ObjectiveValue], ...]:
         """Every scored model: those that hold all guards first, best objective first, earlier first among equals."""
         scored = [(o, self.objective(o.id)) for o in self.of_kind("model")]
         known = [(o, v) for o, v in scored if v is not None]
@@ -95,12 +95,12 @@ class State:
         return min(compared, key=lambda s: s.gain or 0.0, default=None)
 
     def trial_of(self, object_id: ObjectId) -> Trial | None:
-        """The trial that made an object; None for what the user brought."""
+        """The trial that made an object; None for what the user provided."""
         number = self.tried.get(object_id)
         return None if number is None else self.trials[number]
 
 
-def objective_of(goals: Sequence[Goal], scores: Sequence[Score]) -> Objective | None:
+def objective_of(goals: Sequence[TaskWeight], scores: Sequence[Score]) -> ObjectiveValue | None:
     """The objective of one side's scores; None if any goal has none.
 
     The standard error takes the tasks as independent: sqrt(sum((w_k / max_k * stderr_k)**2)) / sum(w_k). That is what a
@@ -113,16 +113,16 @@ def objective_of(goals: Sequence[Goal], scores: Sequence[Score]) -> Objective | 
     value = sum(g.weight * by_task[g.task].value / g.max_score for g in goals) / total
     errors = [(g.weight / g.max_score, by_task[g.task].stderr) for g in goals]
     if any(stderr is None for _, stderr in errors):
-        return Objective(value=value, stderr=None)
+        return ObjectiveValue(value=value, stderr=None)
     stderr = math.sqrt(sum((scale * (stderr or 0.0)) ** 2 for scale, stderr in errors)) / total
-    return Objective(value=value, stderr=stderr)
+    return ObjectiveValue(value=value, stderr=stderr)
 
 
 def _below(score: Score, bound: float) -> bool:
     return score.gain is not None and score.gain + ONE_SIDED_95 * (score.gain_stderr or 0.0) < bound
 
 
-def fold(events: Iterable[Event], state: State | None = None) -> State:
+def reduce_events(events: Iterable[Event], state: State | None = None) -> State:
     """The state after `events`, from `state` or from nothing."""
     state = state or State()
     for event in events:
@@ -132,9 +132,9 @@ def fold(events: Iterable[Event], state: State | None = None) -> State:
 
 def _step(state: State, event: Event) -> State:
     match event:
-        case Opened(config=config, seed=seed, goals=goals, guards=guards):
+        case StudyOpened(config=config, seed=seed, goals=goals, guards=guards):
             return replace(state, config=config, seed=seed, goals=goals, guards=guards)
-        case Brought(object=obj):
+        case ObjectAdded(object=obj):
             return replace(state, pool={**state.pool, obj.id: obj})
         case Scored(object_id=object_id, scores=scores):
             return replace(state, scores={**state.scores, object_id: scores})
@@ -149,16 +149,16 @@ def _step(state: State, event: Event) -> State:
             made = outcome.object
             known = {**state.scores, **outcome.rescored, made.id: outcome.scores}
             return replace(state, pool={**state.pool, made.id: made}, scores=known)
-        case Remembered(number=number, memory=memory):
+        case MemoryUpdated(number=number, memory=memory):
             return replace(state, memory=memory, memories={**state.memories, number: memory})
-        case Exchanged(exchange=exchange):
+        case LLMCalled(call=call):
             return replace(
                 state,
-                exchanges=(*state.exchanges, exchange),
-                tokens=state.tokens + exchange.tokens_in + exchange.tokens_out,
-                usd=state.usd + (exchange.usd or 0.0),
+                llm_calls=(*state.llm_calls, call),
+                tokens=state.tokens + call.tokens_in + call.tokens_out,
+                usd=state.usd + (call.usd or 0.0),
             )
-        case Worked(wall_s=wall_s):
+        case TimeSpent(wall_s=wall_s):
             return replace(state, wall_s=state.wall_s + wall_s)
-        case Unsealed() | Tested():
+        case HoldoutOpened() | Tested():
             return state

@@ -30,7 +30,7 @@ def content_id(value: Any) -> str:
 class Object:
     """A member of the pool: what an action takes or makes.
 
-    `name` is what people and agents read; it is not part of the id. `uri` says where a brought object came from and is
+    `name` is what people and agents read; it is not part of the id. `uri` says where a provided object came from and is
     empty for a made one, whose files lie under its id. `meta` holds what others may need to know without opening files:
     a model's `root` (the id of the base model it descends from), `architecture`, `shapes` and `tokenizer`; a dataset's
     `rows` and `format`; a setting's `action` and `values`.
@@ -104,7 +104,7 @@ class Score:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Goal:
+class TaskWeight:
     """How a task counts in the objective: `weight * value / max_score`, divided by the sum of all weights."""
 
     task: str
@@ -122,7 +122,7 @@ class Guard:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Objective:
+class ObjectiveValue:
     """The weighted, scaled mean of a model's scores, with its standard error where every score has one."""
 
     value: float
@@ -175,7 +175,7 @@ class Trial:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """What a runner is handed: an action to execute and score, or (`action` None) one brought model to score.
+    """What a runner is handed: an action to execute and score, or (`action` None) one provided model to score.
 
     `objects` are all that it may need: the action's inputs and whatever those descend from, or first the model to
     score. `key` is the trial's number, or the model's name. A made model races the `leader`. `items` is how many items
@@ -201,7 +201,7 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Exchange:
+class LLMCall:
     """One question to a language model and what came of it.
 
     `key` is the hash of all that was sent: an answer in the journal under the same key is never paid for again.

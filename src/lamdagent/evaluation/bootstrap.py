@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lamdagent.core.types import Goal
+from lamdagent.core.types import TaskWeight
 
 # Names end in axes: B draws, M models, N items.
 Array = NDArray[np.float64]
 Items = Mapping[str, NDArray[Any]]
-Goals = Sequence[Goal]
+TaskWeights = Sequence[TaskWeight]
 
 RESAMPLES = 2000
 TIED = 1e-12
@@ -69,7 +69,7 @@ class Measured:
         return np.asarray(error_BM - error_BM.mean(axis=0))
 
 
-def measured(models: Sequence[Items], goals: Goals) -> Measured:
+def measured(models: Sequence[Items], goals: TaskWeights) -> Measured:
     """Measure each model by its difference from the best of those with most items, on the items that both have.
 
     Where all have the same items this is the plain objective. Where one has only the first of them, it is neither
@@ -97,7 +97,7 @@ def measured(models: Sequence[Items], goals: Goals) -> Measured:
     return Measured(values_M, influence, np.array(fewest, dtype=float) - 1)
 
 
-def lead(a: Items, b: Items, goals: Goals) -> Measured:
+def lead(a: Items, b: Items, goals: TaskWeights) -> Measured:
     """Measure what `a` scores more than `b`, as if one model's score, on the items that both have."""
     return measured([{t: np.subtract(*shared([a, b], t)) for t in scales_of(goals) if t in a and t in b}], goals)
 
@@ -115,7 +115,7 @@ def _influence(value_N: Array) -> Array:
     return np.where(rounding_N, 0.0, centred_N) / math.sqrt(n * (n - 1))
 
 
-def scales_of(goals: Goals) -> dict[str, float]:
+def scales_of(goals: TaskWeights) -> dict[str, float]:
     """What a task's mean counts in the objective."""
     if not goals:
         raise ValueError("an objective needs at least one goal")

@@ -9,7 +9,7 @@ from typing import Any
 
 from lamdagent.core.action_type import Context
 from lamdagent.core.protocols import Task
-from lamdagent.core.types import Goal, Object, Score, Split
+from lamdagent.core.types import Object, Score, Split, TaskWeight
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,7 +17,7 @@ class Evaluation:
     """How models are scored: on `first` items of each task, and on up to `most` while a race is open. None is all."""
 
     tasks: Sequence[Task]
-    goals: Sequence[Goal] = ()
+    goals: Sequence[TaskWeight] = ()
     first: int | None = None
     most: int | None = None
 

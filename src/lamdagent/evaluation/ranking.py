@@ -12,7 +12,7 @@ from lamdagent.objects.artifacts import Artifacts
 
 
 @dataclass(frozen=True, kw_only=True)
-class Standing:
+class Ranking:
     """`contenders` cannot be told from the leader, among the `compared` models whose items are kept and that hold all
     guards. `corrected` (`statistics.Corrected`) is the leader's objective less what being picked adds."""
 
@@ -21,15 +21,15 @@ class Standing:
     corrected: Any = None
 
 
-def standing_of(state: State, artifacts: Artifacts) -> Standing:
+def rank_models(state: State, artifacts: Artifacts) -> Ranking:
     """The standing by the items; empty where those of the leader are not kept."""
     from lamdagent.evaluation.statistics import contenders, corrected_winner
 
     holding = [obj.id for obj, _ in state.ranked() if not state.broken(obj.id)]
     models = items_of(state.scores, holding, artifacts)
     if len(models) < 2 or holding[0] not in models or min(s.n for i in models for s in state.scores[i]) < 2:
-        return Standing(compared=0, contenders=frozenset())
-    return Standing(
+        return Ranking(compared=0, contenders=frozenset())
+    return Ranking(
         compared=len(models),
         contenders=contenders(models, state.goals, seed=state.seed),
         corrected=corrected_winner(models, state.goals, seed=state.seed),

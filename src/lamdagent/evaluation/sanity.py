@@ -37,7 +37,7 @@ class Example:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Findings:
+class CheckResult:
     """What a model was found to be: faults in words, and figures.
 
     `facts` are finite; one that could not be measured is left out. `end_rate`: the share of answers that ended, in
@@ -51,7 +51,7 @@ class Findings:
 
 def examine(
     loaded: Loaded, examples: Sequence[Example], *, base_rate: Callable[[], float | None] = lambda: None
-) -> Findings:
+) -> CheckResult:
     """Check a made model's weights, its vocabulary, that its answers end, and that its loss is not absurd.
 
     Args:
@@ -59,7 +59,7 @@ def examine(
         base_rate: gives the `end_rate` of the model's base on the same examples; asked only where no answer ended.
     """
     if broken := (*_weight_faults(loaded.model), *_vocabulary_faults(loaded)):
-        return Findings(faults=tuple(broken), facts={})  # computing with it would tell nothing, or crash
+        return CheckResult(faults=tuple(broken), facts={})  # computing with it would tell nothing, or crash
     losses = answer_losses(loaded, examples)
     facts: dict[str, float] = {}
     if losses and all(map(math.isfinite, losses)):
@@ -69,7 +69,7 @@ def examine(
     faults = [*_loss_faults(losses, _rows(loaded.model.get_input_embeddings()))]
     if rate == 0.0 and (base := base_rate()) is not None and base >= BASE_ENDS:
         faults.append(f"none of its answers ends within its task's bound, and {base:.0%} of its base model's do")
-    return Findings(faults=tuple(faults), facts=facts)
+    return CheckResult(faults=tuple(faults), facts=facts)
 
 
 def end_rate(loaded: Loaded, examples: Sequence[Example]) -> float | None:

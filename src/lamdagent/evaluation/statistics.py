@@ -18,8 +18,8 @@ from lamdagent.evaluation.bootstrap import (
     RESAMPLES,
     TIED,
     Array,
-    Goals,
     Items,
+    TaskWeights,
     counts,
     lead,
     measured,
@@ -75,7 +75,7 @@ class Stability:
     best_first: float
 
 
-def objective_error(items: Items, goals: Goals, *, seed: int, resamples: int = RESAMPLES) -> float:
+def objective_error(items: Items, goals: TaskWeights, *, seed: int, resamples: int = RESAMPLES) -> float:
     """The standard error of a model's objective, items drawn anew within each task.
 
     Raises:
@@ -85,7 +85,7 @@ def objective_error(items: Items, goals: Goals, *, seed: int, resamples: int = R
 
 
 def difference(
-    a: Items, b: Items, goals: Goals, *, seed: int, level: float = 0.95, resamples: int = RESAMPLES
+    a: Items, b: Items, goals: TaskWeights, *, seed: int, level: float = 0.95, resamples: int = RESAMPLES
 ) -> Difference:
     """The objective of `a` less that of `b` over the items that both have, paired, with a symmetric interval.
 
@@ -107,7 +107,7 @@ def difference(
     return Difference(value=value, stderr=stderr, low=value - reach, high=value + reach, p=p)
 
 
-def verdict(a: Items, b: Items, goals: Goals, *, looks: int, level: float = 0.95) -> Verdict:
+def verdict(a: Items, b: Items, goals: TaskWeights, *, looks: int, level: float = 0.95) -> Verdict:
     """Whether challenger `a` is separated from leader `b` on the items that both have so far. Cheap: a closed form.
 
     `looks` is how often, at the most, the two are compared while items are added. Over all looks together, equal models
@@ -128,7 +128,7 @@ def verdict(a: Items, b: Items, goals: Goals, *, looks: int, level: float = 0.95
     return "ahead" if value > 0 else "behind"
 
 
-def contenders(models: Mapping[Id, Items], goals: Goals, *, seed: int, level: float = 0.95) -> frozenset[Id]:
+def contenders(models: Mapping[Id, Items], goals: TaskWeights, *, seed: int, level: float = 0.95) -> frozenset[Id]:
     """The models that cannot be told from the leader, and the leader.
 
     With probability `level` all that are truly best are among them, although the leader was picked for its score: a
@@ -155,7 +155,7 @@ def contenders(models: Mapping[Id, Items], goals: Goals, *, seed: int, level: fl
         left = left[stays]
 
 
-def corrected_winner(models: Mapping[Id, Items], goals: Goals, *, seed: int) -> Corrected:
+def corrected_winner(models: Mapping[Id, Items], goals: TaskWeights, *, seed: int) -> Corrected:
     """The leader's objective, less what being picked as the best of these models adds to it on average.
 
     A bootstrap plays the search again: true scores plus drawn errors, pick the best, look at its error. As true scores
@@ -182,7 +182,7 @@ def corrected_winner(models: Mapping[Id, Items], goals: Goals, *, seed: int) -> 
 
 
 def stability(
-    models: Mapping[Id, Items], goals: Goals, sizes: Sequence[int], top: int, *, seed: int, resamples: int = 1000
+    models: Mapping[Id, Items], goals: TaskWeights, sizes: Sequence[int], top: int, *, seed: int, resamples: int = 1000
 ) -> list[Stability]:
     """How well validation sets of these sizes would rank the `top` models.
 

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 
 from lamdagent.core.errors import BudgetSpent, UserError
 from lamdagent.core.state import State
-from lamdagent.core.types import Budget, Exchange, content_id
+from lamdagent.core.types import Budget, LLMCall, content_id
 
 Answer = TypeVar("Answer", bound=BaseModel)
 CHARS_PER_TOKEN = 3  # low, so that an estimate is rather too high
@@ -79,14 +79,14 @@ class Chat:
         self._attempts, self._max_failures, self._sleep = attempts, max_failures, sleep
         self._failures = 0
         self._state: Callable[[], State] = State
-        self._record: Callable[[Exchange], None] = lambda exchange: None
+        self._record: Callable[[LLMCall], None] = lambda call: None
         if budget.usd is not None and client.price(1, 1) is None:
             raise UserError(
                 f"budget.usd is set, but no price is known for {client.model!r}. "
                 "Set policy.price: {input: USD, output: USD} per million tokens, or use budget.tokens."
             )
 
-    def bind(self, state: Callable[[], State], record: Callable[[Exchange], None]) -> None:
+    def bind(self, state: Callable[[], State], record: Callable[[LLMCall], None]) -> None:
         self._state, self._record = state, record
 
     def ask(
@@ -109,19 +109,17 @@ class Chat:
         asked = prompt
         for attempt in range(self._attempts):
             key = content_id([self.client.model, system, asked, schema.model_json_schema(), max_tokens])
-            draft = Exchange(
-                key=key, trial=trial, purpose=purpose, model=self.client.model, system=system, prompt=asked
-            )
-            exchange, fresh = self._known(draft), False
-            if exchange is None:
-                exchange, fresh = self._call(draft, schema, max_tokens), True
-            answer, wrong = _read(exchange, schema, check)
+            draft = LLMCall(key=key, trial=trial, purpose=purpose, model=self.client.model, system=system, prompt=asked)
+            call, fresh = self._known(draft), False
+            if call is None:
+                call, fresh = self._call(draft, schema, max_tokens), True
+            answer, wrong = _read(call, schema, check)
             if fresh:
-                self._record(replace(exchange, error=exchange.error or wrong))
-                self._count(answer is not None, exchange.error or wrong)
+                self._record(replace(call, error=call.error or wrong))
+                self._count(answer is not None, call.error or wrong)
             if answer is not None:
                 return answer
-            if exchange.answer is None:
+            if call.answer is None:
                 self._sleep(min(LONGEST_WAIT_S, 2.0**attempt))
             else:
                 asked = f"{prompt}\n\nYour last answer could not be used: {wrong}\nAnswer again."
@@ -131,11 +129,11 @@ class Chat:
         """Stop what the client started."""
         self.client.close()
 
-    def _known(self, draft: Exchange) -> Exchange | None:
-        answered = (e for e in self._state().exchanges if e.key == draft.key and e.answer is not None)
+    def _known(self, draft: LLMCall) -> LLMCall | None:
+        answered = (e for e in self._state().llm_calls if e.key == draft.key and e.answer is not None)
         return next(answered, None)
 
-    def _call(self, draft: Exchange, schema: type[BaseModel], max_tokens: int) -> Exchange:
+    def _call(self, draft: LLMCall, schema: type[BaseModel], max_tokens: int) -> LLMCall:
         self._afford((len(draft.system) + len(draft.prompt)) // CHARS_PER_TOKEN, max_tokens)
         started = time.monotonic()
         try:
@@ -172,14 +170,14 @@ class Chat:
 
 
 def _read(
-    exchange: Exchange, schema: type[Answer], check: Callable[[Answer], str | None]
+    call: LLMCall, schema: type[Answer], check: Callable[[Answer], str | None]
 ) -> tuple[Answer | None, str | None]:
-    if exchange.answer is None:
-        return None, exchange.error
-    if not exchange.answer.strip():
+    if call.answer is None:
+        return None, call.error
+    if not call.answer.strip():
         return None, "it was empty"
     try:
-        answer = schema.model_validate(json.loads(exchange.answer))
+        answer = schema.model_validate(json.loads(call.answer))
     except ValidationError as error:
         return None, "; ".join(_problem(p) for p in error.errors(include_url=False))[:600]
     except ValueError as error:

@@ -6,17 +6,17 @@ from typing import Literal
 
 from pydantic import Field
 
-from lamdagent.core.config import Settings
+from lamdagent.core.config import Config
 
 
-class Price(Settings):
+class Price(Config):
     """What tokens cost, in USD per million."""
 
     input: float = Field(ge=0, description="USD per million tokens of a prompt")
     output: float = Field(ge=0, description="USD per million tokens of an answer")
 
 
-class ChatSettings(Settings):
+class ChatConfig(Config):
     """A language model and how it is asked. Keys are read from the environment only, such as OPENAI_API_KEY."""
 
     model: str = Field(description="provider:name as pydantic-ai knows it, or `local`: a small model served here")
@@ -34,4 +34,4 @@ class ChatSettings(Settings):
     )
 
 
-CHAT_KEYS = frozenset(ChatSettings.model_fields)
+CHAT_KEYS = frozenset(ChatConfig.model_fields)

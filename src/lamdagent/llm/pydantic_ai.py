@@ -9,13 +9,13 @@ from pydantic import BaseModel
 
 from lamdagent.core.errors import MissingExtra, UserError
 from lamdagent.llm.chat import NoReply, Reply
-from lamdagent.llm.config import ChatSettings
+from lamdagent.llm.config import ChatConfig
 
 
 class PydanticAi:
     """Asks one model, each time in a conversation of its own."""
 
-    def __init__(self, settings: ChatSettings, *, model: Any = None) -> None:
+    def __init__(self, settings: ChatConfig, *, model: Any = None) -> None:
         self.model = settings.model
         self._settings = settings
         self._model = model if model is not None else open_model(settings)
@@ -90,7 +90,7 @@ class PydanticAi:
         return ModelRequestParameters(output_mode="tool", output_tools=[tool], allow_text_output=False)
 
 
-def open_model(settings: ChatSettings) -> Any:
+def open_model(settings: ChatConfig) -> Any:
     """The pydantic-ai model that settings name.
 
     Raises:

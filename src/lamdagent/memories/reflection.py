@@ -12,7 +12,7 @@ from typing import Annotated
 from pydantic import BaseModel, BeforeValidator, Field, create_model
 
 from lamdagent.core import evidence
-from lamdagent.core.config import Settings
+from lamdagent.core.config import Config
 from lamdagent.core.errors import BudgetSpent
 from lamdagent.core.format import action_of, result
 from lamdagent.core.state import State
@@ -27,7 +27,7 @@ WORDS_PER_TOKEN = 0.5
 SYSTEM = "You keep the notes of a search for the best way to post-train a language model. Answer in JSON only."
 
 
-class Config(Settings):
+class ReflectionConfig(Config):
     """Notes that the policy's language model rewrites after every trial. Needs policy: {kind: agent}."""
 
     max_tokens: int = Field(800, ge=50, description="length of the notes")
@@ -40,7 +40,7 @@ class Config(Settings):
 class Reflection:
     """Notes by a language model. Where no answer can be used, the old notes stay and the result is added to them."""
 
-    Config = Config
+    Config = ReflectionConfig
 
     def __init__(
         self, *, chat: Chat, max_tokens: int = 800, evidence: bool = True, prompts: Path | None = None
@@ -49,7 +49,7 @@ class Reflection:
 
     def update(self, state: State, trial: Trial) -> str:
         notes = self._notes(state, trial, state.memory.partition(HEADING)[0])
-        return notes + HEADING + evidence.table(state) if self._evidence else notes
+        return notes + HEADING + evidence.evidence_table(state) if self._evidence else notes
 
     def _notes(self, state: State, trial: Trial, old: str) -> str:
         names = evidence.labels(state)
@@ -60,7 +60,7 @@ class Reflection:
             "reflection.md",
             self._prompts,
             notes=old or "None yet.",
-            evidence=evidence.table(state) if self._evidence else "See the latest trials.",
+            evidence=evidence.evidence_table(state) if self._evidence else "See the latest trials.",
             latest="\n".join(f"- {_line(state, t, names)}" for t in ended) or "None.",
             result=_line(state, trial, names),
             words=round(self._max_tokens * WORDS_PER_TOKEN),

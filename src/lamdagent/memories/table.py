@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from lamdagent.core.config import Settings
+from lamdagent.core.config import Config
 from lamdagent.core.evidence import labels
 from lamdagent.core.format import action_of, guard_breaks, recipe, result, scored
 from lamdagent.core.state import State
 from lamdagent.core.types import Failed, Trial
 
 
-class Config(Settings):
+class TableConfig(Config):
     """The best, the latest and the failed trials as lines of text."""
 
     best: int = Field(10, ge=1, description="how many of the best models are listed")
@@ -22,7 +22,7 @@ class Table:
     """Lists the best models and the latest trials, models under the neutral labels of the agent's prompts. The text is
     bounded, whatever the number of trials."""
 
-    Config = Config
+    Config = TableConfig
 
     def __init__(self, *, best: int = 10, latest: int = 10) -> None:
         self._best, self._latest = best, latest

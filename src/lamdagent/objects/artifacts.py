@@ -56,7 +56,7 @@ class Artifacts:
         self.root.mkdir(parents=True, exist_ok=True)
         partial = Path(tempfile.mkdtemp(prefix=f".partial-{os.getpid()}-", dir=self.root))
         try:
-            with full_disk_is_the_users(self.root):
+            with disk_full_as_user_error(self.root):
                 yield partial
                 record["files"] = {
                     str(f.relative_to(partial)): file_hash(f) for f in sorted(partial.rglob("*")) if f.is_file()
@@ -108,7 +108,7 @@ def _runs(pid: int) -> bool:
 
 
 @contextlib.contextmanager
-def full_disk_is_the_users(folder: Path) -> Iterator[None]:
+def disk_full_as_user_error(folder: Path) -> Iterator[None]:
     """Turn 'no space left' into an error that says what to do.
 
     Raises:

@@ -1,7 +1,7 @@
 """A language model selects: first the action type, then all its objects in one answer.
 
 Source: LaMDAgent (arXiv 2505.21963). One inference for everything gave more answers that could not be parsed, and one
-per object brought effects of their order.
+per object provided effects of their order.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model
 from lamdagent.core.evidence import labels, repeats
 from lamdagent.core.format import described, guard_breaks, recipe, scored, setting
 from lamdagent.core.protocols import Policy, Shortlist
-from lamdagent.core.space import Menu
+from lamdagent.core.space import ActionSpace
 from lamdagent.core.state import State
 from lamdagent.core.types import Action, Choice, Object, ObjectId, Slot
 from lamdagent.llm.chat import Chat
-from lamdagent.llm.config import CHAT_KEYS, ChatSettings
+from lamdagent.llm.config import CHAT_KEYS, ChatConfig
 from lamdagent.llm.prompts import render
 from lamdagent.policies.moves import one_by_one, seeded
 
@@ -37,7 +37,7 @@ Reason = Annotated[
 ]
 
 
-class Config(ChatSettings):
+class AgentConfig(ChatConfig):
     """A language model that chooses in two steps, as in the paper, and falls back to another policy where it fails."""
 
     fallback: str = Field("random", description="the policy that chooses where no answer can be used")
@@ -64,7 +64,7 @@ class Agent:
         prompts: the user's own prompt folder.
     """
 
-    Config = Config
+    Config = AgentConfig
     name = "agent"
 
     def __init__(
@@ -79,32 +79,32 @@ class Agent:
         self._chat, self._fallback, self._shortlist = chat, fallback, shortlist
         self._shown, self._prompts = shown, prompts
 
-    def select(self, state: State, menu: Menu, n: int) -> Sequence[Choice]:
-        return one_by_one(state, menu, n, self._choose)
+    def select(self, state: State, space: ActionSpace, n: int) -> Sequence[Choice]:
+        return one_by_one(state, space, n, self._choose)
 
-    def _choose(self, state: State, menu: Menu) -> Choice | None:
-        doable = [type for type in menu.types if next(menu.of_type(type), None) is not None]
-        if not doable:
+    def _choose(self, state: State, space: ActionSpace) -> Choice | None:
+        feasible = [type for type in space.types if next(space.of_type(type), None) is not None]
+        if not feasible:
             return None
-        asked = self._ask_in_two(state, menu, doable) if self._shortlist is None else self._ask_once(state, menu)
+        asked = self._ask_in_two(state, space, feasible) if self._shortlist is None else self._ask_once(state, space)
         if asked is not None:
             return asked
-        fallback = self._fallback.select(state, menu, 1)
+        fallback = self._fallback.select(state, space, 1)
         reason = f"no answer of {self._chat.client.model} could be used"
         return next((Choice(action=c.action, reason=reason, by=f"{c.by} (fallback)") for c in fallback), None)
 
-    def _ask_in_two(self, state: State, menu: Menu, doable: Sequence[str]) -> Choice | None:
+    def _ask_in_two(self, state: State, space: ActionSpace, feasible: Sequence[str]) -> Choice | None:
         rng = seeded(state)
-        chosen = self._ask_type(state, menu, rng.sample(doable, len(doable)))
-        picked = None if chosen is None else self._ask_objects(state, menu, chosen[0], rng)
+        chosen = self._ask_type(state, space, rng.sample(feasible, len(feasible)))
+        picked = None if chosen is None else self._ask_objects(state, space, chosen[0], rng)
         if chosen is None or picked is None:
             return None
         return Choice(action=picked[0], reason=f"{chosen[1]} | {picked[1]}", by=self.name)
 
-    def _ask_once(self, state: State, menu: Menu) -> Choice | None:
+    def _ask_once(self, state: State, space: ActionSpace) -> Choice | None:
         """One of the shortlist's candidates, shown in random order."""
         assert self._shortlist is not None
-        found = list(self._shortlist.shortlist(state, menu, CANDIDATES))
+        found = list(self._shortlist.shortlist(state, space, CANDIDATES))
         if not found:
             return None
         names = labels(state)
@@ -123,19 +123,21 @@ class Agent:
         one = listed[answer.candidate]
         return Choice(action=one.action, reason=f"{answer.reason} | {one.reason}", by=self.name)
 
-    def _ask_type(self, state: State, menu: Menu, types: Sequence[str]) -> tuple[str, str] | None:
-        described = [describe_type(state, menu, type) for type in types]
+    def _ask_type(self, state: State, space: ActionSpace, types: Sequence[str]) -> tuple[str, str] | None:
+        described = [describe_type(state, space, type) for type in types]
         schema = _schema("ActionTypeChoice", type=(Literal[tuple(types)], ...))
         prompt = self._render("type.md", **self._situation(state), types=described)
         answer: Any = self._ask(state, "type", prompt, schema)
         return None if answer is None else (answer.type, answer.reason)
 
-    def _ask_objects(self, state: State, menu: Menu, type: str, rng: random.Random) -> tuple[Action, str] | None:
+    def _ask_objects(
+        self, state: State, space: ActionSpace, type: str, rng: random.Random
+    ) -> tuple[Action, str] | None:
         names = labels(state)
         ids: dict[str, dict[str, ObjectId]] = {}
         slots, fields = [], {}
-        for slot in menu.types[type].slots:
-            fitting = menu.options(type)[slot.name]
+        for slot in space.types[type].slots:
+            fitting = space.options(type)[slot.name]
             listed = list(shortlist(state, fitting, self._shown))
             rng.shuffle(listed)
             ids[slot.name] = {names.get(obj.id, obj.name): obj.id for obj in listed}
@@ -149,17 +151,17 @@ class Agent:
 
         def action_of(answer: Any) -> Action:
             picked = {slot: _listed(getattr(answer, slot)) for slot in ids}
-            return menu.action(type, {slot: [ids[slot][name] for name in picked[slot]] for slot in ids})
+            return space.action(type, {slot: [ids[slot][name] for name in picked[slot]] for slot in ids})
 
         prompt = self._render(
-            "objects.md", **self._situation(state), type=describe_type(state, menu, type), slots=slots
+            "objects.md", **self._situation(state), type=describe_type(state, space, type), slots=slots
         )
         schema = _schema("ObjectsChoice", **fields)
 
         def check(answer: Any) -> str | None:
             action = action_of(answer)
-            refusal = menu.refusal(action)
-            return refusal and _relabelled(state, refusal, names) + _instead(menu, action, ids)
+            refusal = space.why_invalid(action)
+            return refusal and _relabelled(state, refusal, names) + _instead(space, action, ids)
 
         answer: Any = self._ask(state, "objects", prompt, schema, check)
         return None if answer is None else (action_of(answer), answer.reason)
@@ -186,9 +188,9 @@ class Agent:
         return render("lamdagent.policies", name, self._prompts, **values)
 
 
-def describe_type(state: State, menu: Menu, type: str) -> dict[str, Any]:
+def describe_type(state: State, space: ActionSpace, type: str) -> dict[str, Any]:
     """What a prompt says of an action type."""
-    action_type = menu.types[type]
+    action_type = space.types[type]
     slots = ", ".join(f"{_count(slot)} {slot.kind} ({slot.name})" for slot in action_type.slots)
     about = (action_type.__doc__ or "").strip().splitlines()[0]
     return {
@@ -261,11 +263,11 @@ def _relabelled(state: State, refusal: str, names: Mapping[ObjectId, str]) -> st
     return refusal
 
 
-def _instead(menu: Menu, action: Action, ids: Mapping[str, Mapping[str, ObjectId]]) -> str:
+def _instead(space: ActionSpace, action: Action, ids: Mapping[str, Mapping[str, ObjectId]]) -> str:
     """What could be done in place of a refused action by changing one object of it, among those that were shown."""
     shown = {object_id: name for slot in ids.values() for name, object_id in slot.items()}
     found: dict[str, dict[str, None]] = {}
-    for slot, obj, _ in menu.near(action):
+    for slot, obj, _ in space.neighbors(action):
         if obj.id in shown:
             found.setdefault(slot, {})[shown[obj.id]] = None
     parts = [f"another of {slot} ({', '.join(list(names)[:INSTEAD_SHOWN])})" for slot, names in found.items()]

@@ -13,9 +13,9 @@ from collections.abc import Callable, Sequence
 
 from pydantic import Field
 
-from lamdagent.core.config import Settings
+from lamdagent.core.config import Config
 from lamdagent.core.format import scored
-from lamdagent.core.space import Menu
+from lamdagent.core.space import ActionSpace
 from lamdagent.core.state import State
 from lamdagent.core.types import Action, Choice, Object
 from lamdagent.policies.moves import at_random, drawn_with, merges, model_slots, one_by_one, seeded, trains
@@ -24,7 +24,7 @@ Mutation = tuple[Action, str]
 PARENTS = 3  # tournaments held before an action is drawn at random
 
 
-class Config(Settings):
+class EvolutionConfig(Config):
     """Mutate the winner of a tournament among the latest models."""
 
     warmup: int = Field(4, ge=0, description="first trials, drawn at random")
@@ -41,28 +41,28 @@ class Evolution:
         tournament: how many of them compete.
     """
 
-    Config = Config
+    Config = EvolutionConfig
     name = "evolution"
 
     def __init__(self, *, warmup: int = 4, population: int = 16, tournament: int = 5) -> None:
         self._warmup, self._population, self._tournament = warmup, population, tournament
 
-    def select(self, state: State, menu: Menu, n: int) -> Sequence[Choice]:
-        return one_by_one(state, menu, n, self._choose)
+    def select(self, state: State, space: ActionSpace, n: int) -> Sequence[Choice]:
+        return one_by_one(state, space, n, self._choose)
 
-    def _choose(self, state: State, menu: Menu) -> Choice | None:
+    def _choose(self, state: State, space: ActionSpace) -> Choice | None:
         rng = seeded(state)
         warm = len(state.trials) >= self._warmup
         population = latest(state, self._population)
         for _ in range(PARENTS if warm and population else 0):
             parent = self._winner(state, population, rng)
             for mutate in rng.sample(self._mutations, len(self._mutations)):
-                if (mutation := mutate(state, menu, parent, population, rng)) is not None:
+                if (mutation := mutate(state, space, parent, population, rng)) is not None:
                     action, what = mutation
                     reason = f"parent {parent.name} ({scored(state.objective(parent.id))}): {what}"
                     return Choice(action=action, reason=reason, by=self.name)
         why = "no mutation of the winners is left" if warm and population else "warm-up"
-        return at_random(menu, rng, by=self.name, why=why)
+        return at_random(space, rng, by=self.name, why=why)
 
     @property
     def _mutations(self) -> list[Callable[..., Mutation | None]]:
@@ -73,7 +73,7 @@ class Evolution:
         return max(drawn, key=lambda model: _value(state, model))
 
     def _change(
-        self, state: State, menu: Menu, parent: Object, population: Sequence[Object], rng: random.Random
+        self, state: State, space: ActionSpace, parent: Object, population: Sequence[Object], rng: random.Random
     ) -> Mutation | None:
         """The action that made the parent, with one object changed: a slot drawn evenly, then what comes into it."""
         trial = state.trial_of(parent.id)
@@ -81,31 +81,31 @@ class Evolution:
             return None
         by_slot: dict[str, list[Mutation]] = {}
         young = {model.id for model in population}
-        for slot, obj, action in menu.near(trial.choice.action):
+        for slot, obj, action in space.neighbors(trial.choice.action):
             if obj.kind != "model" or obj.id in young:
                 by_slot.setdefault(slot, []).append((action, f"its last step with {obj.name} as {slot}"))
         return rng.choice(by_slot[rng.choice(list(by_slot))]) if by_slot else None
 
     def _extend(
-        self, state: State, menu: Menu, parent: Object, population: Sequence[Object], rng: random.Random
+        self, state: State, space: ActionSpace, parent: Object, population: Sequence[Object], rng: random.Random
     ) -> Mutation | None:
         """One step more on the parent."""
-        for type in _drawn(menu, trains, rng):
-            if (action := drawn_with(menu, type, parent.id, rng)) is not None:
+        for type in _drawn(space, trains, rng):
+            if (action := drawn_with(space, type, parent.id, rng)) is not None:
                 return action, f"one step more, {type}"
         return None
 
     def _cross(
-        self, state: State, menu: Menu, parent: Object, population: Sequence[Object], rng: random.Random
+        self, state: State, space: ActionSpace, parent: Object, population: Sequence[Object], rng: random.Random
     ) -> Mutation | None:
         """A merge of the parent with winners of other tournaments."""
         others = [model for model in population if model.id != parent.id]
         if not others:
             return None
-        for type in _drawn(menu, merges, rng):
-            most = max(slot.at_most for slot in model_slots(menu.types[type]))
+        for type in _drawn(space, merges, rng):
+            most = max(slot.at_most for slot in model_slots(space.types[type]))
             partners = {self._winner(state, others, rng).id for _ in range(most - 1)}
-            if (action := drawn_with(menu, type, parent.id, rng, partners)) is not None:
+            if (action := drawn_with(space, type, parent.id, rng, partners)) is not None:
                 names = (state.pool[i].name for i in action.object_ids if i in partners)
                 return action, f"crossed with {', '.join(names)} by {type}"
         return None
@@ -122,6 +122,6 @@ def _value(state: State, model: Object) -> float:
     return objective.value
 
 
-def _drawn(menu: Menu, fits: Callable[..., bool], rng: random.Random) -> list[str]:
-    types = [name for name, type in menu.types.items() if fits(type)]
+def _drawn(space: ActionSpace, fits: Callable[..., bool], rng: random.Random) -> list[str]:
+    types = [name for name, type in space.types.items() if fits(type)]
     return rng.sample(types, len(types))

@@ -6,18 +6,18 @@ from collections.abc import Sequence
 
 from pydantic import Field
 
-from lamdagent.core.config import Settings
+from lamdagent.core.config import Config
 from lamdagent.core.format import scored
-from lamdagent.core.space import Menu
+from lamdagent.core.space import ActionSpace
 from lamdagent.core.state import State
 from lamdagent.core.types import Choice
 from lamdagent.policies.moves import at_random, drawn_with, one_by_one, seeded
 
 
-class Config(Settings):
+class GreedyConfig(Config):
     """Draw an untried action on the best model so far; with some probability any action."""
 
-    exploration: float = Field(0.2, ge=0, le=1, description="probability that any doable action is drawn instead")
+    exploration: float = Field(0.2, ge=0, le=1, description="probability that any feasible action is drawn instead")
 
 
 class Greedy:
@@ -27,22 +27,22 @@ class Greedy:
         exploration: probability of a draw from all that can be done, in [0, 1].
     """
 
-    Config = Config
+    Config = GreedyConfig
     name = "greedy"
 
     def __init__(self, *, exploration: float = 0.2) -> None:
         self._exploration = exploration
 
-    def select(self, state: State, menu: Menu, n: int) -> Sequence[Choice]:
-        return one_by_one(state, menu, n, self._choose)
+    def select(self, state: State, space: ActionSpace, n: int) -> Sequence[Choice]:
+        return one_by_one(state, space, n, self._choose)
 
-    def _choose(self, state: State, menu: Menu) -> Choice | None:
+    def _choose(self, state: State, space: ActionSpace) -> Choice | None:
         rng = seeded(state)
         explores = rng.random() < self._exploration
         for rank, (model, objective) in enumerate(() if explores else state.ranked()):
-            for type in rng.sample(list(menu.types), len(menu.types)):
-                if (action := drawn_with(menu, type, model.id, rng)) is not None:
+            for type in rng.sample(list(space.types), len(space.types)):
+                if (action := drawn_with(space, type, model.id, rng)) is not None:
                     which = f"the best model, {model.name}" if rank == 0 else f"{model.name}, the best not used up"
                     return Choice(action=action, reason=f"goes on from {which}: {scored(objective)}", by=self.name)
         why = "exploring" if explores else "no scored model has an action left"
-        return at_random(menu, rng, by=self.name, why=why)
+        return at_random(space, rng, by=self.name, why=why)

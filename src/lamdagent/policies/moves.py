@@ -13,20 +13,22 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 from lamdagent.core.action_type import ActionType
 from lamdagent.core.events import Asked
-from lamdagent.core.space import Menu
-from lamdagent.core.state import State, fold
+from lamdagent.core.space import ActionSpace
+from lamdagent.core.state import State, reduce_events
 from lamdagent.core.types import Action, Choice, Object, ObjectId, Slot
 
 LOOKED_THROUGH = 200  # fills of an action type: up to so many are all looked at, and of more so many are drawn
 
 
-def one_by_one(state: State, menu: Menu, n: int, choose: Callable[[State, Menu], Choice | None]) -> Sequence[Choice]:
+def one_by_one(
+    state: State, space: ActionSpace, n: int, choose: Callable[[State, ActionSpace], Choice | None]
+) -> Sequence[Choice]:
     """Up to `n` choices, each made as if those before it had begun."""
     choices: list[Choice] = []
-    while len(choices) < n and (choice := choose(state, menu)) is not None:
+    while len(choices) < n and (choice := choose(state, space)) is not None:
         choices.append(choice)
-        state = fold([Asked(number=len(state.trials), choice=choice)], state)
-        menu = Menu(state, menu.types)
+        state = reduce_events([Asked(number=len(state.trials), choice=choice)], state)
+        space = ActionSpace(state, space.types)
     return choices
 
 
@@ -35,9 +37,9 @@ def seeded(state: State) -> random.Random:
     return random.Random(f"{state.seed}:{len(state.trials)}")
 
 
-def at_random(menu: Menu, rng: random.Random, *, by: str, why: str) -> Choice | None:
-    """Any doable action, drawn as the policy `random` draws."""
-    action = menu.sample(rng)
+def at_random(space: ActionSpace, rng: random.Random, *, by: str, why: str) -> Choice | None:
+    """Any feasible action, drawn as the policy `random` draws."""
+    action = space.sample(rng)
     return None if action is None else Choice(action=action, reason=f"drawn at random: {why}", by=by)
 
 
@@ -57,26 +59,26 @@ def merges(type: ActionType) -> bool:
 
 
 def drawn_with(
-    menu: Menu, type: str, model: ObjectId, rng: random.Random, partners: Collection[ObjectId] | None = None
+    space: ActionSpace, type: str, model: ObjectId, rng: random.Random, partners: Collection[ObjectId] | None = None
 ) -> Action | None:
-    """A doable action of a type that takes this model, its other objects drawn evenly.
+    """A feasible action of a type that takes this model, its other objects drawn evenly.
 
     None where there is none; where there are too many to look through, also where no draw of `LOOKED_THROUGH` is
-    doable.
+    feasible.
 
     Args:
         partners: the only other models for slots that take several; None is any.
     """
-    options: dict[str, Sequence[Object]] = dict(menu.options(type))
-    places = [slot for slot in model_slots(menu.types[type]) if any(o.id == model for o in options[slot.name])]
+    options: dict[str, Sequence[Object]] = dict(space.options(type))
+    places = [slot for slot in model_slots(space.types[type]) if any(o.id == model for o in options[slot.name])]
     if partners is not None:
-        for slot in model_slots(menu.types[type]):
+        for slot in model_slots(space.types[type]):
             if slot.at_most > 1:
                 options[slot.name] = [o for o in options[slot.name] if o.id in partners]
     for place in rng.sample(places, len(places)):
-        for inputs in _fills(menu.types[type], options, place, model, rng):
-            action = menu.action(type, inputs)
-            if menu.refusal(action) is None:
+        for inputs in _fills(space.types[type], options, place, model, rng):
+            action = space.action(type, inputs)
+            if space.why_invalid(action) is None:
                 return action
     return None
 

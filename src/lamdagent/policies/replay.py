@@ -7,16 +7,16 @@ from typing import Any
 
 from pydantic import Field
 
-from lamdagent.core.config import Settings
+from lamdagent.core.config import Config
 from lamdagent.core.plan import Plan, follow
-from lamdagent.core.space import Menu
+from lamdagent.core.space import ActionSpace
 from lamdagent.core.state import State
 from lamdagent.core.types import Choice
 
 
-class Config(Settings):
+class ReplayConfig(Config):
     """Do the steps of a plan, in its order: those of an exported pipeline, or all that another study did. What is
-    brought is found by its name. What cannot be done here is left out."""
+    provided is found by its name. What cannot be done here is left out."""
 
     from_: str = Field(
         alias="from",
@@ -31,12 +31,12 @@ class Config(Settings):
 class Replay:
     """Chooses the steps of a plan as soon as their inputs are made."""
 
-    Config = Config
+    Config = ReplayConfig
     name = "replay"
 
     def __init__(self, *, plan: Plan) -> None:
         self._plan = plan
 
-    def select(self, state: State, menu: Menu, n: int) -> Sequence[Choice]:
-        ready = follow(self._plan, state, menu).ready[: max(0, n)]
+    def select(self, state: State, space: ActionSpace, n: int) -> Sequence[Choice]:
+        ready = follow(self._plan, state, space).ready[: max(0, n)]
         return [Choice(action=action, reason=f"makes {step.make} of the plan", by=self.name) for step, action in ready]

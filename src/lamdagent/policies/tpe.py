@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from lamdagent.core.config import Settings
+from lamdagent.core.config import Config
 from lamdagent.core.errors import MissingExtra
-from lamdagent.core.space import Menu
+from lamdagent.core.space import ActionSpace
 from lamdagent.core.state import State
 from lamdagent.core.types import Action, Choice, Kind, Object, ObjectId, Slot, Trial
 from lamdagent.policies.moves import at_random, merges, model_slots, one_by_one, seeded, trains
@@ -35,10 +35,10 @@ OPTIONS = 500  # most alternatives of one step, and of its settings
 PARTNERS = 20  # groups of other models that a merge is tried with, the best first
 Pick = Callable[[str, Sequence[str]], str]
 Groups = tuple[tuple[str, tuple[ObjectId, ...]], ...]  # slots, by name, and what is in them
-Alternatives = dict[str, dict[str, "Step"]]  # by what is done, by setting
+Alternatives = dict[str, dict[str, "TpeStep"]]  # by what is done, by setting
 
 
-class Config(Settings):
+class TpeConfig(Config):
     """Optuna's TPE over pipelines of a fixed form; needs `pip install 'lamdagent[tpe]'`."""
 
     depth: int = Field(3, ge=1, description="most training steps of a pipeline")
@@ -46,7 +46,7 @@ class Config(Settings):
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class TpeStep:
     """An action type with its objects but for the models, and the two labels that the sampler sees of it."""
 
     type: str
@@ -60,8 +60,8 @@ class Line:
     """A pipeline of the fixed form: a base model, training steps, perhaps a merge."""
 
     base: ObjectId
-    steps: tuple[Step, ...] = ()
-    merge: Step | None = None
+    steps: tuple[TpeStep, ...] = ()
+    merge: TpeStep | None = None
 
 
 class Tpe:
@@ -74,7 +74,7 @@ class Tpe:
         MissingExtra: optuna is not installed.
     """
 
-    Config = Config
+    Config = TpeConfig
     name = "tpe"
 
     def __init__(self, *, depth: int = 3, startup: int = 10) -> None:
@@ -84,12 +84,12 @@ class Tpe:
             raise MissingExtra("policy: tpe needs optuna: pip install 'lamdagent[tpe]'") from error
         self._depth, self._startup = depth, startup
 
-    def select(self, state: State, menu: Menu, n: int) -> Sequence[Choice]:
-        return one_by_one(state, menu, n, self._choose)
+    def select(self, state: State, space: ActionSpace, n: int) -> Sequence[Choice]:
+        return one_by_one(state, space, n, self._choose)
 
-    def _choose(self, state: State, menu: Menu) -> Choice | None:
+    def _choose(self, state: State, space: ActionSpace) -> Choice | None:
         rng = seeded(state)
-        form = Form(state, menu, self._depth)
+        form = Form(state, space, self._depth)
         if form.bases and form.training:
             study = form.study(seed=rng.getrandbits(32), startup=self._startup)
             for _ in range(SUGGESTIONS):
@@ -97,21 +97,21 @@ class Tpe:
                 line = form.walk(study.ask().suggest_categorical)
                 if (action := form.undone(line)) is not None:
                     return Choice(action=action, reason=f"towards {form.shown(line)}", by=self.name)
-        return at_random(menu, rng, by=self.name, why="nothing new was suggested")
+        return at_random(space, rng, by=self.name, why="nothing new was suggested")
 
 
 class Form:
-    """The pipelines of the fixed form that a state and a menu allow, as the sampler sees them.
+    """The pipelines of the fixed form that a state and an action space allow, as the sampler sees them.
 
     Only action types with a single slot for models are part of it.
     """
 
-    def __init__(self, state: State, menu: Menu, depth: int) -> None:
-        self._state, self._menu, self._depth = state, menu, depth
-        types = {name: type for name, type in menu.types.items() if len(model_slots(type)) == 1}
+    def __init__(self, state: State, space: ActionSpace, depth: int) -> None:
+        self._state, self._menu, self._depth = state, space, depth
+        types = {name: type for name, type in space.types.items() if len(model_slots(type)) == 1}
         self.bases = [model.id for model in state.of_kind("model") if model.made_by is None]
-        self.training = _alternatives(menu, [name for name, type in types.items() if trains(type)])
-        self.merging = _alternatives(menu, [name for name, type in types.items() if merges(type)])
+        self.training = _alternatives(space, [name for name, type in types.items() if trains(type)])
+        self.merging = _alternatives(space, [name for name, type in types.items() if merges(type)])
         self._slot = {name: model_slots(type)[0] for name, type in types.items()}
 
     def study(self, *, seed: int, startup: int) -> optuna.Study:
@@ -142,7 +142,7 @@ class Form:
     def walk(self, pick: Pick) -> Line:
         """The pipeline that comes of picking one choice after another: each has a name and its alternatives."""
         base = pick("base", self.bases)
-        steps: list[Step] = []
+        steps: list[TpeStep] = []
         while len(steps) < self._depth and (step := _picked(f"step {len(steps)}", self.training, pick)) is not None:
             steps.append(step)
         return Line(base, tuple(steps), _picked("merge", self.merging, pick))
@@ -178,22 +178,22 @@ class Form:
         for step in line.steps:
             action = self._action(step, [model])
             if action.id not in self._state.pool:
-                return action if self._menu.refusal(action) is None else None
+                return action if self._menu.why_invalid(action) is None else None
             model = action.id
         return self._merge_of(line.merge, model) if line.merge else None
 
-    def _merge_of(self, step: Step, model: ObjectId) -> Action | None:
+    def _merge_of(self, step: TpeStep, model: ObjectId) -> Action | None:
         slot = self._slot[step.type]
         others = [other.id for other, _ in self._state.ranked() if other.id != model]
         for partners in itertools.islice(itertools.combinations(others, max(2, slot.at_least) - 1), PARTNERS):
             group = (model, *partners)
             for models in itertools.permutations(group) if slot.ordered else (group,):
                 action = self._action(step, models)
-                if self._menu.refusal(action) is None:
+                if self._menu.why_invalid(action) is None:
                     return action
         return None
 
-    def _action(self, step: Step, models: Sequence[ObjectId]) -> Action:
+    def _action(self, step: TpeStep, models: Sequence[ObjectId]) -> Action:
         slots = {self._slot[step.type].name: models, **dict(step.groups)}
         return self._menu.action(step.type, slots)
 
@@ -211,7 +211,7 @@ class Form:
         return params
 
     def shown(self, line: Line) -> str:
-        def name(step: Step) -> str:
+        def name(step: TpeStep) -> str:
             ids = (i for _, group in step.groups for i in group)
             return " ".join([step.type, "/".join(self._state.pool[i].name for i in ids)]).strip()
 
@@ -219,7 +219,7 @@ class Form:
         return " > ".join([self._state.pool[line.base].name, *map(name, line.steps), *merge])
 
 
-def _picked(name: str, steps: Alternatives, pick: Pick) -> Step | None:
+def _picked(name: str, steps: Alternatives, pick: Pick) -> TpeStep | None:
     """First the action type with its objects, or none; then its setting, which is a choice of its own for each type."""
     what = pick(name, [NONE, *steps]) if steps else NONE
     if what == NONE:
@@ -228,14 +228,14 @@ def _picked(name: str, steps: Alternatives, pick: Pick) -> Step | None:
     return settings[pick(f"{name} setting of {next(iter(settings.values())).type}", list(settings))]
 
 
-def _alternatives(menu: Menu, types: Sequence[str]) -> Alternatives:
+def _alternatives(space: ActionSpace, types: Sequence[str]) -> Alternatives:
     """Every way to fill the slots of some types but those for models; where there are very many, the first ones."""
     found: Alternatives = {}
     for type in types:
-        settings = list(itertools.islice(_groups(menu, type, "hyperparameters"), OPTIONS))
-        for objects in itertools.islice(_groups(menu, type, "dataset"), OPTIONS) if settings else ():
+        settings = list(itertools.islice(_groups(space, type, "hyperparameters"), OPTIONS))
+        for objects in itertools.islice(_groups(space, type, "dataset"), OPTIONS) if settings else ():
             what = f"{type} {_label(objects)}"
-            steps = [Step(type, (*objects, *groups), what, _label(groups)) for groups in settings]
+            steps = [TpeStep(type, (*objects, *groups), what, _label(groups)) for groups in settings]
             found[what] = {step.setting: step for step in steps}
     return found
 
@@ -244,8 +244,8 @@ def _label(groups: Groups) -> str:
     return " ".join("+".join(ids) for _, ids in groups)
 
 
-def _groups(menu: Menu, type: str, kind: Kind) -> Iterator[Groups]:
-    slots, options = [slot for slot in menu.types[type].slots if slot.kind == kind], menu.options(type)
+def _groups(space: ActionSpace, type: str, kind: Kind) -> Iterator[Groups]:
+    slots, options = [slot for slot in space.types[type].slots if slot.kind == kind], space.options(type)
     ways = [list(itertools.islice(_fills(slot, options[slot.name]), OPTIONS)) for slot in slots]
     for groups in itertools.product(*ways):
         yield tuple((slot.name, group) for slot, group in zip(slots, groups, strict=True))

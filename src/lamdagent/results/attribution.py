@@ -2,7 +2,7 @@
 
 Without a step that takes one model, what took its model takes that model's input. Without a merge, the best-scoring of
 its input models stands in its place. Whether a later action still takes what it is left with, the action type says
-(`admits`). A merge that refuses what is left of its branches takes each model once, then without base models (one adds
+(`validate`). A merge that refuses what is left of its branches takes each model once, then without base models (one adds
 nothing to a TIES-merge of its descendants), then only the branches that are as they were. Where too few are left for a
 merge, the best-scoring of them stands in its place; a rebuilt model counts as the one that it was rebuilt from.
 """
@@ -16,9 +16,9 @@ from typing import Any
 from lamdagent.core.action_type import ActionType
 from lamdagent.core.format import action_of
 from lamdagent.core.pipeline import Pipeline
-from lamdagent.core.plan import Followed
+from lamdagent.core.plan import PlanStatus
 from lamdagent.core.state import State
-from lamdagent.core.types import Goal, Object, ObjectId, content_id
+from lamdagent.core.types import Object, ObjectId, TaskWeight, content_id
 from lamdagent.evaluation.ranking import items_of
 from lamdagent.objects.artifacts import Artifacts
 
@@ -124,7 +124,7 @@ class _Without:
                 return f"{', '.join(sorted({name for name in names if names.count(name) > 1}))} would be in it twice"
             if not slot.at_least <= len(names) <= slot.at_most:
                 return f"{node.type} takes {slot.at_least} or more for {slot.name}, not {len(names)}"
-        return type.admits({slot: [child.object for child in group] for slot, group in inputs.items()})
+        return type.validate({slot: [child.object for child in group] for slot, group in inputs.items()})
 
     def _made(self, node: Pipeline, inputs: Mapping[str, tuple[Pipeline, ...]]) -> Pipeline:
         ids = {slot: [child.object.id for child in group] for slot, group in inputs.items()}
@@ -151,21 +151,21 @@ class _Done:
     """What a derived study gave to the pipelines of a plan. `names` are those of the plan, by the pipeline's id."""
 
     replay: State
-    followed: Followed
+    followed: PlanStatus
     names: Mapping[ObjectId, str]
 
     def id_of(self, pipeline: Pipeline | None) -> ObjectId | None:
         return None if pipeline is None else self.followed.ids.get(self.names[pipeline.object.id])
 
     def why_not(self, pipeline: Pipeline) -> str:
-        return self.followed.lost.get(self.names[pipeline.object.id], "it was not done")
+        return self.followed.unreachable.get(self.names[pipeline.object.id], "it was not done")
 
 
 def attribution(
     pipeline: Pipeline,
     found: Sequence[Variant],
     search: State,
-    done: tuple[Mapping[str, Any], State, Followed],
+    done: tuple[Mapping[str, Any], State, PlanStatus],
     artifacts: Artifacts,
 ) -> dict[str, Any]:
     """All of an attribution as JSON values.
@@ -206,7 +206,7 @@ def _step(
         "objective": None if without is None else _objective(made.replay, without),
         "lost": lost,
         "worth": _worth(made.replay, items, whole, without, goals),
-        "tasks": {g.task: _worth(made.replay, items, whole, without, [Goal(task=g.task)]) for g in goals},
+        "tasks": {g.task: _worth(made.replay, items, whole, without, [TaskWeight(task=g.task)]) for g in goals},
     }
 
 
@@ -215,7 +215,7 @@ def _worth(
     items: Mapping[ObjectId, Any],
     whole: ObjectId | None,
     without: ObjectId | None,
-    goals: Sequence[Goal],
+    goals: Sequence[TaskWeight],
 ) -> dict[str, float] | None:
     """The original less what is without the step, on the same items; None where one has no items, or too few."""
     from lamdagent.evaluation.statistics import difference

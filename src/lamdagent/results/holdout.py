@@ -5,25 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from lamdagent.core.events import Event, Tested, Unsealed
+from lamdagent.core.events import Event, HoldoutOpened, Tested
 from lamdagent.core.types import ObjectId, Score
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
+class HoldoutResults:
     """How often the test was opened, and what models scored on it."""
 
     opened: int = 0
     scores: Mapping[ObjectId, tuple[Score, ...]] = field(default_factory=dict)
 
 
-def seen_of(events: Iterable[Event]) -> Seen:
+def holdout_results_of(events: Iterable[Event]) -> HoldoutResults:
     """What a journal says of the test side."""
     opened, scores = 0, {}
     for event in events:
         match event:
-            case Unsealed():
+            case HoldoutOpened():
                 opened += 1
             case Tested(object_id=object_id, scores=found):
                 scores[object_id] = found
-    return Seen(opened=opened, scores=scores)
+    return HoldoutResults(opened=opened, scores=scores)

@@ -7,8 +7,8 @@ from typing import Any
 
 from lamdagent.core.evidence import collapsed
 from lamdagent.core.state import State
-from lamdagent.core.types import Exchange, Failed, Made, Objective, Score, Trial
-from lamdagent.evaluation.ranking import standing_of
+from lamdagent.core.types import Failed, LLMCall, Made, ObjectiveValue, Score, Trial
+from lamdagent.evaluation.ranking import rank_models
 from lamdagent.study.read import ReadStudy, best_trial
 
 
@@ -30,12 +30,12 @@ def best_so_far(state: State, trials: int) -> list[float | None]:
 
 def study_data(read: ReadStudy) -> dict[str, Any]:
     """A study as one JSON object."""
-    state, best, standing = read.state, best_trial(read.state), standing_of(read.state, read.artifacts)
-    brought = [o for o in state.of_kind("model") if o.made_by is None]
+    state, best, standing = read.state, best_trial(read.state), rank_models(read.state, read.artifacts)
+    provided = [o for o in state.of_kind("model") if o.made_by is None]
     return {
         "study": read.name,
-        "base": {o.name: _value(state.objective(o.id)) for o in brought},
-        "base_scores": {o.name: _scores(state.scores.get(o.id, ())) for o in brought},
+        "base": {o.name: _value(state.objective(o.id)) for o in provided},
+        "base_scores": {o.name: _scores(state.scores.get(o.id, ())) for o in provided},
         "trials": [trial_data(state, t) for t in state.trials],
         "contenders": [read.state.pool[i].name for i in sorted(standing.contenders)],
         "best_corrected": standing.corrected and standing.corrected.corrected,
@@ -47,8 +47,8 @@ def study_data(read: ReadStudy) -> dict[str, Any]:
     }
 
 
-def llm_calls_for(state: State, trial: Trial) -> list[Exchange]:
-    return [exchange for exchange in state.exchanges if exchange.trial == trial.number]
+def llm_calls_for(state: State, trial: Trial) -> list[LLMCall]:
+    return [call for call in state.llm_calls if call.trial == trial.number]
 
 
 def trial_data(state: State, trial: Trial, *, transcript: bool = False) -> dict[str, Any]:
@@ -77,11 +77,11 @@ def trial_data(state: State, trial: Trial, *, transcript: bool = False) -> dict[
     }
 
 
-def _value(objective: Objective | None) -> float | None:
+def _value(objective: ObjectiveValue | None) -> float | None:
     return None if objective is None else objective.value
 
 
-def _objective(objective: Objective | None) -> dict[str, float | None]:
+def _objective(objective: ObjectiveValue | None) -> dict[str, float | None]:
     return {"objective": _value(objective), "stderr": None if objective is None else objective.stderr}
 
 

@@ -9,11 +9,11 @@ from typing import Any
 from lamdagent.core.format import guard_breaks, origin
 from lamdagent.core.pipeline import node_label, pipeline_of, render
 from lamdagent.core.state import State, objective_of
-from lamdagent.core.types import Failed, Goal, Object, ObjectId, Objective
-from lamdagent.evaluation.ranking import items_of, standing_of
+from lamdagent.core.types import Failed, Object, ObjectId, ObjectiveValue, TaskWeight
+from lamdagent.evaluation.ranking import items_of, rank_models
 from lamdagent.objects.artifacts import Artifacts
 from lamdagent.results.diagnosis.signature import Signature, as_data
-from lamdagent.results.holdout import Seen
+from lamdagent.results.holdout import HoldoutResults
 from lamdagent.results.leaderboard import best_so_far
 
 NORMAL_95 = 1.959963984540054  # half the width of a 95 % interval, in standard errors
@@ -40,10 +40,10 @@ def to_test(state: State, top: int) -> list[ObjectId]:
 
 
 def findings(
-    name: str, state: State, test: Seen, artifacts: Artifacts, top: int, signatures: Sequence[Signature]
+    name: str, state: State, test: HoldoutResults, artifacts: Artifacts, top: int, signatures: Sequence[Signature]
 ) -> dict[str, Any]:
     """All of a report as JSON values."""
-    chosen, standing = leaders(state, top), standing_of(state, artifacts)
+    chosen, standing = leaders(state, top), rank_models(state, artifacts)
     items = items_of(test.scores, test.scores, artifacts)
     failed = sum(isinstance(t.outcome, Failed) for t in state.trials)
     return {
@@ -71,7 +71,7 @@ def curve(state: State) -> list[dict[str, Any]]:
     return [{"trial": n, "value": v.value, "stderr": v.stderr, "best": best[n + 1]} for n, v in scored if v is not None]
 
 
-def _model(state: State, test: Seen, items: Mapping[ObjectId, Any], object_id: ObjectId) -> dict[str, Any]:
+def _model(state: State, test: HoldoutResults, items: Mapping[ObjectId, Any], object_id: ObjectId) -> dict[str, Any]:
     obj, trial = state.pool[object_id], state.trial_of(object_id)
     validation, tested = state.objective(object_id), objective_of(state.goals, test.scores[object_id])
     gap = None if validation is None or tested is None else validation.value - tested.value
@@ -91,7 +91,9 @@ def _model(state: State, test: Seen, items: Mapping[ObjectId, Any], object_id: O
     }
 
 
-def _against(state: State, test: Seen, items: Mapping[ObjectId, Any], obj: Object, other: Object) -> dict[str, Any]:
+def _against(
+    state: State, test: HoldoutResults, items: Mapping[ObjectId, Any], obj: Object, other: Object
+) -> dict[str, Any]:
     """Test differences to another model, paired on the same items, with 95 % intervals."""
     base = other.made_by is None
     found: dict[str, Any] = {"name": other.name, "is": "base model" if base else "parent", "tasks": {}}
@@ -99,20 +101,20 @@ def _against(state: State, test: Seen, items: Mapping[ObjectId, Any], obj: Objec
         return found
     found["objective"] = _difference(items[obj.id], items[other.id], state.goals)
     for goal in state.goals:
-        one = [Goal(task=goal.task)]
+        one = [TaskWeight(task=goal.task)]
         theirs = {s.task: s.value for s in test.scores[other.id]}[goal.task]
         found["tasks"][goal.task] = {"test": theirs, **_difference(items[obj.id], items[other.id], one)}
     return found
 
 
-def _difference(a: Any, b: Any, goals: Sequence[Goal]) -> dict[str, float]:
+def _difference(a: Any, b: Any, goals: Sequence[TaskWeight]) -> dict[str, float]:
     from lamdagent.evaluation.statistics import difference
 
     found = difference(a, b, goals, seed=0)
     return {"value": found.value, "low": found.low, "high": found.high, "p": found.p}
 
 
-def _interval(objective: Objective | None) -> dict[str, float | None] | None:
+def _interval(objective: ObjectiveValue | None) -> dict[str, float | None] | None:
     if objective is None:
         return None
     reach = None if objective.stderr is None else NORMAL_95 * objective.stderr
@@ -120,7 +122,7 @@ def _interval(objective: Objective | None) -> dict[str, float | None] | None:
     return {"value": objective.value, "stderr": objective.stderr, "low": low, "high": high}
 
 
-def _task(scores: Sequence[Any], goal: Goal) -> dict[str, Any]:
+def _task(scores: Sequence[Any], goal: TaskWeight) -> dict[str, Any]:
     score = next(s for s in scores if s.task == goal.task)
     return {"value": score.value, "stderr": score.stderr, "n": score.n}
 

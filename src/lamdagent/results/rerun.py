@@ -16,7 +16,7 @@ import yaml
 
 from lamdagent.core.errors import UserError
 from lamdagent.core.plan import Plan
-from lamdagent.core.state import State, fold
+from lamdagent.core.state import State, reduce_events
 from lamdagent.study.config import Document, Study
 from lamdagent.study.config.schema import study_of
 from lamdagent.study.journal import read_journal
@@ -25,7 +25,7 @@ PLAN_FILE = "plan.yaml"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
+class StudyChange:
     """What a derived study has otherwise: rows by dataset, paths by model. `label` ends its name."""
 
     label: str
@@ -33,7 +33,7 @@ class Change:
     models: Mapping[str, str] = field(default_factory=dict)
 
 
-def refuse_unbegun(study: Study) -> None:
+def require_begun(study: Study) -> None:
     """Nothing for a study that has begun.
 
     Raises:
@@ -43,17 +43,17 @@ def refuse_unbegun(study: Study) -> None:
         raise UserError(f"{study.folder}: no search has begun here. Begin it with: lamdagent run {study.file}")
 
 
-def begun(study: Study) -> State:
+def load_state(study: Study) -> State:
     """The state of a study that has begun.
 
     Raises:
         UserError: it has not.
     """
-    refuse_unbegun(study)
-    return fold(read_journal(study.folder))
+    require_begun(study)
+    return reduce_events(read_journal(study.folder))
 
 
-def derive(study: Study, state: State, plan: Mapping[str, Any], change: Change) -> Study:
+def derive_study(study: Study, state: State, plan: Mapping[str, Any], change: StudyChange) -> Study:
     """A study that does a plan of another study under a change, with its plan written to its run folder.
 
     The search is taken from the journal, so that it is the one that made the pipelines; how trials are run (workers,

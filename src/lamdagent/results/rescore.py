@@ -13,9 +13,9 @@ from lamdagent.core.search import with_roots
 from lamdagent.core.types import Job, Made, ObjectId, Outcome, Split
 from lamdagent.evaluation.ranking import items_of
 from lamdagent.results.diagnosis import diagnose
-from lamdagent.results.holdout import seen_of
+from lamdagent.results.holdout import holdout_results_of
 from lamdagent.results.report import findings, leaders, to_test
-from lamdagent.results.rerun import refuse_unbegun
+from lamdagent.results.rerun import require_begun
 from lamdagent.study import build
 from lamdagent.study.config import Study
 from lamdagent.study.journal import read_journal
@@ -40,14 +40,14 @@ def tested_leaders(study: Study, top: int) -> dict[str, Any]:
         if not wanted:
             raise UserError(f"study {study.body.study!r} has no scored trial yet. Go on: lamdagent run {study.file}")
         # A test that was exchanged is another test: what was scored on the former one does not count.
-        sides = {task.ids["test"] for task in build.bench_of(study).evaluation.tasks}
-        known = seen_of(read_journal(study.folder)).scores
+        sides = {task.ids["test"] for task in build.worker_spec(study).evaluation.tasks}
+        known = holdout_results_of(read_journal(study.folder)).scores
         fresh = [i for i in wanted if {score.task_id for score in known.get(i, ())} != sides]
         if fresh:
-            search.unseal(fresh)
+            search.open_test_set(fresh)
             for object_id, outcome in _scored(opened, fresh, "test", None):
-                search.tested(search.state.pool[object_id], outcome)
-        seen = seen_of(read_journal(study.folder))
+                search.record_test(search.state.pool[object_id], outcome)
+        seen = holdout_results_of(read_journal(study.folder))
         signatures = diagnose(read_journal(study.folder), search.action_types, str(study.file))
         return findings(study.body.study, search.state, seen, build.artifacts(study), top, signatures)
 
@@ -102,7 +102,7 @@ def _advice(rows: Sequence[dict[str, Any]], stored: int, alike: int) -> str:
 
 
 def _begun(study: Study) -> AbstractContextManager[OpenStudy]:
-    refuse_unbegun(study)
+    require_begun(study)
     return open_study(study)
 
 

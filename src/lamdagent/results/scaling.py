@@ -16,12 +16,12 @@ from typing import Any
 
 from lamdagent.core.errors import UserError, nearest
 from lamdagent.core.format import recipe
-from lamdagent.core.plan import Followed, Plan
+from lamdagent.core.plan import Plan, PlanStatus
 from lamdagent.core.state import State
-from lamdagent.core.types import ObjectId, Objective, content_id
+from lamdagent.core.types import ObjectId, ObjectiveValue, content_id
 from lamdagent.evaluation.ranking import items_of
 from lamdagent.objects.artifacts import Artifacts
-from lamdagent.results.rerun import Change
+from lamdagent.results.rerun import StudyChange
 from lamdagent.study.config import Study
 from lamdagent.study.initial_pool import row_count
 
@@ -47,7 +47,7 @@ def chosen(state: State, top: int, others: int) -> dict[str, ObjectId]:
     return {obj.name: obj.id for obj in picked}
 
 
-def data_changes(study: Study, state: State, plan: Plan, factors: Sequence[int]) -> list[Change]:
+def data_changes(study: Study, state: State, plan: Plan, factors: Sequence[int]) -> list[StudyChange]:
     """A change for each factor: every dataset of the plan that many times as large as its `limit`.
 
     Raises:
@@ -72,11 +72,12 @@ def data_changes(study: Study, state: State, plan: Plan, factors: Sequence[int])
             f"(such as --set datasets.{plan.used('dataset')[0]}.limit=100 for a new study)."
         )
     return [
-        Change(label=f"scale-data-{k}", limits={name: k * limit for name, limit in limits.items()}) for k in factors
+        StudyChange(label=f"scale-data-{k}", limits={name: k * limit for name, limit in limits.items()})
+        for k in factors
     ]
 
 
-def model_change(study: Study, plan: Plan, given: Sequence[str]) -> Change:
+def model_change(study: Study, plan: Plan, given: Sequence[str]) -> StudyChange:
     """Other base models, given as `NAME=PATH`: a path from the study file's folder or from here, or a hub id.
 
     Raises:
@@ -94,7 +95,7 @@ def model_change(study: Study, plan: Plan, given: Sequence[str]) -> Change:
             path = os.path.relpath(local, study.home)
         models[name] = path
     stems = "-".join(f"{name}-{re.sub(r'[^A-Za-z0-9.]+', '-', Path(path).name)}" for name, path in models.items())
-    return Change(label=f"scale-{stems}-{content_id(models)[:4]}", models=models)
+    return StudyChange(label=f"scale-{stems}-{content_id(models)[:4]}", models=models)
 
 
 def scale_data(
@@ -103,7 +104,7 @@ def scale_data(
     """All of a scaling as JSON values.
 
     Args:
-        arms: by label such as `2x`: the derived study's name, its `State` and its `Followed`.
+        arms: by label such as `2x`: the derived study's name, its `State` and its `PlanStatus`.
     """
     cheap = items_of(state.scores, picked.values(), artifacts)
     found = {label: _arm(state, picked, cheap, artifacts, *arm) for label, arm in arms.items()}
@@ -141,7 +142,7 @@ def scale_data(
 
 def _arm(
     state: State, picked: Mapping[str, ObjectId], cheap: Mapping[ObjectId, Any], artifacts: Artifacts,
-    name: str, replay: State, followed: Followed,
+    name: str, replay: State, followed: PlanStatus,
 ) -> dict[str, Any]:  # fmt: skip
     """One replay of the pipelines: objectives, what was lost and why, and how the order was kept."""
     from lamdagent.results.statistics import safe_gap
@@ -155,7 +156,7 @@ def _arm(
     return {
         "study": name,
         "objectives": {n: _objective(objective) for n, objective in objectives.items()},
-        "lost": {n: followed.lost.get(n, "it was not done") for n in picked if objectives[n] is None},
+        "lost": {n: followed.unreachable.get(n, "it was not done") for n in picked if objectives[n] is None},
         "base": {o.name: _objective(replay.objective(o.id)) for o in replay.of_kind("model") if o.made_by is None},
         "agreement": _agreement(state, [picked[n] for n in both], [followed.ids[n] for n in both], cheap, full),
         "pairs": pairs,
@@ -170,7 +171,7 @@ def _pair(
     state: State,
     replay: State,
     picked: Mapping[str, ObjectId],
-    followed: Followed,
+    followed: PlanStatus,
     cheap: Any,
     full: Any,
 ) -> dict[str, Any]:
@@ -237,5 +238,5 @@ def _value(state: State, object_id: ObjectId) -> float:
     return found.value
 
 
-def _objective(objective: Objective | None) -> dict[str, float | None] | None:
+def _objective(objective: ObjectiveValue | None) -> dict[str, float | None] | None:
     return None if objective is None else {"value": objective.value, "stderr": objective.stderr}

@@ -12,8 +12,8 @@ from scipy import stats  # type: ignore[import-untyped]
 from lamdagent.evaluation.bootstrap import (
     RESAMPLES,
     Array,
-    Goals,
     Items,
+    TaskWeights,
     counts,
     scales_of,
     shared,
@@ -76,7 +76,7 @@ def agreement(cheap: Scores, full: Scores, *, seed: int) -> Agreement:
     return Agreement(tau=float(tau_B[0]), low=float(low), high=float(high), n=n)
 
 
-def item_agreement(cheap: Sequence[Items], full: Sequence[Items], goals: Goals, *, seed: int) -> Agreement:
+def item_agreement(cheap: Sequence[Items], full: Sequence[Items], goals: TaskWeights, *, seed: int) -> Agreement:
     """Kendall's tau-b between two scorings of the same pipelines, with a bootstrap 95 % interval over items.
 
     Items are drawn anew within each task, the same ones for all models, of those that all have. Pairs that the items

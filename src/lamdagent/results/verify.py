@@ -37,7 +37,7 @@ def _object(obj: Object, artifacts: Artifacts, home: Path) -> list[str]:
     if obj.kind == "hyperparameters":
         return [] if obj.id == setting_id(obj.meta["action"], obj.meta["given"]) else ["its values do not give its id"]
     if obj.made_by is None and obj.kind == "model" and not obj.uri.endswith(".gguf"):
-        return _brought_model(obj, artifacts, home)
+        return _provided_model(obj, artifacts, home)
     damaged = artifacts.damaged(obj.id)
     if obj.made_by is None or damaged:
         return damaged
@@ -46,7 +46,7 @@ def _object(obj: Object, artifacts: Artifacts, home: Path) -> list[str]:
     return [] if action.id == obj.id else ["its action does not give its id"]
 
 
-def _brought_model(obj: Object, artifacts: Artifacts, home: Path) -> list[str]:
+def _provided_model(obj: Object, artifacts: Artifacts, home: Path) -> list[str]:
     try:
         folder = locate(home, artifacts, obj)
         if obj.uri.startswith(HUB):

@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from lamdagent.core.types import Job, Outcome, Progress
-from lamdagent.runners.job import Bench, work
+from lamdagent.runners.job import WorkerSpec, work
 
 
 class Inline:
     """Does one job at each `wait`."""
 
     def __init__(
-        self, bench: Bench, *, slots: int = 1, watch: Callable[[int | str, Progress], None] = lambda key, progress: None
+        self,
+        spec: WorkerSpec,
+        *,
+        slots: int = 1,
+        watch: Callable[[int | str, Progress], None] = lambda key, progress: None,
     ) -> None:
-        self.slots, self._bench, self._watch = slots, bench, watch
+        self.slots, self._spec, self._watch = slots, spec, watch
         self._jobs: list[Job] = []
 
     def submit(self, job: Job) -> None:
@@ -24,7 +28,7 @@ class Inline:
         if not self._jobs:
             return []
         job = self._jobs[0]
-        outcome = work(job, self._bench, lambda progress: self._watch(job.key, progress))
+        outcome = work(job, self._spec, lambda progress: self._watch(job.key, progress))
         del self._jobs[0]
         return [(job.key, outcome)]
 

@@ -22,7 +22,7 @@ from lamdagent.core.action_type import ActionType
 from lamdagent.core.errors import ContractViolation, Diverged, Invalid, UserError
 from lamdagent.core.types import Cause, Cost, Failed, Job, Made, Object, ObjectId, Outcome, Progress, Score
 from lamdagent.evaluation.evaluator import Evaluation
-from lamdagent.objects.artifacts import Artifacts, full_disk_is_the_users
+from lamdagent.objects.artifacts import Artifacts, disk_full_as_user_error
 from lamdagent.runners.hardware import machine_kind
 
 VERSIONED = ("lamdagent", "torch", "transformers", "trl", "peft", "datasets", "mergekit", "lm_eval")
@@ -32,10 +32,10 @@ Scores = tuple[Score, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Bench:
-    """What jobs are done with. `locate` gives the Hugging Face folder of a model that the user brought.
+class WorkerSpec:
+    """What jobs are done with. `locate` gives the Hugging Face folder of a model that the user provided.
 
-    `examine` looks at a model just made in the desk's `workdir`: figures of it, or `Invalid` raised.
+    `examine` looks at a model just made in the context's `workdir`: figures of it, or `Invalid` raised.
     """
 
     action_types: Mapping[str, ActionType]
@@ -43,29 +43,29 @@ class Bench:
     artifacts: Artifacts
     models: Any
     locate: Callable[[Object], Path]
-    examine: Callable[[ObjectId, Object, Desk], Mapping[str, float]] | None = None
+    examine: Callable[[ObjectId, Object, JobContext], Mapping[str, float]] | None = None
 
 
-class Desk:
+class JobContext:
     """The `Context` of one job. Time is charged to the phase that was told of last."""
 
-    def __init__(self, job: Job, bench: Bench, watch: Callable[[Progress], None]) -> None:
+    def __init__(self, job: Job, spec: WorkerSpec, watch: Callable[[Progress], None]) -> None:
         self._objects = {obj.id: obj for obj in job.objects}
-        self._bench, self._watch, self._made = bench, watch, job.action.id if job.action else None
+        self._spec, self._watch, self._made = spec, watch, job.action.id if job.action else None
         self._phase, self._since = "load", time.monotonic()
         self._phases_s: dict[str, float] = {}
         self._started = self._since
-        self.models = bench.models
+        self.models = spec.models
         self.workdir = Path()
 
     def object(self, object_id: ObjectId) -> Object:
         return self._objects[object_id]
 
     def folder(self, obj: Object) -> Path:
-        return self._bench.artifacts.folder(obj.id)
+        return self._spec.artifacts.folder(obj.id)
 
     def weights(self, obj: Object) -> Path:
-        return self._bench.locate(obj) if obj.made_by is None else self.folder(obj) / "weights"
+        return self._spec.locate(obj) if obj.made_by is None else self.folder(obj) / "weights"
 
     def keep(self, loaded: Any) -> None:
         if self._made is not None:
@@ -87,30 +87,30 @@ class Desk:
 
 def work(
     job: Job,
-    bench: Bench,
+    spec: WorkerSpec,
     watch: Callable[[Progress], None],
     report: Callable[[Exception], None] = lambda error: None,
 ) -> Outcome:
-    """Execute the job's action, unless that was done before, and score what it made; or score the brought model.
+    """Execute the job's action, unless that was done before, and score what it made; or score the provided model.
 
     Args:
         report: is handed the exception that made the job fail, whole; the outcome holds the end of it.
     Raises:
         UserError: no job can be done here until the user mends something, such as a full disk.
     """
-    desk = Desk(job, bench, watch)
+    context = JobContext(job, spec, watch)
     try:
-        with full_disk_is_the_users(bench.artifacts.root):
-            model = _make(job, desk, bench) if job.action else job.objects[0]
-            scores, rescored = _score(model, job, desk, bench) if model.kind == "model" else ((), {})
-        return Made(object=model, scores=scores, cost=desk.cost(), rescored=rescored)
+        with disk_full_as_user_error(spec.artifacts.root):
+            model = _make(job, context, spec) if job.action else job.objects[0]
+            scores, rescored = _score(model, job, context, spec) if model.kind == "model" else ((), {})
+        return Made(object=model, scores=scores, cost=context.cost(), rescored=rescored)
     except (UserError, ContractViolation):
         raise
     except Exception as error:  # a failure of one trial is a value: the search goes on
         report(error)
         message = f"{type(error).__name__}: {error}" if not isinstance(error, Diverged | Invalid) else str(error)
         tail = "".join(traceback.format_exception(error)).splitlines()[-LOG_TAIL_LINES:]
-        return Failed(cause=cause_of(error), message=message[:2000], log_tail="\n".join(tail), cost=desk.cost())
+        return Failed(cause=cause_of(error), message=message[:2000], log_tail="\n".join(tail), cost=context.cost())
 
 
 def cause_of(error: Exception) -> Cause:
@@ -135,41 +135,41 @@ def versions() -> dict[str, str]:
     return {"python": sys.version.split()[0], **found}
 
 
-def _make(job: Job, desk: Desk, bench: Bench) -> Object:
+def _make(job: Job, context: JobContext, spec: WorkerSpec) -> Object:
     assert job.action is not None
-    action, type = job.action, bench.action_types[job.action.type]
+    action, type = job.action, spec.action_types[job.action.type]
     made = Object(id=action.id, kind=type.makes, name=action.id, made_by=action.id)
-    if (record := bench.artifacts.record(action.id)) is not None:
+    if (record := spec.artifacts.record(action.id)) is not None:
         return dataclasses.replace(made, meta=record["meta"])
-    inputs = {slot: [desk.object(i) for i in ids] for slot, ids in action.inputs.items()}
-    desk.progress("load", 0)
+    inputs = {slot: [context.object(i) for i in ids] for slot, ids in action.inputs.items()}
+    context.progress("load", 0)
     record = {"id": action.id, "kind": type.makes, "action": dataclasses.asdict(action), "versions": versions()}
-    with bench.artifacts.write(action.id, record) as workdir:
-        desk.workdir = workdir
-        if bench.models is not None:
-            record["machine"] = machine_kind(bench.models.device)
-        record["meta"] = dict(type.execute(inputs, action.seed, desk))
-        if type.makes == "model" and bench.examine is not None:
-            desk.progress("check", 0)
-            record["meta"] |= bench.examine(action.id, desk.object(record["meta"]["root"]), desk)
-        desk.progress("write", 0)
-        record["cost"] = dataclasses.asdict(desk.cost())
+    with spec.artifacts.write(action.id, record) as workdir:
+        context.workdir = workdir
+        if spec.models is not None:
+            record["machine"] = machine_kind(spec.models.device)
+        record["meta"] = dict(type.execute(inputs, action.seed, context))
+        if type.makes == "model" and spec.examine is not None:
+            context.progress("check", 0)
+            record["meta"] |= spec.examine(action.id, context.object(record["meta"]["root"]), context)
+        context.progress("write", 0)
+        record["cost"] = dataclasses.asdict(context.cost())
     return dataclasses.replace(made, meta=record["meta"])
 
 
-def _score(model: Object, job: Job, desk: Desk, bench: Bench) -> tuple[Scores, dict[ObjectId, Scores]]:
+def _score(model: Object, job: Job, context: JobContext, spec: WorkerSpec) -> tuple[Scores, dict[ObjectId, Scores]]:
     """The model's scores, and the leader's new ones where the two raced beyond what the leader had been asked."""
 
     def scores(of: Object, n: int | None) -> Scores:
         root = of.meta.get("root", of.id)
-        return bench.evaluation.scores(of, job.split, desk, n, desk.object(root) if root != of.id else None)
+        return spec.evaluation.scores(of, job.split, context, n, context.object(root) if root != of.id else None)
 
-    first = job.items or (bench.evaluation.first if job.split == "validation" else None)
+    first = job.items or (spec.evaluation.first if job.split == "validation" else None)
     found = scores(model, first)
     if job.leader is None or job.split != "validation":
         return found, {}
-    leader = desk.object(job.leader)
-    asked = bench.evaluation.race(model, leader, desk)
+    leader = context.object(job.leader)
+    asked = spec.evaluation.race(model, leader, context)
     if asked == first:
         return found, {}
     return scores(model, asked), {leader.id: scores(leader, asked)}

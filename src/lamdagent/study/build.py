@@ -7,23 +7,23 @@ from pathlib import Path
 from typing import Any
 
 from lamdagent.core.action_type import ActionType
-from lamdagent.core.config import Settings
+from lamdagent.core.config import Config
 from lamdagent.core.errors import ConfigError, Invalid
 from lamdagent.core.plan import Plan, plan_of_trials
 from lamdagent.core.protocols import Memory, Policy
-from lamdagent.core.state import fold
+from lamdagent.core.state import reduce_events
 from lamdagent.core.types import Budget, Object
 from lamdagent.evaluation import sanity
 from lamdagent.evaluation.evaluator import Evaluation
 from lamdagent.evaluation.tasks.lm_eval import LmEvalTask
 from lamdagent.llm.chat import Chat
-from lamdagent.llm.config import ChatSettings
+from lamdagent.llm.config import ChatConfig
 from lamdagent.llm.llama_cpp import Local
 from lamdagent.llm.pydantic_ai import PydanticAi
 from lamdagent.objects.artifacts import Artifacts
 from lamdagent.objects.models import Models
 from lamdagent.objects.models.hub import locate
-from lamdagent.runners.job import Bench, Desk
+from lamdagent.runners.job import JobContext, WorkerSpec
 from lamdagent.study import registry
 from lamdagent.study.config import Document, Study, load_study
 from lamdagent.study.journal import read_journal
@@ -43,7 +43,7 @@ def chat(study: Study) -> Chat | None:
         UserError: it cannot be reached in principle, such as for want of a key.
     """
     settings = study.policy[1]
-    if not isinstance(settings, ChatSettings):
+    if not isinstance(settings, ChatConfig):
         return None
     client = Local(settings, home=study.home) if settings.model == "local" else PydanticAi(settings)
     return Chat(client, budget=budget(study), attempts=settings.attempts, max_failures=settings.max_failures)
@@ -72,7 +72,7 @@ def memory(study: Study, chat: Chat | None) -> Memory:
     return made
 
 
-def _arguments(study: Study, config: Settings, chat: Chat | None) -> dict[str, Any]:
+def _arguments(study: Study, config: Config, chat: Chat | None) -> dict[str, Any]:
     arguments = config.arguments()
     if arguments.get("prompts") is not None:
         arguments["prompts"] = study.home / Path(arguments["prompts"]).expanduser()
@@ -90,7 +90,7 @@ def _plan(study: Study, given: str) -> Plan:
     if not folder.is_dir():
         where = study.document.where(("policy", "from"))
         raise ConfigError(f"{where}: policy.from: {place}: no such pipeline.yaml, study file or run folder.")
-    return plan_of_trials(fold(read_journal(folder)))
+    return plan_of_trials(reduce_events(read_journal(folder)))
 
 
 def budget(study: Study) -> Budget:
@@ -102,14 +102,14 @@ def artifacts(study: Study) -> Artifacts:
     return Artifacts(study.root / "artifacts")
 
 
-def bench_of(study: Study) -> Bench:
+def worker_spec(study: Study) -> WorkerSpec:
     """What a worker needs to do this study's jobs. Nothing is loaded yet."""
     execution, store = study.body.execution, artifacts(study)
     models, tasks = (
         Models(device=execution.device, dtype=execution.dtype),
         [task_of(study, e) for e in study.body.tasks],
     )
-    return Bench(
+    return WorkerSpec(
         action_types=action_types(study),
         evaluation=Evaluation(
             tasks=tasks,
@@ -124,16 +124,16 @@ def bench_of(study: Study) -> Bench:
     )
 
 
-def _examiner(models: Models, tasks: Sequence[LmEvalTask]) -> Callable[[str, Object, Desk], Mapping[str, float]]:
-    def examine(object_id: str, root: Object, desk: Desk) -> Mapping[str, float]:
+def _examiner(models: Models, tasks: Sequence[LmEvalTask]) -> Callable[[str, Object, JobContext], Mapping[str, float]]:
+    def examine(object_id: str, root: Object, context: JobContext) -> Mapping[str, float]:
         examples = [e for task in tasks for e in task.examples(max(1, EXAMINED // len(tasks)))]
-        made = models.load(object_id, desk.workdir / "weights")
+        made = models.load(object_id, context.workdir / "weights")
         findings = sanity.examine(
-            made, examples, base_rate=lambda: sanity.end_rate(models.load(root.id, desk.weights(root)), examples)
+            made, examples, base_rate=lambda: sanity.end_rate(models.load(root.id, context.weights(root)), examples)
         )
         if findings.faults:
             raise Invalid("; ".join(findings.faults))
-        moved = sanity.distance(desk.workdir / "weights", desk.weights(root))
+        moved = sanity.distance(context.workdir / "weights", context.weights(root))
         return findings.facts if moved is None else {**findings.facts, "distance": moved}
 
     return examine

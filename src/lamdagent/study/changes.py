@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lamdagent.core.errors import JournalError
-from lamdagent.core.events import Event, Opened
+from lamdagent.core.events import Event, StudyOpened
 from lamdagent.core.state import State
 from lamdagent.study.config import Document, Study
 from lamdagent.study.config.schema import study_of
@@ -36,8 +36,8 @@ def changes(study: Study, before: State, objects: Sequence[Any]) -> list[Event]:
     ids = {obj.name: obj.id for obj in objects}
     for obj in before.pool.values():
         began_as = obj.meta.get("whole", obj.id)
-        brought = obj.made_by is None and obj.kind != "hyperparameters"
-        if brought and ids.get(obj.name, began_as) != began_as:
+        provided = obj.made_by is None and obj.kind != "hyperparameters"
+        if provided and ids.get(obj.name, began_as) != began_as:
             lines.append(f"  {obj.kind} {obj.name} ({obj.uri}): its content changed")
     if lines:
         raise JournalError(
@@ -46,7 +46,7 @@ def changes(study: Study, before: State, objects: Sequence[Any]) -> list[Event]:
         )
     if old == new:
         return []
-    return [Opened(config=study.dump(), seed=before.seed, goals=before.goals, guards=before.guards)]
+    return [StudyOpened(config=study.dump(), seed=before.seed, goals=before.goals, guards=before.guards)]
 
 
 def tests_of(config: Mapping[str, Any]) -> list[Any]:

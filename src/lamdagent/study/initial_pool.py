@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lamdagent.core.config import Settings
+from lamdagent.core.config import Config
 from lamdagent.core.errors import ConfigError, DataError
 from lamdagent.core.types import Kind, Object, ObjectId, content_id
 from lamdagent.objects.artifacts import Artifacts
@@ -21,7 +21,7 @@ from lamdagent.study.tasks import task_source
 
 
 @dataclass(frozen=True, kw_only=True)
-class Brought:
+class InitialPool:
     """All that a study brings. `imports` are .gguf files by the id of the model they become."""
 
     objects: tuple[Object, ...]
@@ -40,14 +40,14 @@ def to_fetch(study: Study) -> list[str]:
     return [*(f"model {m}" for m in models), *(f"dataset {d}" for d in rows), *(f"rows {p}" for p in own), *named]
 
 
-def bring(study: Study, known: Mapping[ObjectId, Object], *, offline: bool = False) -> Brought:
+def load_pool(study: Study, known: Mapping[ObjectId, Object], *, offline: bool = False) -> InitialPool:
     """Every model, dataset and setting of a study as an object.
 
     Args:
         known: the pool as the journal has it; hub models and datasets recorded there keep their commit.
         offline: let an empty stand-in take the place of what a run would fetch.
     Raises:
-        DataError: something that the user brought cannot be used.
+        DataError: something that the user provided cannot be used.
     """
     by_name = {obj.name: obj for obj in known.values() if obj.made_by is None}
     models, imports = _models(study, by_name, offline)
@@ -67,12 +67,12 @@ def bring(study: Study, known: Mapping[ObjectId, Object], *, offline: bool = Fal
     for obj in objects:
         if (other := seen.setdefault(obj.id, obj.name)) != obj.name:
             raise ConfigError(f"{study.file}: {obj.kind} {other!r} and {obj.name!r} have the same content.")
-    return Brought(objects=objects, imports=imports)
+    return InitialPool(objects=objects, imports=imports)
 
 
-def write_datasets(study: Study, brought: Brought, artifacts: Artifacts) -> None:
+def write_datasets(study: Study, provided: InitialPool, artifacts: Artifacts) -> None:
     """Keep the rows of every dataset as an artifact, where they are not there yet."""
-    for obj in brought.of_kind("dataset"):
+    for obj in provided.of_kind("dataset"):
         if artifacts.record(obj.id) is not None:
             continue
         with artifacts.write(obj.id, {"id": obj.id, "kind": obj.kind, "meta": dict(obj.meta)}) as folder:
@@ -91,7 +91,7 @@ def row_count(study: Study, entry: Mapping[str, Any]) -> int:
     return sum(1 for _ in read_rows(dataset_source(study, read)))
 
 
-def _setting(action: str, name: str, setting: Settings) -> Object:
+def _setting(action: str, name: str, setting: Config) -> Object:
     values, given = setting.model_dump(mode="json"), setting.model_dump(mode="json", exclude_defaults=True)
     meta = {"action": action, "values": values, "given": given}
     return Object(id=setting_id(action, given), kind="hyperparameters", name=name, meta=meta)

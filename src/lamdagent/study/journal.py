@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import json
 import os
 import sqlite3
 from collections.abc import Iterator
@@ -16,7 +17,18 @@ from lamdagent.core import events
 from lamdagent.core.errors import JournalError
 from lamdagent.core.events import Event
 
-KINDS: dict[str, Any] = {cls.__name__: cls for cls in events.Event.__args__}
+# Events keep the names that they were first stored under, so that every journal ever written still folds.
+STORED_AS = {
+    events.StudyOpened: "Opened",
+    events.ObjectAdded: "Brought",
+    events.MemoryUpdated: "Remembered",
+    events.LLMCalled: "Exchanged",
+    events.TimeSpent: "Worked",
+    events.HoldoutOpened: "Unsealed",
+}
+KINDS: dict[str, Any] = {STORED_AS.get(cls, cls.__name__): cls for cls in events.Event.__args__}
+RENAMED_FIELDS = {"Exchanged": ("exchange", "call")}
+"""By kind, a field's former name and its name now."""
 _CODECS: dict[str, TypeAdapter[Any]] = {}
 
 MIGRATIONS: tuple[str, ...] = (
@@ -41,7 +53,12 @@ MIGRATIONS: tuple[str, ...] = (
 
 def to_json(event: Event) -> str:
     """An event's body as JSON text."""
-    return _codec(type(event).__name__).dump_json(event).decode()
+    return _codec(kind_of(event)).dump_json(event).decode()
+
+
+def kind_of(event: Event) -> str:
+    """The name that an event is stored under."""
+    return STORED_AS.get(type(event), type(event).__name__)
 
 
 def from_json(kind: str, body: str) -> Event:
@@ -52,6 +69,9 @@ def from_json(kind: str, body: str) -> Event:
     """
     if kind not in KINDS:
         raise JournalError(f"the journal has an event of kind {kind!r}: it is of a newer release; upgrade lamdagent")
+    if kind in RENAMED_FIELDS:
+        old, new = RENAMED_FIELDS[kind]
+        body = json.dumps({new if key == old else key: value for key, value in json.loads(body).items()})
     try:
         event: Event = _codec(kind).validate_json(body)
     except ValidationError as error:
@@ -96,7 +116,7 @@ class SqliteJournal:
             raise
 
     def append(self, *events: Event) -> None:
-        rows = [(type(event).__name__, to_json(event)) for event in events]
+        rows = [(kind_of(event), to_json(event)) for event in events]
         try:
             self._db.execute("begin immediate")
             self._db.executemany("insert into events (kind, body) values (?, ?)", rows)

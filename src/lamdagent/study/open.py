@@ -7,18 +7,18 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from lamdagent.core.events import Brought, Event, Opened
+from lamdagent.core.events import Event, ObjectAdded, StudyOpened
 from lamdagent.core.search import Search
-from lamdagent.core.state import fold
+from lamdagent.core.state import reduce_events
 from lamdagent.core.types import Progress
 from lamdagent.evaluation.contamination import gate
-from lamdagent.objects.artifacts import full_disk_is_the_users
+from lamdagent.objects.artifacts import disk_full_as_user_error
 from lamdagent.runners.inline import Inline
 from lamdagent.runners.process import Process
 from lamdagent.study import build, initial_pool
 from lamdagent.study.changes import changes, tests_of
 from lamdagent.study.config import Study
-from lamdagent.study.initial_pool import bring, write_datasets
+from lamdagent.study.initial_pool import load_pool, write_datasets
 from lamdagent.study.journal import SqliteJournal, read_journal
 from lamdagent.study.prepare import prepare, with_facts
 from lamdagent.study.tasks import check_tasks
@@ -44,7 +44,7 @@ def open_study(study: Study, *, watch: Watch = lambda key, progress: None, inlin
         UserError: the study file, its data, its journal or the machine needs the user.
     """
     check_tasks(study)
-    brought = bring(study, _known_pool(study))
+    provided = load_pool(study, _known_pool(study))
     with contextlib.ExitStack() as open_until_the_end:
         chat = build.chat(study)
         if chat is not None:
@@ -54,8 +54,8 @@ def open_study(study: Study, *, watch: Watch = lambda key, progress: None, inlin
         open_until_the_end.callback(runner.close)
         journal = SqliteJournal(study.folder / "journal.sqlite", writer=True)
         open_until_the_end.callback(journal.close)
-        open_until_the_end.enter_context(full_disk_is_the_users(study.root))
-        _begin(study, brought, journal, runner)
+        open_until_the_end.enter_context(disk_full_as_user_error(study.root))
+        _begin(study, provided, journal, runner)
         search = Search(
             journal=journal,
             action_types=build.action_types(study),
@@ -67,36 +67,36 @@ def open_study(study: Study, *, watch: Watch = lambda key, progress: None, inlin
         yield OpenStudy(study=study, search=search, runner=runner)
 
 
-def _begin(study: Study, brought: initial_pool.Brought, journal: SqliteJournal, runner: Inline | Process) -> None:
+def _begin(study: Study, provided: initial_pool.InitialPool, journal: SqliteJournal, runner: Inline | Process) -> None:
     """Journal what the study brings, or what it changed since the last run, once all of it is ready."""
     store = build.artifacts(study)
     store.sweep()
-    before = fold(journal.read())
-    events = changes(study, before, brought.objects) if before.pool else []
-    write_datasets(study, brought, store)
+    before = reduce_events(journal.read())
+    events = changes(study, before, provided.objects) if before.pool else []
+    write_datasets(study, provided, store)
     new_tests = bool(before.pool) and tests_of(before.config) != tests_of(study.dump())
-    if not before.pool or new_tests or any(store.record(object_id) is None for object_id in brought.imports):
-        imports = {object_id: str(file) for object_id, file in brought.imports.items()}
-        used = before.pool.values() if before.pool else brought.objects
+    if not before.pool or new_tests or any(store.record(object_id) is None for object_id in provided.imports):
+        imports = {object_id: str(file) for object_id, file in provided.imports.items()}
+        used = before.pool.values() if before.pool else provided.objects
         datasets = {obj.name: obj.id for obj in used if obj.kind == "dataset"}
         request = {"imports": imports, "dtype": study.body.execution.dtype, "datasets": datasets}
-        done = runner.prepare(request) if isinstance(runner, Process) else prepare(request, build.bench_of(study))
-        brought = with_facts(brought, done["models"])
+        done = runner.prepare(request) if isinstance(runner, Process) else prepare(request, build.worker_spec(study))
+        provided = with_facts(provided, done["models"])
         mode = study.body.contamination
         if before.pool and mode == "drop":
             mode = "fail"  # the rows were trained on already
-        brought = replace(brought, objects=gate.close(done["overlaps"], mode, brought.objects, store))
-    if events := events if before.pool else _first_events(study, brought.objects):
+        provided = replace(provided, objects=gate.close(done["overlaps"], mode, provided.objects, store))
+    if events := events if before.pool else _first_events(study, provided.objects):
         journal.append(*events)
 
 
 def _known_pool(study: Study) -> Mapping[str, Any]:
-    return fold(read_journal(study.folder)).pool if (study.folder / "journal.sqlite").exists() else {}
+    return reduce_events(read_journal(study.folder)).pool if (study.folder / "journal.sqlite").exists() else {}
 
 
 def _runner(study: Study, watch: Watch, inline: bool) -> Inline | Process:
     if inline:
-        return Inline(build.bench_of(study), watch=watch)
+        return Inline(build.worker_spec(study), watch=watch)
     execution = study.body.execution
     return Process(
         {"study": {**study.dump(), "root": study.body.root}, "file": str(study.file.resolve())},
@@ -108,5 +108,5 @@ def _runner(study: Study, watch: Watch, inline: bool) -> Inline | Process:
 
 
 def _first_events(study: Study, objects: Sequence[Any]) -> list[Event]:
-    opened = Opened(config=study.dump(), seed=study.body.seed, goals=study.goals, guards=study.guards)
-    return [opened, *(Brought(object=obj) for obj in objects)]
+    opened = StudyOpened(config=study.dump(), seed=study.body.seed, goals=study.goals, guards=study.guards)
+    return [opened, *(ObjectAdded(object=obj) for obj in objects)]

@@ -11,11 +11,11 @@ from lamdagent.core.errors import DataError
 from lamdagent.core.types import ObjectId
 from lamdagent.evaluation.contamination.gate import overlaps
 from lamdagent.objects.models.metadata import read_facts
-from lamdagent.runners.job import Bench
-from lamdagent.study.initial_pool import Brought
+from lamdagent.runners.job import WorkerSpec
+from lamdagent.study.initial_pool import InitialPool
 
 
-def prepare(request: Mapping[str, Any], bench: Bench) -> dict[str, Any]:
+def prepare(request: Mapping[str, Any], spec: WorkerSpec) -> dict[str, Any]:
     """In a worker, once: import .gguf files, and load every task's items.
 
     Returns:
@@ -28,24 +28,24 @@ def prepare(request: Mapping[str, Any], bench: Bench) -> dict[str, Any]:
 
     facts = {}
     for object_id, file in request["imports"].items():
-        if bench.artifacts.record(object_id) is None:
-            with bench.artifacts.write(object_id, {"id": object_id, "kind": "model", "meta": {}}) as folder:
+        if spec.artifacts.record(object_id) is None:
+            with spec.artifacts.write(object_id, {"id": object_id, "kind": "model", "meta": {}}) as folder:
                 import_gguf(Path(file), folder / "weights", dtype=request["dtype"])
-        facts[object_id] = read_facts(bench.artifacts.folder(object_id) / "weights")
-    sizes = {task.name: task.sizes() for task in bench.evaluation.tasks}  # type: ignore[attr-defined]
+        facts[object_id] = read_facts(spec.artifacts.folder(object_id) / "weights")
+    sizes = {task.name: task.sizes() for task in spec.evaluation.tasks}  # type: ignore[attr-defined]
     if empty := [name for name, sides in sizes.items() if not sides["validation"]]:
         raise DataError(f"no validation items in task {', '.join(empty)}")
     return {
         "models": facts,
         "tasks": sizes,
-        "overlaps": overlaps(request.get("datasets", {}), bench.evaluation.tasks, bench.artifacts),
+        "overlaps": overlaps(request.get("datasets", {}), spec.evaluation.tasks, spec.artifacts),
     }
 
 
-def with_facts(brought: Brought, facts: Mapping[ObjectId, Mapping[str, Any]]) -> Brought:
+def with_facts(provided: InitialPool, facts: Mapping[ObjectId, Mapping[str, Any]]) -> InitialPool:
     """Imported models with what is known of them after the import."""
     objects = tuple(
         dataclasses.replace(obj, meta={**facts[obj.id], **obj.meta}) if obj.id in facts else obj
-        for obj in brought.objects
+        for obj in provided.objects
     )
-    return dataclasses.replace(brought, objects=objects)
+    return dataclasses.replace(provided, objects=objects)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lamdagent.core.errors import JournalError, UserError
-from lamdagent.core.state import State, fold
+from lamdagent.core.state import State, reduce_events
 from lamdagent.core.types import Made, Trial
 from lamdagent.objects.artifacts import Artifacts
 from lamdagent.study.config import load_study
@@ -44,7 +44,7 @@ def read_study(path: Path) -> ReadStudy:
     if not (folder / "journal.sqlite").exists():
         hint = f"Begin it with: lamdagent run {file}" if file.is_file() else "It is no run folder of a study."
         raise JournalError(f"{folder}: no search has begun here. {hint}")
-    return ReadStudy(name=folder.name, folder=folder, home=home, state=fold(read_journal(folder)))
+    return ReadStudy(name=folder.name, folder=folder, home=home, state=reduce_events(read_journal(folder)))
 
 
 def find_trial(study: ReadStudy, wanted: str) -> Trial:

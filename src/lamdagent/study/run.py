@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from lamdagent.core.plan import Followed, Plan, follow
+from lamdagent.core.plan import Plan, PlanStatus, follow
 from lamdagent.core.protocols import Display
 from lamdagent.core.search import run
-from lamdagent.core.space import Menu
+from lamdagent.core.space import ActionSpace
 from lamdagent.core.state import State
 from lamdagent.study import build
 from lamdagent.study.config import Study, load_study
@@ -44,7 +44,7 @@ def run_loaded(study: Study, *, display: Display | None = None, inline: bool = F
 
 def run_plan(
     study: Study, plan: Plan, *, display: Display | None = None, inline: bool = False
-) -> tuple[State, Followed]:
+) -> tuple[State, PlanStatus]:
     """Run a study whose policy follows a plan, and say where the plan stands at its end."""
     state = run_loaded(study, display=display, inline=inline)
-    return state, follow(plan, state, Menu(state, build.action_types(study)))
+    return state, follow(plan, state, ActionSpace(state, build.action_types(study)))

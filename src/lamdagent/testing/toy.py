@@ -9,7 +9,7 @@ or, with every part in your own hands:
 
     open_toy(journal)
     loop = Search(journal=journal, action_types=ACTION_TYPES, policy=MyPolicy(), memory=Table())
-    state = run(loop, Inline(bench()), Quiet())
+    state = run(loop, Inline(worker_spec()), Quiet())
 """
 
 from __future__ import annotations
@@ -25,16 +25,15 @@ from typing import Any
 
 from lamdagent.core.action_type import ActionType, Context
 from lamdagent.core.errors import Diverged
-from lamdagent.core.events import Asked, Brought, Event, Opened
+from lamdagent.core.events import Asked, Event, ObjectAdded, StudyOpened
 from lamdagent.core.protocols import Display, Journal, Policy, Runner, Task
-from lamdagent.core.space import Menu
-from lamdagent.core.state import State, fold
+from lamdagent.core.space import ActionSpace
+from lamdagent.core.state import State, reduce_events
 from lamdagent.core.types import (
     SIDES,
     Budget,
     Cost,
     Failed,
-    Goal,
     Kind,
     Object,
     ObjectId,
@@ -42,10 +41,11 @@ from lamdagent.core.types import (
     Progress,
     Slot,
     Split,
+    TaskWeight,
     content_id,
 )
 from lamdagent.evaluation.evaluator import Evaluation
-from lamdagent.runners.job import Bench
+from lamdagent.runners.job import WorkerSpec
 
 Watch = Callable[[int | str, Progress], None]
 EDGE = 2.5  # a coordinate beyond it has diverged
@@ -56,7 +56,7 @@ DATASETS = {"east": (1.0, 0.0), "north": (0.0, 1.0), "south-west": (-0.5, -0.5)}
 RATES = {"slow": 0.5, "fast": 1.0, "wild": 4.0}
 
 
-class Step:
+class ToyStep:
     """Move a model by a dataset's vector times the setting's rate."""
 
     name, version = "step", 1
@@ -67,7 +67,7 @@ class Step:
         Slot(name="hyperparameters", kind="hyperparameters"),
     )
 
-    def admits(self, inputs: Mapping[str, Sequence[Object]]) -> str | None:
+    def validate(self, inputs: Mapping[str, Sequence[Object]]) -> str | None:
         (dataset,) = inputs["dataset"]
         return None if any(dataset.meta["x"]) else f"dataset {dataset.name!r} moves nothing"
 
@@ -81,14 +81,14 @@ class Step:
         return {"x": x, "root": model.meta["root"]}
 
 
-class Mean:
+class ToyMean:
     """Merge two or three models that descend from one base into the point between them."""
 
     name, version = "mean", 1
     makes: Kind = "model"
     slots = (Slot(name="models", kind="model", at_least=2, at_most=3),)
 
-    def admits(self, inputs: Mapping[str, Sequence[Object]]) -> str | None:
+    def validate(self, inputs: Mapping[str, Sequence[Object]]) -> str | None:
         models = inputs["models"]
         if len({model.meta["root"] for model in models}) > 1:
             return f"{', '.join(model.name for model in models)} do not descend from one base model"
@@ -103,7 +103,7 @@ class Mean:
         return {"x": x, "root": models[0].meta["root"]}
 
 
-class Open:
+class ToyOpen:
     """An action type with any slots, which admits everything and is never executed."""
 
     name, version = "open", 1
@@ -112,14 +112,14 @@ class Open:
     def __init__(self, *slots: Slot) -> None:
         self.slots = slots
 
-    def admits(self, inputs: Mapping[str, Sequence[Object]]) -> str | None:
+    def validate(self, inputs: Mapping[str, Sequence[Object]]) -> str | None:
         return None
 
     def execute(self, inputs: Mapping[str, Sequence[Object]], seed: int, ctx: Context) -> Mapping[str, Any]:
         raise NotImplementedError
 
 
-class Near:
+class ToyTask:
     """Score a model by how near its point lies to a target: 1 on it, and 1/2 at a distance of 1."""
 
     def __init__(self, name: str, target: tuple[float, float]) -> None:
@@ -137,13 +137,13 @@ class Near:
         return {"validation": ITEMS, "test": ITEMS}
 
 
-ACTION_TYPES: Mapping[str, ActionType] = {"step": Step(), "mean": Mean()}
-TASKS: tuple[Task, ...] = (Near("near-east", (1.5, 0.5)), Near("near-north", (0.5, 1.5)))
-GOALS = (Goal(task="near-east", weight=2.0), Goal(task="near-north"))
+ACTION_TYPES: Mapping[str, ActionType] = {"step": ToyStep(), "mean": ToyMean()}
+TASKS: tuple[Task, ...] = (ToyTask("near-east", (1.5, 0.5)), ToyTask("near-north", (0.5, 1.5)))
+GOALS = (TaskWeight(task="near-east", weight=2.0), TaskWeight(task="near-north"))
 
 
 def point(name: str, x: Sequence[float], *, root: ObjectId | None = None) -> Object:
-    """A model that the user brought; its own root unless another is named."""
+    """A model that the user provided; its own root unless another is named."""
     object_id = content_id(["model", name, list(x)])
     return Object(id=object_id, kind="model", name=name, uri=name, meta={"x": list(x), "root": root or object_id})
 
@@ -166,8 +166,8 @@ def first_events(*, seed: int = 0, models: int = 1) -> tuple[Event, ...]:
         *(vector(name, x) for name, x in DATASETS.items()),
         *(rate(name, value) for name, value in RATES.items()),
     ]
-    opened = Opened(config={"study": "toy", "seed": seed}, seed=seed, goals=GOALS)
-    return (opened, *(Brought(object=obj) for obj in objects))
+    opened = StudyOpened(config={"study": "toy", "seed": seed}, seed=seed, goals=GOALS)
+    return (opened, *(ObjectAdded(object=obj) for obj in objects))
 
 
 def open_toy(journal: Journal, *, seed: int = 0, models: int = 1) -> None:
@@ -199,10 +199,10 @@ class Unwritten:
         self.records[object_id] = record
 
 
-def bench(action_types: Mapping[str, ActionType] = ACTION_TYPES) -> Bench:
+def worker_spec(action_types: Mapping[str, ActionType] = ACTION_TYPES) -> WorkerSpec:
     """What `lamdagent.runners.job.work`, and so `lamdagent.runners.inline.Inline`, needs to run toy jobs."""
     artifacts: Any = Unwritten()
-    return Bench(
+    return WorkerSpec(
         action_types=action_types,
         evaluation=Evaluation(tasks=TASKS, goals=GOALS),
         artifacts=artifacts,
@@ -215,7 +215,7 @@ def inline(*, slots: int = 1, watch: Watch = lambda key, progress: None) -> Runn
     """Runs toy jobs in this process, one at each `wait`."""
     from lamdagent.runners.inline import Inline
 
-    return Inline(bench(), slots=slots, watch=watch)
+    return Inline(worker_spec(), slots=slots, watch=watch)
 
 
 def search(
@@ -246,8 +246,8 @@ def grown(trials: int, *, seed: int = 0, models: int = 1, running: int = 0) -> S
         return state
     from lamdagent.policies.random import Random
 
-    choices = Random().select(state, Menu(state, ACTION_TYPES), running)
-    return fold((Asked(number=trials + i, choice=choice) for i, choice in enumerate(choices)), state)
+    choices = Random().select(state, ActionSpace(state, ACTION_TYPES), running)
+    return reduce_events((Asked(number=trials + i, choice=choice) for i, choice in enumerate(choices)), state)
 
 
 @lru_cache(maxsize=64)
@@ -261,8 +261,8 @@ def _grown(trials: int, seed: int, models: int) -> bytes:
 def without_costs(state: State) -> State:
     """A state without what differs from run to run: seconds, bytes, and the paths in a failure's log."""
     trials = tuple(replace(trial, outcome=_without_cost(trial.outcome)) for trial in state.trials)
-    exchanges = tuple(replace(exchange, wall_s=0.0) for exchange in state.exchanges)
-    return replace(state, trials=trials, exchanges=exchanges, wall_s=0.0)
+    llm_calls = tuple(replace(call, wall_s=0.0) for call in state.llm_calls)
+    return replace(state, trials=trials, llm_calls=llm_calls, wall_s=0.0)
 
 
 def _without_cost(outcome: Outcome | None) -> Outcome | None:

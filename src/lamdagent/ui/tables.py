@@ -11,8 +11,8 @@ from rich.table import Table
 from lamdagent.core.evidence import REPEATS, collapsed
 from lamdagent.core.format import action_of, origin, scored
 from lamdagent.core.state import State
-from lamdagent.core.types import Exchange, Failed, Objective
-from lamdagent.evaluation.ranking import Standing, standing_of
+from lamdagent.core.types import Failed, LLMCall, ObjectiveValue
+from lamdagent.evaluation.ranking import Ranking, rank_models
 from lamdagent.objects.artifacts import Artifacts
 
 
@@ -57,8 +57,8 @@ HOW_WIDTH = 30  # narrower than this, how a model was made is left to `lineage`
 
 
 def print_leaderboard(state: State, limit: int, artifacts: Artifacts, console: Console | None = None) -> None:
-    """Models by objective, the brought ones always among them; then what the scores can tell, and failures by cause."""
-    console, standing = console or Console(), standing_of(state, artifacts)
+    """Models by objective, the provided ones always among them; then what the scores can tell, and failures by cause."""
+    console, standing = console or Console(), rank_models(state, artifacts)
     ranked = list(enumerate(state.ranked(), 1))
     rows = [(rank, obj, objective) for rank, (obj, objective) in ranked if rank <= limit or obj.made_by is None]
     heads = ["#", "model", "objective", *(goal.task for goal in state.goals), "worst drop"]
@@ -84,19 +84,19 @@ def print_leaderboard(state: State, limit: int, artifacts: Artifacts, console: C
     for line in _verdicts(state, standing):
         console.print(line, style="dim", highlight=False)
     _print_failures(console, state)
-    if state.exchanges:
-        console.print(f"language model: {spending(state.exchanges)}", highlight=False)
+    if state.llm_calls:
+        console.print(f"language model: {spending(state.llm_calls)}", highlight=False)
         repeated = f"{collapsed(state)} of {len(state.trials)} choices repeat the {REPEATS} before"
         console.print(f"mode collapse: {repeated}", highlight=False)
     if state.running:
         console.print(f"open: {', '.join(f'trial {t.number}' for t in state.running)}", highlight=False)
 
 
-def _rank(rank: int, object_id: str, standing: Standing) -> str:
+def _rank(rank: int, object_id: str, standing: Ranking) -> str:
     return f"≈ {rank}" if object_id in standing.contenders else str(rank)
 
 
-def _marked(state: State, object_id: str, objective: Objective) -> str:
+def _marked(state: State, object_id: str, objective: ObjectiveValue) -> str:
     return scored(objective) + (" guard" if state.broken(object_id) else "")
 
 
@@ -105,7 +105,7 @@ def _drop(state: State, object_id: str) -> str:
     return "-" if score is None or score.gain is None else f"{min(0.0, score.gain):+.3f} {score.task}"
 
 
-def _verdicts(state: State, standing: Standing) -> list[str]:
+def _verdicts(state: State, standing: Ranking) -> list[str]:
     """What the scores can tell and what not, a line for each mark of the table."""
     lines = []
     if standing.compared:
@@ -140,10 +140,10 @@ def _print_failures(console: Console, state: State) -> None:
         )  # fmt: skip
 
 
-def spending(exchanges: Sequence[Exchange]) -> str:
-    tokens_in, tokens_out = sum(e.tokens_in for e in exchanges), sum(e.tokens_out for e in exchanges)
-    unpriced = any(e.usd is None for e in exchanges)
-    usd = "price unknown" if unpriced else f"{sum(e.usd or 0.0 for e in exchanges):.4f} USD"
+def spending(llm_calls: Sequence[LLMCall]) -> str:
+    tokens_in, tokens_out = sum(e.tokens_in for e in llm_calls), sum(e.tokens_out for e in llm_calls)
+    unpriced = any(e.usd is None for e in llm_calls)
+    usd = "price unknown" if unpriced else f"{sum(e.usd or 0.0 for e in llm_calls):.4f} USD"
     return f"{tokens_in:,} tokens in, {tokens_out:,} out, {usd}"
 
 

@@ -16,7 +16,7 @@ from typing import Any, Literal
 from lamdagent.core.errors import DataError
 from lamdagent.core.protocols import Task
 from lamdagent.core.types import SIDES, Object, ObjectId
-from lamdagent.evaluation.contamination.overlap import Evaluated, Item, fields_of, scan
+from lamdagent.evaluation.contamination.overlap import Evaluated, EvaluationItem, fields_of, scan
 from lamdagent.objects.artifacts import Artifacts
 from lamdagent.objects.datasets.readers import rows_digest
 
@@ -31,7 +31,7 @@ def overlaps(datasets: Mapping[str, ObjectId], tasks: Sequence[Task], artifacts:
     Datasets without any are left out.
     """
     items = [
-        Item(task=task.name, split=side, index=place, prompt=prompt, answer=answer)
+        EvaluationItem(task=task.name, split=side, index=place, prompt=prompt, answer=answer)
         for task in tasks
         for side in SIDES
         for place, prompt, answer in task.documents(side)  # type: ignore[attr-defined]

@@ -56,7 +56,7 @@ _SPACELESS = re.compile(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
-class Item:
+class EvaluationItem:
     """One question of one side of a task. `answer` is the right one, empty where there is none."""
 
     task: str
@@ -67,7 +67,7 @@ class Item:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Example:
+class OverlapExample:
     """A row and an item that overlap, and the words that both hold, at most 120 characters of them."""
 
     row: int
@@ -83,7 +83,7 @@ class Leak:
     split: str
     items: tuple[int, ...]
     rows: int
-    examples: tuple[Example, ...]
+    examples: tuple[OverlapExample, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,14 +109,14 @@ class Evaluated:
         ValueError: two items of the same task, split and index.
     """
 
-    def __init__(self, items: Iterable[Item]) -> None:
+    def __init__(self, items: Iterable[EvaluationItem]) -> None:
         worded = [(item, words(item.prompt), words(item.answer)) for item in sorted(items)]
         for (item, _, _), (other, _, _) in pairwise(worded):
             if (item.task, item.split, item.index) == (other.task, other.split, other.index):
                 raise ValueError(f"task {item.task!r} ({item.split}) has two items {item.index}.")
-        self._ngrams: dict[str, tuple[Item, ...]] = {}
-        self._questions: dict[str, tuple[Item, ...]] = {}
-        self._wholes: dict[str, tuple[Item, ...]] = {}
+        self._ngrams: dict[str, tuple[EvaluationItem, ...]] = {}
+        self._questions: dict[str, tuple[EvaluationItem, ...]] = {}
+        self._wholes: dict[str, tuple[EvaluationItem, ...]] = {}
         for _, of_task in groupby(worded, key=lambda words_of: words_of[0].task):
             task = list(of_task)
             common = _common(prompt + answer for _, prompt, answer in task)
@@ -128,7 +128,7 @@ class Evaluated:
         self.size = len(worded)
         self.unguarded = tuple(item for item, _, _ in worded if item not in found)
 
-    def find(self, fields: Iterable[str]) -> dict[Item, str]:
+    def find(self, fields: Iterable[str]) -> dict[EvaluationItem, str]:
         """The items that a row overlaps, each with the words that both hold.
 
         Args:
@@ -136,7 +136,7 @@ class Evaluated:
         """
         worded = [w for w in map(words, fields) if w]
         texts = [" ".join(w) for w in worded]
-        found: dict[Item, str] = {}
+        found: dict[EvaluationItem, str] = {}
         for index, keys in (
             (self._ngrams, self._likely(list(chain(*worded)))),
             (self._questions, texts[:-1] or texts),
@@ -194,7 +194,7 @@ class _Tally:
     items: set[int] = field(default_factory=set)
     rows: int = 0
     last_row: int = -1
-    examples: list[Example] = field(default_factory=list)
+    examples: list[OverlapExample] = field(default_factory=list)
 
     def add(self, row: int, item: int, text: str) -> None:
         self.rows += row != self.last_row
@@ -202,7 +202,7 @@ class _Tally:
         if item not in self.items:
             self.items.add(item)
             if len(self.examples) < EXAMPLES:
-                self.examples.append(Example(row=row, item=item, text=_clipped(text)))
+                self.examples.append(OverlapExample(row=row, item=item, text=_clipped(text)))
 
     def leak(self, task: str, split: str) -> Leak:
         items, examples = tuple(sorted(self.items)), tuple(self.examples)
@@ -242,9 +242,9 @@ def _telling(worded: Sequence[str], common: Container[str]) -> Iterator[str]:
     return (gram for i, gram in enumerate(_grams(worded, WORDS)) if not any(held[i : i + WORDS - PART + 1]))
 
 
-def _index(index: dict[str, tuple[Item, ...]], keyed: Iterable[tuple[Item, Iterable[str]]]) -> None:
+def _index(index: dict[str, tuple[EvaluationItem, ...]], keyed: Iterable[tuple[EvaluationItem, Iterable[str]]]) -> None:
     """Add the items of a task under each of their keys, but for the keys that more than 10 of them have."""
-    owners: dict[str, tuple[Item, ...]] = {}
+    owners: dict[str, tuple[EvaluationItem, ...]] = {}
     for item, keys in keyed:
         alone = (item,)
         for key in set(keys):

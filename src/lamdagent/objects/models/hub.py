@@ -1,4 +1,4 @@
-"""Where brought models come from: a local folder, a .gguf file, or the hub at a recorded commit."""
+"""Where provided models come from: a local folder, a .gguf file, or the hub at a recorded commit."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lamdagent.objects.models.metadata import TOKENIZER_FILES, weight_files
 
 
 def locate(home: Path, store: Artifacts, obj: Object) -> Path:
-    """The Hugging Face folder of a model that the user brought."""
+    """The Hugging Face folder of a model that the user provided."""
     if obj.uri.startswith(HUB):
         return HubModel.of(obj.uri).folder()
     if obj.uri.endswith(".gguf"):

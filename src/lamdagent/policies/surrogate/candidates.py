@@ -1,7 +1,7 @@
 """Very many candidates as arrays: every way to fill the slots of an action type, or a large draw of them.
 
 A hundred thousand actions as objects cost seconds; as positions in the pool they cost milliseconds. Whether one can be
-done is left to the menu, which is asked only about those that are chosen.
+done is left to the action space, which is asked only about those that are chosen.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lamdagent.core.space import Menu
+from lamdagent.core.space import ActionSpace
 from lamdagent.core.types import Action, ObjectId, Slot
 
 Positions = NDArray[np.intp]
@@ -22,7 +22,7 @@ EMPTY = -1
 
 
 @dataclass(frozen=True, slots=True)
-class Fills:
+class CandidateSet:
     """Ways to fill the slots of one action type, one a row.
 
     `models` (n, most models) and `others` (n, most other objects) are positions in the pool, slots side by side; EMPTY
@@ -35,7 +35,7 @@ class Fills:
     others: Positions
 
     @classmethod
-    def of(cls, type: str, slots: tuple[Slot, ...], groups: Sequence[Positions]) -> Fills:
+    def of(cls, type: str, slots: tuple[Slot, ...], groups: Sequence[Positions]) -> CandidateSet:
         """From the groups of each slot, (n, at_most) each."""
         n = len(groups[0])
         sides: dict[bool, list[Positions]] = {True: [], False: []}
@@ -54,22 +54,26 @@ class Fills:
         return {name: tuple(pool[i] for i in group if i != EMPTY) for name, group in groups.items()}
 
 
-def of_actions(type: str, slots: tuple[Slot, ...], actions: Sequence[Action], place: Mapping[ObjectId, int]) -> Fills:
+def of_actions(
+    type: str, slots: tuple[Slot, ...], actions: Sequence[Action], place: Mapping[ObjectId, int]
+) -> CandidateSet:
     """Known actions of one type as rows."""
     groups = [[[place[i] for i in action.inputs[slot.name]] for action in actions] for slot in slots]
-    return Fills.of(type, slots, [_padded(found, slot.at_most) for slot, found in zip(slots, groups, strict=True)])
+    return CandidateSet.of(
+        type, slots, [_padded(found, slot.at_most) for slot, found in zip(slots, groups, strict=True)]
+    )
 
 
 def candidates(
-    menu: Menu, type: str, place: Mapping[ObjectId, int], models: Sequence[ObjectId], most: int, seed: int
-) -> Fills:
+    space: ActionSpace, type: str, place: Mapping[ObjectId, int], models: Sequence[ObjectId], most: int, seed: int
+) -> CandidateSet:
     """Every fill of a type where there are at most `most`, else about so many draws in which good models are frequent.
 
     Args:
         place: where objects stand in the pool.
         models: the models to take, the best first.
     """
-    slots, options = menu.types[type].slots, menu.options(type)
+    slots, options = space.types[type].slots, space.options(type)
     fitting = [_fitting(slot, [o.id for o in options[slot.name]], models) for slot in slots]
     positions = [np.array([place[i] for i in ids], np.intp) for ids in fitting]
     if math.prod(map(_ways, slots, map(len, fitting))) > most:
@@ -82,7 +86,7 @@ def candidates(
         rows = np.indices([len(group) for group in every]).reshape(len(every), -1)
         groups = [group[at] for group, at in zip(every, rows, strict=True)]
     placed = [np.where(g == EMPTY, EMPTY, p[g]) if len(p) else g for g, p in zip(groups, positions, strict=True)]
-    return Fills.of(type, slots, placed)
+    return CandidateSet.of(type, slots, placed)
 
 
 def _fitting(slot: Slot, ids: Collection[ObjectId], models: Sequence[ObjectId]) -> Sequence[ObjectId]:

@@ -20,7 +20,7 @@ WIDE = 10.0  # positive numbers of settings that differ by so large a factor are
 
 
 @dataclass(frozen=True, slots=True)
-class Lineages:
+class LineageFeatures:
     """Facts of every object of the pool; all 0 where they do not apply.
 
     `depth` (pool,) steps back to a base model; `merges` (pool,) how many of them took several models; `seen` and
@@ -38,7 +38,7 @@ class Lineages:
     numbers: Mapping[str, Mapping[str, Floats]]
 
 
-def lineages(state: State) -> Lineages:
+def lineage_features(state: State) -> LineageFeatures:
     """The lineages of a state's pool, in its order."""
     pool, n = list(state.pool.values()), len(state.pool)
     place = {obj.id: i for i, obj in enumerate(pool)}
@@ -62,7 +62,7 @@ def lineages(state: State) -> Lineages:
     distance = np.array([float(obj.meta.get("distance", 0.0)) for obj in pool])
     distance /= distance[distance > 0].mean() if distance.any() else 1.0
     types = {obj.meta["action"] for obj in pool if obj.kind == "hyperparameters" and "action" in obj.meta}
-    return Lineages(depth, merges, seen, latest, distance, {type: _numbers(pool, type) for type in types})
+    return LineageFeatures(depth, merges, seen, latest, distance, {type: _numbers(pool, type) for type in types})
 
 
 def _numbers(pool: Sequence[Object], type: str) -> dict[str, Floats]:

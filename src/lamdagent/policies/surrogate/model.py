@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lamdagent.policies.surrogate.candidates import EMPTY, Fills, Positions
-from lamdagent.policies.surrogate.features import Lineages
+from lamdagent.policies.surrogate.candidates import EMPTY, CandidateSet, Positions
+from lamdagent.policies.surrogate.features import LineageFeatures
 
 Floats = NDArray[np.float64]
 
@@ -46,7 +46,7 @@ class Design:
         return Design(self.names, np.vstack([self.codes, more.codes]), np.vstack([self.values, more.values]))
 
 
-class Effects:
+class EffectModel:
     """What was learned of one action type and one task.
 
     Args:
@@ -116,7 +116,7 @@ class Effects:
         return at
 
 
-def design_of(fills: Fills, past: Lineages, scores: Floats) -> tuple[Design, Floats]:
+def design_of(fills: CandidateSet, past: LineageFeatures, scores: Floats) -> tuple[Design, Floats]:
     """The features of rows for one task, and (n,) the mean score of their parents.
 
     Args:
@@ -134,7 +134,7 @@ def design_of(fills: Fills, past: Lineages, scores: Floats) -> tuple[Design, Flo
     return Design(names, np.stack(codes, axis=1), np.stack(values, axis=1)), mean
 
 
-def _objects(fills: Fills, pool: int) -> list[tuple[str, Positions, Any]]:
+def _objects(fills: CandidateSet, pool: int) -> list[tuple[str, Positions, Any]]:
     """The type by itself, each other object, and each pair of them: a name, the codes, and the prior's scale."""
     n, places = len(fills), [slot.name for slot in fills.slots if slot.kind != "model" for _ in range(slot.at_most)]
     found: list[tuple[str, Positions, Any]] = [("the action", np.zeros(n, np.intp), ACTION_SD)]
@@ -148,7 +148,7 @@ def _objects(fills: Fills, pool: int) -> list[tuple[str, Positions, Any]]:
     return found
 
 
-def _past(fills: Fills, past: Lineages) -> list[tuple[str, Floats]]:
+def _past(fills: CandidateSet, past: LineageFeatures) -> list[tuple[str, Floats]]:
     """What the parents' past says of an action, and the numbers of its settings."""
     there = fills.models != EMPTY
     count = there.sum(axis=1)

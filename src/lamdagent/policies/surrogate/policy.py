@@ -1,4 +1,4 @@
-"""Learn what actions do, and choose where most is to be gained: Bayesian optimisation on the menu.
+"""Learn what actions do, and choose where most is to be gained: Bayesian optimisation on the action space.
 
 Every candidate's scores are predicted with their uncertainty (`effects.py`); the choice is the one with the greatest
 expected improvement of the objective over the best model so far, times the probability that it ends in a model and
@@ -19,33 +19,33 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from lamdagent.core.config import Settings
-from lamdagent.core.space import Menu
+from lamdagent.core.config import Config
+from lamdagent.core.space import ActionSpace
 from lamdagent.core.state import ONE_SIDED_95, State
 from lamdagent.core.types import Action, Choice, Failed, Guard, ObjectId, Slot, Trial
 from lamdagent.policies.moves import at_random, model_slots, one_by_one, seeded
-from lamdagent.policies.surrogate.candidates import EMPTY, Fills, candidates, of_actions
-from lamdagent.policies.surrogate.features import lineages
-from lamdagent.policies.surrogate.model import PRIOR_NOISE, Effects, design_of
+from lamdagent.policies.surrogate.candidates import EMPTY, CandidateSet, candidates, of_actions
+from lamdagent.policies.surrogate.features import lineage_features
+from lamdagent.policies.surrogate.model import PRIOR_NOISE, EffectModel, design_of
 
 Floats = NDArray[np.float64]
 Group = tuple[int, ...]  # positions in the pool
 
-REFUSALS = 2000  # candidates that the menu refuses before an action is drawn at random
+REFUSALS = 2000  # candidates that the action space refuses before an action is drawn at random
 TERMS = 3  # of a prediction that a reason names,
 SHOWN = 0.005  # if they move the objective by so much
 FAILS = 0.1  # how likely a trial is to fail, before any has ended,
 FAILS_TRIALS = 1.0  # and how many trials that weighs as much as
 
 
-class Config(Settings):
+class SurrogateConfig(Config):
     """A Bayesian model of what actions do to each task's score, learned within the study; no LLM is asked."""
 
     candidates: int = Field(50_000, ge=100, description="most candidates that are ranked for each action type")
 
 
 @dataclass(frozen=True, slots=True)
-class Outlook:
+class Prediction:
     """What is predicted of candidates, (n,) each: the objective that would be measured, with its standard deviation, and
     how much of an improvement over the best model is to be expected."""
 
@@ -63,56 +63,56 @@ class Surrogate:
         candidates: most candidates of an action type that are ranked; where there are more, so many are drawn.
     """
 
-    Config = Config
+    Config = SurrogateConfig
     name = "surrogate"
 
     def __init__(self, *, candidates: int = 50_000) -> None:
         self._most = candidates
 
-    def select(self, state: State, menu: Menu, n: int) -> Sequence[Choice]:
-        return one_by_one(state, menu, n, self._choose)
+    def select(self, state: State, space: ActionSpace, n: int) -> Sequence[Choice]:
+        return one_by_one(state, space, n, self._choose)
 
-    def shortlist(self, state: State, menu: Menu, n: int) -> Sequence[Choice]:
-        """At most `n` different doable choices: two in three promise most, the others are the least certain."""
-        beliefs = Beliefs(state, menu, self._most)
-        best = beliefs.best(n - n // 3, lambda outlook: outlook.gain)
-        unsure = [one for one in beliefs.best(n, lambda outlook: outlook.sd) if one not in best]
+    def shortlist(self, state: State, space: ActionSpace, n: int) -> Sequence[Choice]:
+        """At most `n` different feasible choices: two in three promise most, the others are the least certain."""
+        beliefs = SurrogateModel(state, space, self._most)
+        best = beliefs.best(n - n // 3, lambda prediction: prediction.gain)
+        unsure = [one for one in beliefs.best(n, lambda prediction: prediction.sd) if one not in best]
         return [Choice(action=action, reason=reason, by=self.name) for action, reason in (best + unsure)[:n]]
 
-    def _choose(self, state: State, menu: Menu) -> Choice | None:
-        for action, reason in Beliefs(state, menu, self._most).best(1, lambda outlook: outlook.gain):
+    def _choose(self, state: State, space: ActionSpace) -> Choice | None:
+        for action, reason in SurrogateModel(state, space, self._most).best(1, lambda prediction: prediction.gain):
             return Choice(action=action, reason=reason, by=self.name)
-        return at_random(menu, seeded(state), by=self.name, why="nothing can be predicted")
+        return at_random(space, seeded(state), by=self.name, why="nothing can be predicted")
 
 
-class Beliefs:
-    """What a state's trials say of everything that its menu offers.
+class SurrogateModel:
+    """What a state's trials say of everything that its space offers.
 
     Args:
         most: candidates of an action type, at most.
     """
 
-    def __init__(self, state: State, menu: Menu, most: int) -> None:
-        self._state, self._menu = state, menu
+    def __init__(self, state: State, space: ActionSpace, most: int) -> None:
+        self._state, self._menu = state, space
         self._pool = list(state.pool)
         self._place = {object_id: i for i, object_id in enumerate(self._pool)}
-        self._past = lineages(state)
+        self._past = lineage_features(state)
         self._scores, self._errors, self._reach = _table(state)
         total = sum(g.weight for g in state.goals)
         self._weights = np.array([g.weight / g.max_score / total for g in state.goals]) * self._reach
         ranked = state.ranked()
         self.incumbent = max((v.value for o, v in ranked if not state.broken(o.id)), default=-math.inf)
-        self._effects: dict[str, list[Effects]] = {}
-        self._ranked: list[tuple[Fills, Outlook]] = []
+        self._effects: dict[str, list[EffectModel]] = {}
+        self._ranked: list[tuple[CandidateSet, Prediction]] = []
         rng = seeded(state)
         self._seed = rng.getrandbits(32)
         models = [obj.id for obj, _ in ranked]
-        for type in menu.types if models else ():
-            if menu.types[type].makes == "model" and model_slots(menu.types[type]):
+        for type in space.types if models else ():
+            if space.types[type].makes == "model" and model_slots(space.types[type]):
                 self._effects[type] = self._learned(type)
-                fills = candidates(menu, type, self._place, models, most, rng.getrandbits(32))
+                fills = candidates(space, type, self._place, models, most, rng.getrandbits(32))
                 if len(fills):
-                    self._ranked.append((fills, self._outlook(fills)))
+                    self._ranked.append((fills, self._predict(fills)))
 
     @property
     def count(self) -> int:
@@ -124,29 +124,29 @@ class Beliefs:
         be said of its type."""
         if action.type not in self._effects:
             return None
-        outlook = self._outlook(of_actions(action.type, self._menu.types[action.type].slots, [action], self._place))
-        return float(outlook.mean[0]), float(outlook.sd[0])
+        prediction = self._predict(of_actions(action.type, self._menu.types[action.type].slots, [action], self._place))
+        return float(prediction.mean[0]), float(prediction.sd[0])
 
-    def best(self, n: int, value: Callable[[Outlook], Floats]) -> list[tuple[Action, str]]:
-        """The `n` doable candidates of the highest value, and in words what is predicted of each."""
+    def best(self, n: int, value: Callable[[Prediction], Floats]) -> list[tuple[Action, str]]:
+        """The `n` feasible candidates of the highest value, and in words what is predicted of each."""
         if not self._ranked:
             return []
-        values = np.concatenate([value(outlook) for _, outlook in self._ranked])
+        values = np.concatenate([value(prediction) for _, prediction in self._ranked])
         # Equal candidates, such as all of a study's first ones, are taken in random order.
         order = np.lexsort((np.random.default_rng(self._seed).random(len(values)), -values))
         starts = np.cumsum([0, *(len(fills) for fills, _ in self._ranked)])
         found: dict[str, tuple[Action, str]] = {}
         for at in order[: REFUSALS + n].tolist():
             part = int(np.searchsorted(starts, at, side="right")) - 1
-            (fills, outlook), row = self._ranked[part], at - int(starts[part])
+            (fills, prediction), row = self._ranked[part], at - int(starts[part])
             action = self._menu.action(fills.type, fills.inputs(row, self._pool))
-            if action.id not in found and self._menu.refusal(action) is None:
-                found[action.id] = action, self._reason(fills, outlook, row)
+            if action.id not in found and self._menu.why_invalid(action) is None:
+                found[action.id] = action, self._reason(fills, prediction, row)
                 if len(found) == n:
                     break
         return list(found.values())
 
-    def _outlook(self, fills: Fills) -> Outlook:
+    def _predict(self, fills: CandidateSet) -> Prediction:
         means, unsure, sds = [], [], []
         for task, effects in enumerate(self._effects[fills.type]):
             design, parents = design_of(fills, self._past, self._scores[task])
@@ -160,9 +160,9 @@ class Beliefs:
         gain = expected_improvement(objective, _together(self._weights, unsure), self.incumbent) * self._ends(fills)
         for guard in self._state.guards:
             gain = gain * self._holds(guard, fills, mean, sd)
-        return Outlook(objective, _together(self._weights, sds), gain)
+        return Prediction(objective, _together(self._weights, sds), gain)
 
-    def _learned(self, type: str) -> list[Effects]:
+    def _learned(self, type: str) -> list[EffectModel]:
         """The effects of a type on each task, running trials taken to end as predicted."""
         slots = self._menu.types[type].slots
         trials = [t for t in self._state.trials if t.choice.action.type == type and self._usable(t)]
@@ -176,11 +176,13 @@ class Beliefs:
             gained = scores[made] - parents
             noise = errors[made] ** 2 + np.where(fills.models != EMPTY, errors[fills.models] ** 2, 0.0).mean(axis=1)
             weights = PRIOR_NOISE**2 / (PRIOR_NOISE**2 + noise)
-            effects = Effects(design, gained, weights)
+            effects = EffectModel(design, gained, weights)
             if running:
                 more, _ = design_of(of_actions(type, slots, running, self._place), self._past, scores)
                 expected, _ = effects.predict(more)
-                effects = Effects(design + more, np.append(gained, expected), np.append(weights, np.ones(len(running))))
+                effects = EffectModel(
+                    design + more, np.append(gained, expected), np.append(weights, np.ones(len(running)))
+                )
             learned.append(effects)
         return learned
 
@@ -190,7 +192,7 @@ class Beliefs:
         wanted = models if trial.outcome is None else [*models, action.id]
         return not isinstance(trial.outcome, Failed) and all(self._state.objective(i) is not None for i in wanted)
 
-    def _ends(self, fills: Fills) -> Floats:
+    def _ends(self, fills: CandidateSet) -> Floats:
         """The probability that a trial of each row makes a model.
 
         The share of failures of the action type is the prior of each object's, and the worst of a row's objects that of
@@ -214,7 +216,7 @@ class Beliefs:
             risks.append(risk(whole, max((risk((i,), share) for i in whole), default=share)))
         return 1.0 - np.array(risks)[at.reshape(-1)]
 
-    def _holds(self, guard: Guard, fills: Fills, mean: Floats, sd: Floats) -> Floats:
+    def _holds(self, guard: Guard, fills: CandidateSet, mean: Floats, sd: Floats) -> Floats:
         """The probability that a row's model will not be seen to break a guard."""
         k = [goal.task for goal in self._state.goals].index(guard.task)
         roots = [self._place.get(obj.meta.get("root", ""), i) for i, obj in enumerate(self._state.pool.values())]
@@ -223,9 +225,9 @@ class Beliefs:
         allowed = guard.max_drop / self._reach[k]
         return _normal_cdf((mean[k] - (base - allowed - seen)) / sd[k])
 
-    def _reason(self, fills: Fills, outlook: Outlook, row: int) -> str:
+    def _reason(self, fills: CandidateSet, prediction: Prediction, row: int) -> str:
         """`predicted 0.530 ± 0.060, best so far 0.470; sort +0.05 by dataset sort`: the objective, and what adds most."""
-        only = Fills(fills.type, fills.slots, fills.models[row : row + 1], fills.others[row : row + 1])
+        only = CandidateSet(fills.type, fills.slots, fills.models[row : row + 1], fills.others[row : row + 1])
         names = {
             slot: "+".join(self._state.pool[i].name for i in ids) for slot, ids in only.inputs(0, self._pool).items()
         }
@@ -239,7 +241,9 @@ class Beliefs:
                 )
         strongest = sorted((one for one in found if abs(one[0]) >= SHOWN), key=lambda one: -abs(one[0]))[:TERMS]
         terms = "; ".join(["", *(shown for _, shown in strongest)])
-        return f"predicted {outlook.mean[row]:.3f} ± {outlook.sd[row]:.3f}, best so far {self.incumbent:.3f}{terms}"
+        return (
+            f"predicted {prediction.mean[row]:.3f} ± {prediction.sd[row]:.3f}, best so far {self.incumbent:.3f}{terms}"
+        )
 
 
 def _together(weights: Floats, sds: Sequence[Floats]) -> Floats:

@@ -10,13 +10,13 @@ from collections.abc import Iterable, Mapping
 
 from lamdagent.core.action_type import ActionType
 from lamdagent.core.events import Event
-from lamdagent.core.state import fold
+from lamdagent.core.state import reduce_events
 from lamdagent.results.diagnosis.answers import fallbacks
 from lamdagent.results.diagnosis.chance import turns_of
 from lamdagent.results.diagnosis.choices import bias, mode_collapse
 from lamdagent.results.diagnosis.outcomes import forgetting, overfitting, plateau
 from lamdagent.results.diagnosis.signature import Signature
-from lamdagent.results.holdout import seen_of
+from lamdagent.results.holdout import holdout_results_of
 
 
 def diagnose(events: Iterable[Event], types: Mapping[str, ActionType], study: str) -> tuple[Signature, ...]:
@@ -28,12 +28,12 @@ def diagnose(events: Iterable[Event], types: Mapping[str, ActionType], study: st
         study: what the user types for the study in a command, for advice.
     """
     known = tuple(events)
-    state, turns = fold(known), turns_of(known, types)
+    state, turns = reduce_events(known), turns_of(known, types)
     return (
         mode_collapse(state, turns, study),
         bias(state, turns, study),
         fallbacks(state, study),
         forgetting(state, study),
         plateau(state, study),
-        overfitting(state, seen_of(known), study),
+        overfitting(state, holdout_results_of(known), study),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from lamdagent.core.state import State
-from lamdagent.core.types import Exchange
+from lamdagent.core.types import LLMCall
 from lamdagent.results.diagnosis.signature import (
     FALLBACK_ALARM,
     FALLBACK_WATCH,
@@ -24,7 +24,7 @@ NO_ANSWER, UNREADABLE, REPEATED, NOT_OFFERED = (
     "no answer came",
     "not as asked for",
     "tried before",
-    "not on the menu",
+    "not on the action space",
 )
 REMEDIES = {
     NO_ANSWER: "Look after the server; policy.timeout_s may be raised in mid-study.",
@@ -37,7 +37,7 @@ REMEDIES = {
 def fallbacks(state: State, study: str) -> Signature:
     """How many trials the fallback chose, and how many answers were of no use and why."""
     by_fallback = [t.number for t in state.trials if t.choice.by.endswith(FALLBACK)]
-    asked = state.exchanges
+    asked = state.llm_calls
     if not asked and not by_fallback:
         return Signature(
             name=NAME, verdict="ok", measured="No language model was asked.", advice="None needed."
@@ -64,10 +64,10 @@ def fallbacks(state: State, study: str) -> Signature:
     )  # fmt: skip
 
 
-def cause(exchange: Exchange) -> str:
-    """Why an answer was of no use, by the words that `llm.chat` and `menu` have for it."""
-    error = exchange.error or ""
-    if exchange.answer is None:
+def cause(call: LLMCall) -> str:
+    """Why an answer was of no use, by the words that `llm.chat` and `space` have for it."""
+    error = call.error or ""
+    if call.answer is None:
         return NO_ANSWER
     if error.startswith(("it was empty", "it was not JSON")) or "(given: " in error:
         return UNREADABLE

@@ -1,4 +1,4 @@
-"""What an evenly drawing policy would have chosen from the menus that a search had before it."""
+"""What an evenly drawing policy would have chosen from the action spaces that a search had before it."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from lamdagent.core.action_type import ActionType
 from lamdagent.core.events import Asked, Event
-from lamdagent.core.space import Menu
-from lamdagent.core.state import State, fold
+from lamdagent.core.space import ActionSpace
+from lamdagent.core.state import State, reduce_events
 from lamdagent.core.types import Action, Choice, Trial
 
 # Names end in axes: B simulated searches, N choices, K categories.
@@ -26,7 +26,7 @@ Shares = Mapping[str, float]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Turn:
-    """A trial, and for every action type that was doable in its place some evenly drawn actions."""
+    """A trial, and for every action type that was feasible in its place some evenly drawn actions."""
 
     trial: Trial
     drawn: Mapping[str, Sequence[Action]]
@@ -38,7 +38,7 @@ class Turn:
 
 
 def turns_of(events: Iterable[Event], types: Mapping[str, ActionType]) -> list[Turn] | None:
-    """Every choice beside even draws from the menu that it was chosen from; None where a chosen type is not known."""
+    """Every choice beside even draws from the same action space; None where a chosen type is not known."""
     events, state, turns = tuple(events), State(), []
     asked = [event.choice.action.type for event in events if isinstance(event, Asked)]
     if not set(asked) <= set(types):
@@ -47,16 +47,16 @@ def turns_of(events: Iterable[Event], types: Mapping[str, ActionType]) -> list[T
     for event in events:
         if isinstance(event, Asked):
             rng = random.Random(f"diagnosis:{state.seed}:{event.number}")
-            drawn = {name: _draws(Menu(state, {name: type}), rng, draws) for name, type in types.items()}
+            drawn = {name: _draws(ActionSpace(state, {name: type}), rng, draws) for name, type in types.items()}
             trial = Trial(number=event.number, choice=event.choice)
             turns.append(Turn(trial=trial, drawn={name: actions for name, actions in drawn.items() if actions}))
-        state = fold([event], state)
+        state = reduce_events([event], state)
     return [turn for turn in turns if turn.trial.choice.action.type in turn.drawn]
 
 
-def _draws(menu: Menu, rng: random.Random, n: int) -> list[Action]:
-    first = menu.sample(rng)
-    return [] if first is None else [first, *(a for _ in range(n - 1) if (a := menu.sample(rng)) is not None)]
+def _draws(space: ActionSpace, rng: random.Random, n: int) -> list[Action]:
+    first = space.sample(rng)
+    return [] if first is None else [first, *(a for _ in range(n - 1) if (a := space.sample(rng)) is not None)]
 
 
 def entropies(shares: Sequence[Shares], seed: int) -> NDArray[np.float64]:

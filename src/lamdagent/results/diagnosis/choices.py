@@ -39,7 +39,7 @@ SHOWN = 3
 
 
 def mode_collapse(state: State, turns: Sequence[Turn] | None, study: str) -> Signature:
-    """Whether choices vary less than even draws from the same menus would: entropies, and repeats in a row."""
+    """Whether choices vary less than even draws from the same action spaces would: entropies, and repeats in a row."""
     if turns is None:
         return _no_draws(COLLAPSE, study)
     if len(turns) < FEWEST_TRIALS:
@@ -160,7 +160,7 @@ def bias(state: State, turns: Sequence[Turn] | None, study: str) -> Signature:
     advice = "None needed."
     if verdict != "ok":
         advice = f"See what even draws get: lamdagent compare {study} --policies random,{_policy(state)}."
-        if state.exchanges and any(use.kind != "model" for use in favoured):
+        if state.llm_calls and any(use.kind != "model" for use in favoured):
             advice += (
                 " Or give it a name that promises nothing in a next study: if the preference goes, it was the name."
             )
@@ -174,17 +174,17 @@ def bias(state: State, turns: Sequence[Turn] | None, study: str) -> Signature:
 
 
 def _uses(state: State, turns: Sequence[Turn]) -> list[_Use]:
-    """Every object that was a matter of choice, and the brought models together where there are several."""
-    brought = frozenset(o.id for o in state.of_kind("model") if o.made_by is None)
-    together = "one of the brought models"
+    """Every object that was a matter of choice, and the provided models together where there are several."""
+    provided = frozenset(o.id for o in state.of_kind("model") if o.made_by is None)
+    together = "one of the provided models"
     rows: dict[str, list[tuple[int, bool, float]]] = defaultdict(list)
     for turn in turns:
         mine, drawn = set(turn.trial.choice.action.object_ids), [set(action.object_ids) for action in turn.alike]
         offered = Counter(object_id for ids in drawn for object_id in ids)
         for object_id in mine | set(offered):
             rows[object_id].append((turn.trial.number, object_id in mine, offered[object_id] / len(drawn)))
-        if len(brought) > 1:
-            rows[together].append((turn.trial.number, bool(brought & mine), _share(brought, drawn)))
+        if len(provided) > 1:
+            rows[together].append((turn.trial.number, bool(provided & mine), _share(provided, drawn)))
     uses = []
     for key, found in sorted(rows.items()):
         if any(0 < chance < 1 for _, _, chance in found):

@@ -13,7 +13,7 @@ from scipy import stats  # type: ignore[import-untyped]
 from lamdagent.core.evidence import parts
 from lamdagent.core.format import change, scored
 from lamdagent.core.state import ONE_SIDED_95, State, objective_of
-from lamdagent.core.types import Goal, ObjectId, Objective, Score, Trial
+from lamdagent.core.types import ObjectId, ObjectiveValue, Score, TaskWeight, Trial
 from lamdagent.results.diagnosis.signature import (
     FEWEST_TESTED,
     FEWEST_TRIALS,
@@ -31,7 +31,7 @@ from lamdagent.results.diagnosis.signature import (
     unknown,
     worst,
 )
-from lamdagent.results.holdout import Seen
+from lamdagent.results.holdout import HoldoutResults
 
 FORGETTING, PLATEAU, OVERFITTING = "forgetting", "plateau", "validation overfitting"
 SHOWN = 3
@@ -102,7 +102,7 @@ def _losses(state: State) -> Iterator[Loss]:
             yield Loss(trial=trial, task=task, value=value, stderr=error, beyond=value < -reach * error)
 
 
-def _error(a: Score, b: Score, goal: Goal) -> float | None:
+def _error(a: Score, b: Score, goal: TaskWeight) -> float | None:
     # Where all items agree the measured error is 0; one item's worth is left, so that nothing is certain.
     if a.stderr is None or b.stderr is None:
         return None
@@ -206,7 +206,7 @@ def plateau(state: State, study: str) -> Signature:
     )  # fmt: skip
 
 
-def _last_improvement(start: Objective, found: Sequence[Objective | None]) -> tuple[Objective, int, int]:
+def _last_improvement(start: ObjectiveValue, found: Sequence[ObjectiveValue | None]) -> tuple[ObjectiveValue, int, int]:
     """The last objective that rose beyond noise above the one before that had; its place from 1; how many there were.
 
     Small gains that add up count as one. The place is 0 where nothing rose.
@@ -218,7 +218,7 @@ def _last_improvement(start: Objective, found: Sequence[Objective | None]) -> tu
     return held, at, count
 
 
-def _apart(a: Objective, b: Objective) -> float:
+def _apart(a: ObjectiveValue, b: ObjectiveValue) -> float:
     return math.hypot(a.stderr or 0.0, b.stderr or 0.0)
 
 
@@ -231,7 +231,7 @@ def _onwards(verdict: Verdict, within_noise: bool, study: str) -> str:
     return "More trials of the same kind are unlikely to help: other datasets or settings, or another policy.kind, may."
 
 
-def overfitting(state: State, test: Seen, study: str) -> Signature:
+def overfitting(state: State, test: HoldoutResults, study: str) -> Signature:
     """Whether validation runs ahead of the sealed test the longer the search goes on. Only where it was opened."""
     gaps = _gaps(state, test)
     if not test.opened:
@@ -267,7 +267,7 @@ def overfitting(state: State, test: Seen, study: str) -> Signature:
     )
 
 
-def _gaps(state: State, test: Seen) -> list[tuple[int, float]]:
+def _gaps(state: State, test: HoldoutResults) -> list[tuple[int, float]]:
     """Trial number, and validation less test, of every made model that was tested on the test of today.
 
     A test that was exchanged is another test: today's is that of the best tested model.

@@ -47,7 +47,7 @@ where nothing was gained in 20 trials, or nothing after the first two of 60."""
 class Figure:
     """One measured number over `n` cases; `stderr` or [`low`, `high`], 95 %, where there is an error to give.
 
-    `range_of` says what the interval is of: the value itself, or what even draws from the same menus give.
+    `range_of` says what the interval is of: the value itself, or what even draws from the same action spaces give.
     """
 
     label: str

@@ -13,7 +13,7 @@ from lamdagent.core.format import scored
 from lamdagent.core.pipeline import Pipeline, node_label, pipeline_of, render
 from lamdagent.core.state import State
 from lamdagent.core.types import Score, Trial
-from lamdagent.objects.artifacts import Artifacts, full_disk_is_the_users
+from lamdagent.objects.artifacts import Artifacts, disk_full_as_user_error
 from lamdagent.results.export.pipeline_file import recipe_data
 
 CARD = """---
@@ -63,7 +63,7 @@ def export_model(state: State, trial: Trial, artifacts: Artifacts, to: Path, *, 
     if damaged := artifacts.damaged(object_id):
         raise UserError("\n".join([*damaged, "Remove its folder and run the study with one more trial to go on."]))
     pipeline = pipeline_of(state, object_id)
-    with full_disk_is_the_users(to):
+    with disk_full_as_user_error(to):
         shutil.copytree(artifacts.folder(object_id) / "weights", to, dirs_exist_ok=True)
         recipe = recipe_data(state, object_id, artifacts, home=home, to=to)
         data = {**recipe, "scores": _scores(state, object_id)}

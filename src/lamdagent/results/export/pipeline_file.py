@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from lamdagent.core.errors import ConfigError, DataError, nearest
-from lamdagent.core.plan import Followed, Plan, plan_data
+from lamdagent.core.plan import Plan, PlanStatus, plan_data
 from lamdagent.core.state import State
 from lamdagent.core.types import Object, ObjectId, content_id
 from lamdagent.objects.artifacts import Artifacts
@@ -189,7 +189,7 @@ def strangers(recipe: Mapping[str, Any], here: Sequence[Object]) -> list[str]:
 
 
 def outcome(
-    recipe: Mapping[str, Any], strange: Sequence[str], state: State, followed: Followed, artifacts: Artifacts
+    recipe: Mapping[str, Any], strange: Sequence[str], state: State, followed: PlanStatus, artifacts: Artifacts
 ) -> dict[str, Any]:
     """What making a recipe again gave, as JSON values: are the weights the same bits, and if not, what differs."""
     steps = []
@@ -204,7 +204,7 @@ def outcome(
                 "exported": step.get("weights"),
                 "here": here,
                 "identical": same,
-                "lost": None if made else followed.lost.get(step["make"], "it was not done"),
+                "lost": None if made else followed.unreachable.get(step["make"], "it was not done"),
             }
         )
     last = next((s for s in steps if s["make"] == recipe["result"]), None)

@@ -10,9 +10,9 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
-from lamdagent.core.config import Settings
+from lamdagent.core.config import Config
 from lamdagent.core.errors import ConfigError, UnknownName, nearest
-from lamdagent.core.types import Goal, Guard
+from lamdagent.core.types import Guard, TaskWeight
 from lamdagent.study import registry
 from lamdagent.study.config.messages import DEVICE, NAME, PATTERNS, in_words
 from lamdagent.study.config.yaml import Document
@@ -21,7 +21,7 @@ AUTO = "auto"
 MADE = re.compile(r"(model|dataset)-\d+")
 
 
-class ModelEntry(Settings):
+class ModelEntry(Config):
     """A base model, or another model to start from."""
 
     path: str = Field(description="hub id, local Hugging Face folder, or local .gguf file (imported once)")
@@ -29,7 +29,7 @@ class ModelEntry(Settings):
     base: str | None = Field(None, description="name of the model entry that this one was fine-tuned from")
 
 
-class DatasetEntry(Settings):
+class DatasetEntry(Config):
     """Rows to train on."""
 
     path: str = Field(description="local .jsonl, .json, .csv or .parquet file, or hub id")
@@ -42,7 +42,7 @@ class DatasetEntry(Settings):
     leave_out: list[int] = Field([], description="rows to leave out, by their number from 0")
 
 
-class TaskEntry(Settings):
+class TaskEntry(Config):
     """What models are scored on: an lm-eval task by name, or (with `path`) the user's own rows."""
 
     task: str = Field(pattern=NAME, description="lm-eval task or group; with path, any name")
@@ -82,14 +82,14 @@ class TaskEntry(Settings):
         return self
 
 
-class GuardEntry(Settings):
+class GuardEntry(Config):
     """A skill that must not be lost."""
 
     task: str = Field(description="name of one of the tasks")
     max_drop: float = Field(0.0, ge=0, description="how far below its base model a model may score, in the task's unit")
 
 
-class EvaluationEntry(Settings):
+class EvaluationEntry(Config):
     """How many items models are scored on."""
 
     items: int | None = Field(None, ge=2, description="items of each task that every model is asked; unset: all")
@@ -106,7 +106,7 @@ class EvaluationEntry(Settings):
         return self
 
 
-class BudgetEntry(Settings):
+class BudgetEntry(Config):
     """Where the search stops, counted over all restarts."""
 
     trials: int | None = Field(100, ge=1, description="trials begun")
@@ -115,7 +115,7 @@ class BudgetEntry(Settings):
     tokens: int | None = Field(None, ge=1, description="tokens of questions to a language model and its answers")
 
 
-class Execution(Settings):
+class Execution(Config):
     """How trials are run."""
 
     workers: int = Field(1, ge=1, description="worker processes, each with one device")
@@ -128,7 +128,7 @@ class Execution(Settings):
     batch_size: int | Literal["auto"] = Field(16, description="prompts scored at a time")
 
 
-class Body(Settings):
+class Body(Config):
     """A study file, before its plugins' parts are looked at."""
 
     study: str = Field(pattern=NAME, description="the study's name; its run folder is called so")
@@ -160,8 +160,8 @@ class Study:
     file: Path
     body: Body
     actions: Mapping[str, Any]
-    policy: tuple[str, Settings]
-    memory: tuple[str, Settings]
+    policy: tuple[str, Config]
+    memory: tuple[str, Config]
     document: Document
 
     @property
@@ -178,8 +178,8 @@ class Study:
         return self.root / self.body.study
 
     @property
-    def goals(self) -> tuple[Goal, ...]:
-        return tuple(Goal(task=t.task, weight=t.weight, max_score=t.max_score) for t in self.body.tasks)
+    def goals(self) -> tuple[TaskWeight, ...]:
+        return tuple(TaskWeight(task=t.task, weight=t.weight, max_score=t.max_score) for t in self.body.tasks)
 
     @property
     def guards(self) -> tuple[Guard, ...]:
@@ -226,7 +226,7 @@ def study_of(document: Document) -> Study:
     return study
 
 
-def _plugin(family: registry.Family, key: str, data: dict[str, Any], document: Document) -> tuple[str, Settings]:
+def _plugin(family: registry.Family, key: str, data: dict[str, Any], document: Document) -> tuple[str, Config]:
     kind = data.get("kind")
     if key == "policy" and kind == AUTO:
         kind = "agent" if "model" in data else "surrogate"
@@ -264,13 +264,16 @@ def _refuse_equal_settings(type: str, config: Any, document: Document) -> None:
 def _refuse_names(study: Study) -> None:
     # Names become file names, lines of prompts, and words of --set.
     settings = [("actions", type, "hyperparameters", n) for type, c in study.actions.items() for n in c.hyperparameters]
-    brought = [*(("models", name) for name in study.body.models), *(("datasets", name) for name in study.body.datasets)]
+    provided = [
+        *(("models", name) for name in study.body.models),
+        *(("datasets", name) for name in study.body.datasets),
+    ]
     lines = []
-    for path in (*brought, *settings):
+    for path in (*provided, *settings):
         where = f"{study.document.where(path)}: {'.'.join(path)}"
         if not re.fullmatch(NAME, path[-1]):
             lines.append(f"{where}: {PATTERNS[NAME]} (given: {path[-1]!r})")
-        elif path in brought and MADE.fullmatch(path[-1]):
+        elif path in provided and MADE.fullmatch(path[-1]):
             lines.append(f"{where}: model-N and dataset-N are names of what trial N makes. Choose another name.")
     if lines:
         raise ConfigError("\n".join(lines))

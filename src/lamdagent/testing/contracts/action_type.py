@@ -17,7 +17,7 @@ Inputs = Mapping[str, Sequence[Object]]
 
 
 class ActionTypeContract:
-    """Slots that can be filled, and an `admits` that may be asked a million times."""
+    """Slots that can be filled, and an `validate` that may be asked a million times."""
 
     def action_type(self) -> ActionType:
         raise NotImplementedError
@@ -55,11 +55,11 @@ class ActionTypeContract:
                 assert {obj.kind for obj in inputs[slot.name]} == {slot.kind}
 
     def test_it_admits_what_goes_together(self) -> None:
-        assert [self.action_type().admits(inputs) for inputs in self.admitted()] == [None] * len(self.admitted())
+        assert [self.action_type().validate(inputs) for inputs in self.admitted()] == [None] * len(self.admitted())
 
     def test_it_refuses_the_rest_in_words(self) -> None:
         for inputs in self.refused():
-            reason = self.action_type().admits(inputs)
+            reason = self.action_type().validate(inputs)
             assert isinstance(reason, str)
             assert len(reason) > 10
 
@@ -67,18 +67,18 @@ class ActionTypeContract:
         type = self.action_type()
         for inputs in (*self.admitted(), *self.refused()):
             turned = {s.name: inputs[s.name] if s.ordered else inputs[s.name][::-1] for s in type.slots}
-            assert (type.admits(turned) is None) == (type.admits(inputs) is None)
+            assert (type.validate(turned) is None) == (type.validate(inputs) is None)
 
     def test_asking_is_pure(self) -> None:
         type = self.action_type()
         for inputs in (*self.admitted(), *self.refused()):
             before = copy.deepcopy(inputs)
-            assert type.admits(inputs) == type.admits(inputs) == self.action_type().admits(inputs)
+            assert type.validate(inputs) == type.validate(inputs) == self.action_type().validate(inputs)
             assert inputs == before
 
     def test_asking_is_cheap_and_loads_no_torch(self) -> None:
         type, had_torch, began = self.action_type(), "torch" in sys.modules, time.monotonic()
         for inputs in itertools.islice(itertools.cycle((*self.admitted(), *self.refused())), 1000):
-            type.admits(inputs)
-        assert time.monotonic() - began < 1.0, "a menu asks for every pair of models"
+            type.validate(inputs)
+        assert time.monotonic() - began < 1.0, "an action space asks for every pair of models"
         assert ("torch" in sys.modules) == had_torch

@@ -11,20 +11,20 @@ from typing import get_args
 
 from lamdagent.core.events import (
     Asked,
-    Brought,
     Event,
-    Exchanged,
-    Opened,
-    Remembered,
+    HoldoutOpened,
+    LLMCalled,
+    MemoryUpdated,
+    ObjectAdded,
     Scored,
+    StudyOpened,
     Tested,
+    TimeSpent,
     Told,
-    Unsealed,
-    Worked,
 )
 from lamdagent.core.protocols import Journal
-from lamdagent.core.state import fold
-from lamdagent.core.types import Action, Choice, Cost, Exchange, Failed, Goal, Guard, Made, Object, Score
+from lamdagent.core.state import reduce_events
+from lamdagent.core.types import Action, Choice, Cost, Failed, Guard, LLMCall, Made, Object, Score, TaskWeight
 from lamdagent.testing import toy
 
 _CHOICE = Choice(
@@ -32,7 +32,7 @@ _CHOICE = Choice(
     reason="a “reason”\nof two lines",
     by="hand",
 )
-_GOALS, _GUARDS = (Goal(task="near", weight=0.5),), (Guard(task="near", max_drop=0.02),)
+_GOALS, _GUARDS = (TaskWeight(task="near", weight=0.5),), (Guard(task="near", max_drop=0.02),)
 _SCORES = (
     Score(
         task="near", split="validation", value=0.1 + 0.2, n=50, stderr=1e-17, gain=-0.1, gain_stderr=0.01, task_id="t"
@@ -42,23 +42,23 @@ _SCORES = (
 _COST = Cost(wall_s=1.25, phases_s={"train": 1.0, "write": 0.25}, peak_bytes=2**40)
 _MADE = Object(id="m2", kind="model", name="model-0", made_by="m2", meta={"x": [0.5, -1.0], "root": "m", "deep": {}})
 
-_EXCHANGE = Exchange(
+_CALL = LLMCall(
     key="k", trial=0, purpose="choose", model="some:model", system="You search.", prompt="“What next?”\n{}",
     answer='{"type": "step"}', tokens_in=1200, tokens_out=7, usd=0.00031, wall_s=0.5,
 )  # fmt: skip
 
 EVERY_EVENT: tuple[Event, ...] = (
-    Opened(config={"study": "toy", "nested": [{"a": None, "b": True}]}, seed=7, goals=_GOALS, guards=_GUARDS),
-    Brought(object=Object(id="d", kind="dataset", name="données", uri="./d.jsonl", meta={"rows": 3, "rate": 2e-5})),
+    StudyOpened(config={"study": "toy", "nested": [{"a": None, "b": True}]}, seed=7, goals=_GOALS, guards=_GUARDS),
+    ObjectAdded(object=Object(id="d", kind="dataset", name="données", uri="./d.jsonl", meta={"rows": 3, "rate": 2e-5})),
     Scored(object_id="m", scores=_SCORES, cost=_COST),
     Asked(number=0, choice=_CHOICE),
     Told(number=0, outcome=Made(object=_MADE, scores=_SCORES, cost=_COST, rescored={"m": _SCORES})),
     Told(number=1, outcome=Failed(cause="oom", message="out of memory", log_tail="line\nline", cost=_COST)),
-    Remembered(number=0, memory="…\n\ttext"),
-    Exchanged(exchange=_EXCHANGE),
-    Exchanged(exchange=replace(_EXCHANGE, answer=None, error="no answer came", tokens_out=0, usd=None)),
-    Worked(wall_s=0.001),
-    Unsealed(models=("m", "m2")),
+    MemoryUpdated(number=0, memory="…\n\ttext"),
+    LLMCalled(call=_CALL),
+    LLMCalled(call=replace(_CALL, answer=None, error="no answer came", tokens_out=0, usd=None)),
+    TimeSpent(wall_s=0.001),
+    HoldoutOpened(models=("m", "m2")),
     Tested(object_id="m2", scores=_SCORES),
 )
 
@@ -95,14 +95,14 @@ class JournalContract:
             assert list(journal.read()) == list(EVERY_EVENT)
 
     def test_events_keep_their_order_within_and_between_appends(self, tmp_path: Path) -> None:
-        events = [Worked(wall_s=float(i)) for i in range(60)]
+        events = [TimeSpent(wall_s=float(i)) for i in range(60)]
         with self.opened(tmp_path) as journal:
             for start in range(0, 60, 7):
                 journal.append(*events[start : start + 7])
             assert list(journal.read()) == events
 
     def test_an_append_that_fails_leaves_nothing_behind(self, tmp_path: Path) -> None:
-        good, bad = Worked(wall_s=1.0), Opened(config={"not json": object()}, seed=0, goals=())
+        good, bad = TimeSpent(wall_s=1.0), StudyOpened(config={"not json": object()}, seed=0, goals=())
         with self.opened(tmp_path) as journal:
             journal.append(good)
             try:
@@ -120,12 +120,12 @@ class JournalContract:
             assert list(journal.read()) == []
 
     def test_an_append_does_not_disturb_who_is_reading(self, tmp_path: Path) -> None:
-        events = [Worked(wall_s=float(i)) for i in range(5)]
+        events = [TimeSpent(wall_s=float(i)) for i in range(5)]
         with self.opened(tmp_path) as journal:
             journal.append(*events)
             reading = journal.read()
             first = next(reading)
-            journal.append(Worked(wall_s=9.0))
+            journal.append(TimeSpent(wall_s=9.0))
             assert [first, *itertools.islice(reading, 4)] == events
             assert len(list(itertools.islice(reading, 9))) <= 1
             assert len(list(journal.read())) == 6
@@ -144,4 +144,4 @@ class JournalContract:
         with self.opened(tmp_path) as journal:
             events: list[Event] = list(toy.first_events())
             journal.append(*events)
-            assert fold(journal.read()) == fold(events)
+            assert reduce_events(journal.read()) == reduce_events(events)

@@ -6,9 +6,9 @@ import copy
 import pickle
 from dataclasses import replace
 
-from lamdagent.core.events import Asked, Brought, Event, Opened, Remembered, Scored, Told
+from lamdagent.core.events import Asked, Event, MemoryUpdated, ObjectAdded, Scored, StudyOpened, Told
 from lamdagent.core.protocols import Memory
-from lamdagent.core.state import State, fold
+from lamdagent.core.state import State, reduce_events
 from lamdagent.core.types import Failed, Trial
 from lamdagent.testing import toy
 
@@ -26,9 +26,9 @@ class MemoryContract:
         """The text after each trial of a state, as the search that ran them would get it."""
         memory, now, texts = self.memory(), _begun(state), []
         for trial in state.trials:
-            now = fold(_turn(trial), now)
+            now = reduce_events(_turn(trial), now)
             texts.append(memory.update(now, now.trials[-1]))
-            now = fold([Remembered(number=trial.number, memory=texts[-1])], now)
+            now = reduce_events([MemoryUpdated(number=trial.number, memory=texts[-1])], now)
         return texts
 
     def test_it_returns_text_after_every_trial(self) -> None:
@@ -65,11 +65,11 @@ class MemoryContract:
 
 def _begun(state: State) -> State:
     """A state as it was before its first trial."""
-    brought = [Brought(object=obj) for obj in state.pool.values() if obj.made_by is None]
+    provided = [ObjectAdded(object=obj) for obj in state.pool.values() if obj.made_by is None]
     scored = [
-        Scored(object_id=b.object.id, scores=state.scores[b.object.id]) for b in brought if b.object.id in state.scores
+        Scored(object_id=b.object.id, scores=state.scores[b.object.id]) for b in provided if b.object.id in state.scores
     ]
-    return fold([Opened(config=state.config, seed=state.seed, goals=state.goals), *brought, *scored])
+    return reduce_events([StudyOpened(config=state.config, seed=state.seed, goals=state.goals), *provided, *scored])
 
 
 def _turn(trial: Trial) -> list[Event]:

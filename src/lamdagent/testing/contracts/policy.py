@@ -8,16 +8,16 @@ import pickle
 from collections.abc import Sequence
 from dataclasses import replace
 
-from lamdagent.core.events import Brought, Opened
+from lamdagent.core.events import ObjectAdded, StudyOpened
 from lamdagent.core.protocols import Policy
-from lamdagent.core.space import Menu
-from lamdagent.core.state import State, fold
+from lamdagent.core.space import ActionSpace
+from lamdagent.core.state import State, reduce_events
 from lamdagent.core.types import Choice
 from lamdagent.testing import toy
 
 
 class PolicyContract:
-    """At most n different doable choices, and the same ones for the same state."""
+    """At most n different feasible choices, and the same ones for the same state."""
 
     def policy(self) -> Policy:
         """A new policy."""
@@ -28,17 +28,17 @@ class PolicyContract:
         return [toy.grown(0), toy.grown(1, running=1), toy.grown(15, seed=5), toy.grown(25, models=3, running=3)]
 
     def select(self, state: State, n: int) -> Sequence[Choice]:
-        return self.policy().select(state, Menu(state, toy.ACTION_TYPES), n)
+        return self.policy().select(state, ActionSpace(state, toy.ACTION_TYPES), n)
 
     def test_it_chooses_only_what_the_menu_admits(self) -> None:
         for state, n in itertools.product(self.states(), (1, 4)):
-            menu = Menu(state, toy.ACTION_TYPES)
+            space = ActionSpace(state, toy.ACTION_TYPES)
             for choice in self.select(state, n):
-                assert menu.refusal(choice.action) is None
+                assert space.why_invalid(choice.action) is None
 
     def test_it_chooses_something_where_there_is_something(self) -> None:
         for state in self.states():
-            assert self.select(state, 1), "nothing chosen from a menu that is not empty"
+            assert self.select(state, 1), "nothing chosen from an action space that is not empty"
 
     def test_it_chooses_at_most_n_and_no_action_twice(self) -> None:
         for state, n in itertools.product(self.states(), (1, 2, 5)):
@@ -59,11 +59,11 @@ class PolicyContract:
     def test_what_it_was_asked_before_changes_nothing(self) -> None:
         policy, (early, *_, late) = self.policy(), self.states()
         for state in (late, early, late):
-            chosen = policy.select(state, Menu(state, toy.ACTION_TYPES), 2)
+            chosen = policy.select(state, ActionSpace(state, toy.ACTION_TYPES), 2)
             assert list(chosen) == list(self.select(state, 2))
 
     def test_an_empty_menu_gives_no_choice(self) -> None:
-        opened = fold(toy.first_events())
+        opened = reduce_events(toy.first_events())
         undone = {object_id: obj for object_id, obj in opened.pool.items() if obj.kind != "dataset"}
         for state in (State(), replace(opened, pool={}), replace(opened, pool=undone)):
             for n in (1, 3):
@@ -71,7 +71,9 @@ class PolicyContract:
 
     def test_one_action_left_is_the_most_it_can_choose(self) -> None:
         one = (toy.point("base", (0.0, 0.0)), toy.vector("east", (1.0, 0.0)), toy.rate("slow", 0.5))
-        state = fold([Opened(config={}, seed=0, goals=toy.GOALS), *(Brought(object=obj) for obj in one)])
+        state = reduce_events(
+            [StudyOpened(config={}, seed=0, goals=toy.GOALS), *(ObjectAdded(object=obj) for obj in one)]
+        )
         assert len(self.select(state, 3)) == 1
 
     def test_it_leaves_the_state_as_it_is(self) -> None:

@@ -13,7 +13,7 @@ import typer
 Data = Mapping[str, Any]
 
 
-def hand_over(
+def write_outputs(
     data: Data,
     folder: Path,
     name: str,

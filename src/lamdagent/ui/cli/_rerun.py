@@ -15,10 +15,10 @@ BEGUN_HELP = "The study file of a search that has begun. Run the command again t
 def run_change(study: Study, state: Any, steps: Mapping[str, Any], change: Any, label: str) -> tuple[str, Any, Any]:
     """A derived study run to its end: its name, its state, and where the plan stands."""
     from lamdagent.core.plan import Plan
-    from lamdagent.results.rerun import derive
+    from lamdagent.results.rerun import derive_study
     from lamdagent.study.run import run_plan
 
-    derived, plan = derive(study, state, steps, change), Plan.of(steps, str(study.file))
+    derived, plan = derive_study(study, state, steps, change), Plan.of(steps, str(study.file))
     print(f"{label}: {len(plan.steps)} steps, in {derived.folder}", file=sys.stderr, flush=True)
     done, followed = run_plan(derived, plan, display=progress_of(derived, Budget(trials=len(plan.steps))))
     say_how_to_retry(followed, derived)
@@ -26,10 +26,10 @@ def run_change(study: Study, state: Any, steps: Mapping[str, Any], change: Any, 
 
 
 def say_how_to_retry(followed: Any, study: Study) -> None:
-    if followed.lost:
+    if followed.unreachable:
         print(
-            f"{len(followed.lost)} of the steps were not done. A study does nothing that failed again: to try anew, delete "
-            f"{study.folder} (what was made is kept beside it) and run the command again.",
+            f"{len(followed.unreachable)} of the steps were not done. A study does nothing that failed again: to try anew, "
+            f"delete {study.folder} (what was made is kept beside it) and run the command again.",
             file=sys.stderr,
         )
 
@@ -37,6 +37,6 @@ def say_how_to_retry(followed: Any, study: Study) -> None:
 def progress_of(study: Study, budget: Budget) -> Any:
     """Plain lines on standard error, beside a result on standard output."""
     from lamdagent.ui.terminal.plain import Plain
-    from lamdagent.ui.terminal.progress import Outlook
+    from lamdagent.ui.terminal.progress import SearchProgress
 
-    return Plain(Outlook(budget, study.body.execution.workers), out=sys.stderr)
+    return Plain(SearchProgress(budget, study.body.execution.workers), out=sys.stderr)

@@ -7,7 +7,7 @@ from pathlib import Path
 import typer
 
 from lamdagent.ui.cli._options import SET_HELP, TRIAL_HELP
-from lamdagent.ui.cli._output import hand_over
+from lamdagent.ui.cli._output import write_outputs
 from lamdagent.ui.cli._rerun import BEGUN_HELP, run_change
 
 
@@ -29,7 +29,7 @@ def attribute(
     from lamdagent.core.pipeline import pipeline_of
     from lamdagent.core.plan import plan_data
     from lamdagent.results.attribution import attribution, variants
-    from lamdagent.results.rerun import Change, begun
+    from lamdagent.results.rerun import StudyChange, load_state
     from lamdagent.study import build
     from lamdagent.study.config import load_study
     from lamdagent.study.read import ReadStudy, made_trial
@@ -37,15 +37,15 @@ def attribute(
     from lamdagent.ui.tables import attribution_table
 
     loaded = load_study(study, set_)
-    name, state = loaded.body.study, begun(loaded)
+    name, state = loaded.body.study, load_state(loaded)
     found = made_trial(ReadStudy(name=name, folder=loaded.folder, home=loaded.home, state=state), trial)
     whole = pipeline_of(state, found.choice.action.id)
     without = variants(whole, state, build.action_types(loaded))
     steps = plan_data(state, [whole, *(v.pipeline for v in without if v.pipeline is not None)])
-    change = Change(label=f"attribute-{found.number}")
+    change = StudyChange(label=f"attribute-{found.number}")
     _, replay, followed = run_change(
         loaded, state, steps, change, f"{whole.object.name}, {len(without)} times without a step"
     )
     data = {"study": name, **attribution(whole, without, state, (steps, replay, followed), build.artifacts(loaded))}
     folder = to or loaded.root / f"{name}.{change.label}"
-    hand_over(data, folder, "attribution", draw_attribution, attribution_table, as_json)
+    write_outputs(data, folder, "attribution", draw_attribution, attribution_table, as_json)

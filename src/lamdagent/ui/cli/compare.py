@@ -10,7 +10,7 @@ import typer
 from lamdagent.core.errors import UserError
 from lamdagent.results.compare import Arm, run_arms
 from lamdagent.ui.cli._options import SET_HELP, dotted
-from lamdagent.ui.cli._output import hand_over
+from lamdagent.ui.cli._output import write_outputs
 from lamdagent.ui.plots import draw_comparison
 from lamdagent.ui.tables import comparison_table
 
@@ -48,7 +48,7 @@ def compare(
     from lamdagent.results.compare import compare as compare_states
 
     data = {"study": loaded.body.study, **compare_states(states, trials, tested if test else None)}
-    hand_over(
+    write_outputs(
         data,
         to or loaded.root / f"{loaded.body.study}.comparison",
         "comparison",

@@ -9,11 +9,11 @@ from typing import Any
 import typer
 
 from lamdagent.core.format import setting, size
-from lamdagent.core.space import Menu
+from lamdagent.core.space import ActionSpace
 from lamdagent.core.state import State
 from lamdagent.study import build
 from lamdagent.study.config import Study
-from lamdagent.study.initial_pool import bring, to_fetch
+from lamdagent.study.initial_pool import load_pool, to_fetch
 from lamdagent.study.tasks import check_tasks, own_items, task_source
 
 BYTES_PER_PARAMETER = {"float32": 4, "bfloat16": 2, "float16": 2}
@@ -48,10 +48,10 @@ def print_plan(study: Study, *, as_json: bool) -> None:
 def plan(study: Study) -> dict[str, Any]:
     """The same as plain data."""
     check_tasks(study)
-    objects = bring(study, {}, offline=True).objects
+    objects = load_pool(study, {}, offline=True).objects
     state = State(seed=study.body.seed, pool={obj.id: obj for obj in objects})
     types = build.action_types(study)
-    menu = Menu(state, types)
+    space = ActionSpace(state, types)
     budget = study.body.budget
     hours = f", {budget.hours:g} hours" if budget.hours else ""
     return {
@@ -59,7 +59,7 @@ def plan(study: Study) -> dict[str, Any]:
         "seed": study.body.seed,
         "folder": str(study.folder),
         "pool": [{"kind": o.kind, "name": o.name, "about": _about(o)} for o in objects],
-        "actions": {name: sum(1 for _ in menu.of_type(name)) for name in types},
+        "actions": {name: sum(1 for _ in space.of_type(name)) for name in types},
         "tasks": [_task(study, entry) for entry in study.body.tasks],
         "policy": study.policy[0],
         "memory": study.memory[0],

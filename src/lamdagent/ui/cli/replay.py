@@ -36,13 +36,13 @@ def replay(
     from lamdagent.results.export.pipeline_file import outcome, read_recipe, strangers
     from lamdagent.results.rerun import write_plan
     from lamdagent.study import build
-    from lamdagent.study.initial_pool import bring
+    from lamdagent.study.initial_pool import load_pool
     from lamdagent.study.run import run_plan
     from lamdagent.ui.tables import outcome_text
 
     recipe = read_recipe(pipeline)
     study, study_file = _remade(recipe, pipeline, to, set_)
-    strange = strangers(recipe, bring(study, {}).objects)
+    strange = strangers(recipe, load_pool(study, {}).objects)
     if strange and not anyway:
         raise UserError(
             f"{pipeline}: this is not what was exported:\n" + "\n".join(f"  {line}" for line in strange) + "\n"

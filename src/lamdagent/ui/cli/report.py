@@ -27,7 +27,7 @@ def report(
     from lamdagent.results.rescore import tested_leaders
     from lamdagent.study.config import load_study
     from lamdagent.ui.report.html import page
-    from lamdagent.ui.report.markdown import markdown, ranking, summary, table
+    from lamdagent.ui.report.markdown import markdown, markdown_table, ranking, summary
 
     loaded = load_study(study, set_)
     data = tested_leaders(loaded, top)
@@ -36,5 +36,5 @@ def report(
     written = {"report.md": markdown(data), "report.json": json.dumps(data, indent=2), "report.html": page(data)}
     for name, text in written.items():
         (folder / name).write_text(text, encoding="utf-8")
-    typer.echo(json.dumps(data, indent=2) if as_json else f"{summary(data)}\n\n{table(ranking(data))}")
+    typer.echo(json.dumps(data, indent=2) if as_json else f"{summary(data)}\n\n{markdown_table(ranking(data))}")
     print(f"\nwritten: {', '.join(str(folder / name) for name in written)}", file=sys.stderr)

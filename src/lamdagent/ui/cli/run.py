@@ -46,20 +46,20 @@ def _search(file: Path, overrides: Sequence[str], *, plain: bool, as_json: bool)
     from lamdagent.study.run import run_loaded
     from lamdagent.ui.tables import print_leaderboard
     from lamdagent.ui.terminal.plain import Plain
-    from lamdagent.ui.terminal.progress import Outlook
+    from lamdagent.ui.terminal.progress import SearchProgress
 
     study = load_study(file, overrides)
     budget = build.budget(study)
-    outlook = Outlook(budget, study.body.execution.workers)
+    progress_text = SearchProgress(budget, study.body.execution.workers)
     display: Display
     if as_json:
-        display = Plain(outlook, out=sys.stderr)
+        display = Plain(progress_text, out=sys.stderr)
     elif plain or not sys.stdout.isatty():
-        display = Plain(outlook)
+        display = Plain(progress_text)
     else:
         from lamdagent.ui.terminal.live import Live
 
-        display = Live(outlook, budget)
+        display = Live(progress_text, budget)
     state = run_loaded(study, display=display)
     if as_json:
         typer.echo(json.dumps(study_data(read_study(study.folder)), indent=2, ensure_ascii=False))

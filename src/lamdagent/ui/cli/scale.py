@@ -8,7 +8,7 @@ import typer
 
 from lamdagent.core.errors import UserError
 from lamdagent.ui.cli._options import SET_HELP
-from lamdagent.ui.cli._output import hand_over
+from lamdagent.ui.cli._output import write_outputs
 from lamdagent.ui.cli._rerun import BEGUN_HELP, run_change
 
 
@@ -34,7 +34,7 @@ def scale(
     reads.
     """
     from lamdagent.core.plan import Plan, plan_data
-    from lamdagent.results.rerun import begun
+    from lamdagent.results.rerun import load_state
     from lamdagent.results.scaling import chosen, data_changes, model_change, scale_data
     from lamdagent.study import build
     from lamdagent.study.config import load_study
@@ -42,7 +42,7 @@ def scale(
     from lamdagent.ui.tables import scale_table
 
     loaded = load_study(study, set_)
-    state, factors = begun(loaded), _factors(data)
+    state, factors = load_state(loaded), _factors(data)
     if not factors and not model:
         raise UserError(
             "nothing to scale: give --data 2,4,6 (more rows), --model NAME=PATH (another base model), or both."
@@ -58,7 +58,7 @@ def scale(
     arms = {label: run_change(loaded, state, steps, change, label) for label, change in changes.items()}
     found = scale_data(loaded.body.study, state, picked, top, arms, build.artifacts(loaded))
     kinds = "-".join([*(["data"] if factors else []), *(["model"] if model else [])])
-    hand_over(
+    write_outputs(
         found, to or loaded.root / f"{loaded.body.study}.scale-{kinds}", "scale", draw_scale, scale_table, as_json
     )
 

@@ -113,12 +113,12 @@ def _gained(score: Score) -> str:
 
 
 def _print_transcript(state: State, trial: Trial) -> None:
-    for number, exchange in enumerate(llm_calls_for(state, trial), 1):
-        typer.echo(f"=== question {number}, {exchange.purpose}, to {exchange.model}, {duration(exchange.wall_s)}")
-        typer.echo(f"--- system\n{exchange.system}\n--- prompt\n{exchange.prompt}")
-        typer.echo(f"--- answer\n{exchange.answer if exchange.answer is not None else 'none came'}")
-        if exchange.error:
-            typer.echo(f"--- of no use: {exchange.error}")
+    for number, call in enumerate(llm_calls_for(state, trial), 1):
+        typer.echo(f"=== question {number}, {call.purpose}, to {call.model}, {duration(call.wall_s)}")
+        typer.echo(f"--- system\n{call.system}\n--- prompt\n{call.prompt}")
+        typer.echo(f"--- answer\n{call.answer if call.answer is not None else 'none came'}")
+        if call.error:
+            typer.echo(f"--- of no use: {call.error}")
 
 
 def _memory_before(state: State, trial: Trial) -> str:

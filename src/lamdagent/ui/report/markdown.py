@@ -12,10 +12,10 @@ Table = tuple[Sequence[str], Sequence[Sequence[str]]]
 def markdown(data: Mapping[str, Any]) -> str:
     """The report to read or to paste."""
     parts = [f"# Report of the study {data['study']}", summary(data), "## The best on the sealed test"]
-    parts += [table(ranking(data))]
+    parts += [markdown_table(ranking(data))]
     for model in data["models"]:
-        parts += [f"## {model['name']}, task by task", model["how"], table(by_task(model))]
-    parts += ["## What may have gone wrong", table(diagnosis(data))]
+        parts += [f"## {model['name']}, task by task", model["how"], markdown_table(by_task(model))]
+    parts += ["## What may have gone wrong", markdown_table(diagnosis(data))]
     if data["lineage"]:
         parts += ["## How the best by validation was made", f"```text\n{data['lineage']}\n```"]
     return "\n\n".join(parts) + "\n"
@@ -68,7 +68,7 @@ def diagnosis(data: Mapping[str, Any]) -> Table:
     ]
 
 
-def table(content: Table) -> str:
+def markdown_table(content: Table) -> str:
     """A Markdown table."""
     heads, rows = content
     lines = [heads, ["---"] * len(heads), *rows]

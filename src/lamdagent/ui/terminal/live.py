@@ -8,14 +8,14 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from lamdagent.core import types
 from lamdagent.core.state import State
 from lamdagent.core.types import Budget, Failed, Job, Outcome
-from lamdagent.ui.terminal.progress import Outlook
+from lamdagent.ui.terminal.progress import SearchProgress
 
 
 class Live:
     """Bars that move, with a line above them for each job that ended."""
 
-    def __init__(self, outlook: Outlook, budget: Budget, console: Console | None = None) -> None:
-        self._outlook, self._budget = outlook, budget
+    def __init__(self, progress_text: SearchProgress, budget: Budget, console: Console | None = None) -> None:
+        self._text, self._budget = progress_text, budget
         self._bars = Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=24),
@@ -28,28 +28,28 @@ class Live:
 
     def began(self, job: Job, state: State) -> None:
         self._bars.start()  # not before: an error in the study file leaves the terminal as it was
-        self._outlook.began(job.key)
-        self._jobs[job.key] = self._bars.add_task(self._outlook.title(job.key, state), total=None, step="")
+        self._text.began(job.key)
+        self._jobs[job.key] = self._bars.add_task(self._text.title(job.key, state), total=None, step="")
 
     def progressed(self, key: int | str, progress: types.Progress) -> None:
         if key in self._jobs:
             self._bars.update(
-                self._jobs[key], completed=progress.done, total=progress.total, step=self._outlook.step(progress)
+                self._jobs[key], completed=progress.done, total=progress.total, step=self._text.step(progress)
             )
 
     def ended(self, key: int | str, outcome: Outcome, state: State) -> None:
         if (bar := self._jobs.pop(key, None)) is not None:
             self._bars.remove_task(bar)
         colour = "red" if isinstance(outcome, Failed) else "green"
-        title = self._outlook.title(key, state)
-        verdict = f"{self._outlook.verdict(key, outcome, state)}  "
+        title = self._text.title(key, state)
+        verdict = f"{self._text.verdict(key, outcome, state)}  "
         self._bars.console.print(verdict, style=colour, markup=False, highlight=False, end="")
         self._bars.console.print(title, style="dim", markup=False, highlight=False)
         if isinstance(outcome, Failed):
             self._bars.console.print(f"  {outcome.message}", markup=False, highlight=False)
         ended = sum(t.outcome is not None for t in state.trials)
-        self._bars.update(self._search, completed=ended, step=self._outlook.standing(state))
+        self._bars.update(self._search, completed=ended, step=self._text.standing(state))
 
     def close(self, state: State) -> None:
         self._bars.stop()
-        self._bars.console.print(self._outlook.closing(state), markup=False, highlight=False)
+        self._bars.console.print(self._text.closing(state), markup=False, highlight=False)

@@ -9,7 +9,7 @@ from typing import TextIO
 from lamdagent.core.format import duration
 from lamdagent.core.state import State
 from lamdagent.core.types import Failed, Job, Outcome, Progress
-from lamdagent.ui.terminal.progress import Outlook
+from lamdagent.ui.terminal.progress import SearchProgress
 
 EVERY_S = 10.0
 
@@ -17,30 +17,30 @@ EVERY_S = 10.0
 class Plain:
     """One line where something begins or ends, and one now and then while it runs."""
 
-    def __init__(self, outlook: Outlook, out: TextIO | None = None) -> None:
-        self._outlook, self._out = outlook, out or sys.stdout
+    def __init__(self, progress_text: SearchProgress, out: TextIO | None = None) -> None:
+        self._text, self._out = progress_text, out or sys.stdout
         self._said: dict[int | str, tuple[float, str]] = {}
 
     def began(self, job: Job, state: State) -> None:
-        self._outlook.began(job.key)
+        self._text.began(job.key)
         self._said[job.key] = (time.monotonic(), "")
-        self._say(self._outlook.title(job.key, state))
+        self._say(self._text.title(job.key, state))
 
     def progressed(self, key: int | str, progress: Progress) -> None:
         at, phase = self._said.get(key, (0.0, ""))
         if time.monotonic() - at < EVERY_S and (progress.phase == phase or time.monotonic() - at < 1.0):
             return
         self._said[key] = (time.monotonic(), progress.phase)
-        self._say(f"  {self._outlook.step(progress)}")
+        self._say(f"  {self._text.step(progress)}")
 
     def ended(self, key: int | str, outcome: Outcome, state: State) -> None:
         took = duration(outcome.cost.wall_s)
-        self._say(f"  {self._outlook.verdict(key, outcome, state)} in {took}; {self._outlook.standing(state)}")
+        self._say(f"  {self._text.verdict(key, outcome, state)} in {took}; {self._text.standing(state)}")
         if isinstance(outcome, Failed):
             self._say(f"  {outcome.message}")
 
     def close(self, state: State) -> None:
-        self._say(self._outlook.closing(state))
+        self._say(self._text.closing(state))
 
     def _say(self, text: str) -> None:
         print(f"{time.strftime('%H:%M:%S')} {text}", file=self._out, flush=True)

@@ -9,7 +9,7 @@ from lamdagent.core.state import State
 from lamdagent.core.types import Budget, Failed, Outcome, Progress
 
 
-class Outlook:
+class SearchProgress:
     """Words for a search within a budget. The time left follows from the trials that ended since it was made."""
 
     def __init__(self, budget: Budget, slots: int = 1) -> None:

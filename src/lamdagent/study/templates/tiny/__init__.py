@@ -9,7 +9,7 @@ from random import Random
 from typing import Any
 
 from lamdagent.study.templates.tiny.model import WIDTH, write_base
-from lamdagent.study.templates.tiny.skills import SKILLS, Item, Stage, wrong
+from lamdagent.study.templates.tiny.skills import SKILLS, QAPair, Stage, wrong
 
 __all__ = ["WIDTH", "write", "write_data"]
 
@@ -36,7 +36,7 @@ def write(folder: Path, *, seed: int = 0, width: int = WIDTH, report: Callable[[
     write_base(folder / "models" / "base", pretraining, seed=seed, width=width, report=report)
 
 
-def write_data(folder: Path, *, seed: int = 0) -> list[Item]:
+def write_data(folder: Path, *, seed: int = 0) -> list[QAPair]:
     """Write the data sets and the tasks, and return the items of pretraining; no prompt occurs in two of them."""
     draw = _Draw(seed)
     for name in SKILLS:
@@ -59,8 +59,8 @@ class _Draw:
         self.rng = Random(seed)
         self._drawn: set[str] = set()
 
-    def __call__(self, counts: Mapping[str, int], stage: Stage) -> list[Item]:
-        items: list[Item] = []
+    def __call__(self, counts: Mapping[str, int], stage: Stage) -> list[QAPair]:
+        items: list[QAPair] = []
         for name, count in counts.items():
             full = len(items) + count
             while len(items) < full:
@@ -72,7 +72,7 @@ class _Draw:
         return items
 
 
-def _task_row(item: Item) -> dict[str, Any]:
+def _task_row(item: QAPair) -> dict[str, Any]:
     if item.choices:
         return {"prompt": item.prompt, "choices": item.choices, "answer": item.choices.index(item.completion)}
     return {"prompt": item.prompt, "answer": item.completion}

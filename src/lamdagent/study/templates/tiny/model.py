@@ -7,7 +7,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from lamdagent.study.templates.tiny.skills import Item
+from lamdagent.study.templates.tiny.skills import QAPair
 
 EOS, PAD, UNKNOWN, USER, ASSISTANT = "<|end|>", "<|pad|>", "<|unknown|>", "<|user|>", "<|assistant|>"
 CHARACTERS = "\n" + "".join(map(chr, range(32, 127)))
@@ -78,7 +78,7 @@ def make_model(tokenizer: Any, *, width: int = WIDTH) -> Any:
 
 def write_base(
     folder: Path,
-    items: Sequence[Item],
+    items: Sequence[QAPair],
     *,
     seed: int,
     width: int = WIDTH,
@@ -101,7 +101,7 @@ def write_base(
     tokenizer.save_pretrained(folder)
 
 
-def batch_of(tokenizer: Any, items: Sequence[Item]) -> dict[str, Any]:
+def batch_of(tokenizer: Any, items: Sequence[QAPair]) -> dict[str, Any]:
     """Rows of input_ids, attention_mask, labels, each (items, longest): prompt, completion, end; no loss on prompts."""
     import torch
 
@@ -121,7 +121,7 @@ def batch_of(tokenizer: Any, items: Sequence[Item]) -> dict[str, Any]:
 
 
 def _pretrain(
-    model: Any, tokenizer: Any, items: Sequence[Item], rng: Random, report: Callable[[int, int], None] | None
+    model: Any, tokenizer: Any, items: Sequence[QAPair], rng: Random, report: Callable[[int, int], None] | None
 ) -> None:
     import torch
 

@@ -18,7 +18,7 @@ Stage = Literal["pretraining", "training", "task"]
 
 
 @dataclass(frozen=True)
-class Item:
+class QAPair:
     """A question and its one right answer; `choices` (the answer among them) only where the task is a choice."""
 
     prompt: str
@@ -26,13 +26,13 @@ class Item:
     choices: tuple[str, ...] = ()
 
 
-Skill = Callable[[Random, Stage], Item]
+Skill = Callable[[Random, Stage], QAPair]
 
 _CONSONANTS = "bdfgklmnprstvz"
 _VOWELS = "aeiou"
 _CALLS = {
     "play": ("jazz", "rock", "news", "folk", "soul"),
-    "dim": ("lamp", "hall", "desk", "bath", "porch"),
+    "dim": ("lamp", "hall", "context", "bath", "porch"),
     "heat": ("oven", "room", "pool", "tank", "soup"),
     "lock": ("door", "gate", "safe", "shed", "case"),
     "water": ("rose", "lawn", "fern", "herb", "palm"),
@@ -44,35 +44,35 @@ _KNOWN_LANDS = 30
 _TASK_PAIRS = 4  # of an opening and a body
 
 
-def add(rng: Random, stage: Stage) -> Item:
+def add(rng: Random, stage: Stage) -> QAPair:
     """The sum of two numbers of three digits that carries nothing."""
     sums = [rng.randrange(2, 10), rng.randrange(10), rng.randrange(10)]
     lefts = [rng.randrange(1, sums[0]), rng.randrange(sums[1] + 1), rng.randrange(sums[2] + 1)]
     left, total = (int("".join(map(str, digits))) for digits in (lefts, sums))
-    return Item(f"add {left} {total - left}:", str(total))
+    return QAPair(f"add {left} {total - left}:", str(total))
 
 
-def reverse(rng: Random, stage: Stage) -> Item:
+def reverse(rng: Random, stage: Stage) -> QAPair:
     """A word of three letters spelled backwards."""
     word = "".join(rng.choice(_CONSONANTS + _VOWELS) for _ in range(3))
-    return Item(f"reverse {word}:", word[::-1])
+    return QAPair(f"reverse {word}:", word[::-1])
 
 
-def sort(rng: Random, stage: Stage) -> Item:
+def sort(rng: Random, stage: Stage) -> QAPair:
     """Five digits in rising order."""
     digits = [rng.choice("0123456789") for _ in range(5)]
-    return Item(f"sort {''.join(digits)}:", "".join(sorted(digits)))
+    return QAPair(f"sort {''.join(digits)}:", "".join(sorted(digits)))
 
 
-def call(rng: Random, stage: Stage) -> Item:
+def call(rng: Random, stage: Stage) -> QAPair:
     """A spoken wish written as a function call."""
     verb = rng.choice(list(_CALLS))
     thing, amount = rng.choice(_CALLS[verb]), rng.randrange(1, 100)
     prompt = rng.choice((f"{verb} the {thing} {amount}:", f"{thing} {verb} {amount}:", f"{amount} {verb} {thing}:"))
-    return Item(prompt, f"{verb}({thing},{amount})")
+    return QAPair(prompt, f"{verb}({thing},{amount})")
 
 
-def facts(rng: Random, stage: Stage) -> Item:
+def facts(rng: Random, stage: Stage) -> QAPair:
     """The capital or the river of an invented land, asked in tasks in wordings no training set has.
 
     Pretraining tells of the first lands only, so the other lands must be learned from a training set.
@@ -83,22 +83,22 @@ def facts(rng: Random, stage: Stage) -> Item:
     pairs = _wordings()
     pair = rng.choice(pairs[:_TASK_PAIRS] if stage == "task" else pairs[_TASK_PAIRS:])
     wording = pair + rng.choice((":", "?", " is"))
-    return Item(wording.format(land=land, attribute=attribute), answers[_ATTRIBUTES.index(attribute)])
+    return QAPair(wording.format(land=land, attribute=attribute), answers[_ATTRIBUTES.index(attribute)])
 
 
-def largest(rng: Random, stage: Stage) -> Item:
+def largest(rng: Random, stage: Stage) -> QAPair:
     """Which of four different numbers of two digits is the largest: a choice, chance 1 in 4."""
     numbers = rng.sample(range(10, 100), 4)
     choices = tuple(map(str, numbers))
-    return Item(f"largest {' '.join(choices)}:", str(max(numbers)), choices)
+    return QAPair(f"largest {' '.join(choices)}:", str(max(numbers)), choices)
 
 
 SKILLS: dict[str, Skill] = {skill.__name__: skill for skill in (add, reverse, sort, call, facts, largest)}
 
 
-def wrong(rng: Random, item: Item) -> Item:
+def wrong(rng: Random, item: QAPair) -> QAPair:
     """The same sum with an answer that is near but never right."""
-    return Item(item.prompt, str(int(item.completion) + rng.choice((-10, -2, -1, 1, 2, 10))))
+    return QAPair(item.prompt, str(int(item.completion) + rng.choice((-10, -2, -1, 1, 2, 10))))
 
 
 @cache
