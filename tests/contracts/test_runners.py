@@ -24,7 +24,7 @@ TOY_WORKER = (sys.executable, str(Path(__file__).with_name("toy_worker.py")))
 
 class TestInline(RunnerContract):
     def runner(self, folder: Path, *, slots: int = 1) -> Inline:
-        return Inline(toy.worker_spec(), slots=slots)
+        return Inline(toy.toolkit(), slots=slots)
 
 
 class TestProcess(RunnerContract):
@@ -109,7 +109,7 @@ def test_a_job_stays_open_where_only_the_user_can_mend_it() -> None:
             return super().execute(inputs, seed, ctx)
 
     step = Unmended()
-    runner = Inline(toy.worker_spec({"step": step}))
+    runner = Inline(toy.toolkit({"step": step}))
     for job in step_jobs(2):
         runner.submit(job)
     with pytest.raises(UserError):

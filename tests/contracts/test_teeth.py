@@ -186,7 +186,7 @@ def test_a_runner_that_loses_or_repeats_a_job_fails_its_contract(times: int, tmp
         within_s = 0.2
 
         def runner(self, folder: Path, *, slots: int = 1) -> Forgetful:
-            return Forgetful(toy.worker_spec(), slots=slots)
+            return Forgetful(toy.toolkit(), slots=slots)
 
     with pytest.raises(AssertionError):
         Broken().test_every_job_comes_back_exactly_once(tmp_path)

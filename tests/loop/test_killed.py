@@ -19,7 +19,7 @@ from lamdagent.core.types import Budget, Failed, Made, ObjectId
 from lamdagent.memories.table import Table
 from lamdagent.policies.random import Random
 from lamdagent.runners.inline import Inline
-from lamdagent.runners.job import WorkerSpec
+from lamdagent.runners.job import Toolkit
 from lamdagent.study.journal import MemoryJournal, SqliteJournal
 from lamdagent.testing import toy
 
@@ -62,9 +62,9 @@ class Counted(toy.Unwritten):
         self.made[object_id] += 1
 
 
-def counting_bench(artifacts: Any) -> WorkerSpec:
-    plain = toy.worker_spec()
-    return WorkerSpec(
+def counting_bench(artifacts: Any) -> Toolkit:
+    plain = toy.toolkit()
+    return Toolkit(
         action_types=plain.action_types,
         evaluation=plain.evaluation,
         artifacts=artifacts,
@@ -73,7 +73,7 @@ def counting_bench(artifacts: Any) -> WorkerSpec:
     )
 
 
-def go(journal: Journal, spec: WorkerSpec, slots: int = 1) -> State:
+def go(journal: Journal, toolkit: Toolkit, slots: int = 1) -> State:
     toy.open_toy(journal, seed=5, models=2)
     search = Search(
         journal=journal,
@@ -82,21 +82,21 @@ def go(journal: Journal, spec: WorkerSpec, slots: int = 1) -> State:
         memory=Table(),
         budget=Budget(trials=TRIALS),
     )
-    return run(search, Inline(spec, slots=slots), Quiet())
+    return run(search, Inline(toolkit, slots=slots), Quiet())
 
 
 @pytest.mark.parametrize("slots", [1, 2])
 @pytest.mark.parametrize("written", [False, True], ids=["before", "after"])
 def test_a_search_killed_at_any_append_ends_in_the_same_state(written: bool, slots: int) -> None:
-    whole, at = go(MemoryJournal(), toy.worker_spec(), slots), 0
+    whole, at = go(MemoryJournal(), toy.toolkit(), slots), 0
     assert any(isinstance(trial.outcome, Failed) for trial in whole.trials)
     while True:
         journal, artifacts = MemoryJournal(), Counted()
-        spec = counting_bench(artifacts)
+        toolkit = counting_bench(artifacts)
         try:
-            ended = go(Mortal(journal, at=at, written=written), spec, slots)
+            ended = go(Mortal(journal, at=at, written=written), toolkit, slots)
         except Killed:
-            ended = go(journal, spec, slots)
+            ended = go(journal, toolkit, slots)
         else:
             break
         assert toy.without_costs(ended) == toy.without_costs(whole), f"killed at append {at}"
@@ -112,10 +112,10 @@ def test_a_search_killed_at_any_append_ends_in_the_same_state(written: bool, slo
 
 
 def test_a_search_killed_again_and_again_still_ends_in_the_same_state() -> None:
-    whole, journal, spec, deaths = go(MemoryJournal(), toy.worker_spec()), MemoryJournal(), toy.worker_spec(), 0
+    whole, journal, toolkit, deaths = go(MemoryJournal(), toy.toolkit()), MemoryJournal(), toy.toolkit(), 0
     while True:
         try:
-            ended = go(Mortal(journal, at=1, written=bool(deaths % 2)), spec)
+            ended = go(Mortal(journal, at=1, written=bool(deaths % 2)), toolkit)
             break
         except Killed:
             deaths += 1
@@ -124,55 +124,55 @@ def test_a_search_killed_again_and_again_still_ends_in_the_same_state() -> None:
 
 
 def test_a_killed_search_goes_on_from_the_journal_on_disk(tmp_path: Path) -> None:
-    whole, spec = go(MemoryJournal(), toy.worker_spec()), toy.worker_spec()
+    whole, toolkit = go(MemoryJournal(), toy.toolkit()), toy.toolkit()
     file = tmp_path / "journal.sqlite"
     for at in (2, 9, 10):
         with contextlib.closing(SqliteJournal(file, writer=True)) as journal, pytest.raises(Killed):
-            go(Mortal(journal, at=at, written=False), spec)
+            go(Mortal(journal, at=at, written=False), toolkit)
     with contextlib.closing(SqliteJournal(file, writer=True)) as journal:
-        ended = go(journal, spec)
+        ended = go(journal, toolkit)
         assert ended == reduce_events(journal.read())
     assert toy.without_costs(ended) == toy.without_costs(whole)
 
 
 def test_a_job_done_before_the_kill_is_found_and_not_done_again() -> None:
     journal, artifacts = MemoryJournal(), Counted()
-    spec = counting_bench(artifacts)
+    toolkit = counting_bench(artifacts)
     first_told = next(at for at in range(99) if _dies_at(at, Told))
     with pytest.raises(Killed):
-        go(Mortal(journal, at=first_told, written=False), spec)
+        go(Mortal(journal, at=first_told, written=False), toolkit)
     (made,) = artifacts.made
-    ended = go(journal, spec)
+    ended = go(journal, toolkit)
     assert artifacts.made[made] == 1
     assert ended.trials[0].choice.action.id == made
 
 
 def test_brought_models_that_were_scored_are_not_scored_again() -> None:
-    journal, spec = MemoryJournal(), toy.worker_spec()
+    journal, toolkit = MemoryJournal(), toy.toolkit()
     with pytest.raises(Killed):
-        go(Mortal(journal, at=2, written=True), spec)
-    go(journal, spec)
+        go(Mortal(journal, at=2, written=True), toolkit)
+    go(journal, toolkit)
     scored = [event.object_id for event in journal.read() if isinstance(event, Scored)]
     assert len(scored) == len(set(scored)) == 2
 
 
 def test_a_finished_search_opened_again_does_nothing() -> None:
     journal = MemoryJournal()
-    ended = go(journal, toy.worker_spec())
+    ended = go(journal, toy.toolkit())
     events = len(list(journal.read()))
-    assert go(journal, toy.worker_spec()) == ended
+    assert go(journal, toy.toolkit()) == ended
     assert len(list(journal.read())) == events
 
 
 def test_lost_artifacts_do_not_stop_a_search_from_going_on() -> None:
-    whole, journal = go(MemoryJournal(), toy.worker_spec()), MemoryJournal()
+    whole, journal = go(MemoryJournal(), toy.toolkit()), MemoryJournal()
     with pytest.raises(Killed):
-        go(Mortal(journal, at=12, written=True), toy.worker_spec())
-    assert toy.without_costs(go(journal, toy.worker_spec())) == toy.without_costs(whole)
+        go(Mortal(journal, at=12, written=True), toy.toolkit())
+    assert toy.without_costs(go(journal, toy.toolkit())) == toy.without_costs(whole)
 
 
 def test_a_search_of_made_models_only_has_scores_for_all_of_them() -> None:
-    ended = go(MemoryJournal(), toy.worker_spec())
+    ended = go(MemoryJournal(), toy.toolkit())
     for trial in ended.trials:
         assert (trial.choice.action.id in ended.scores) == isinstance(trial.outcome, Made)
 
@@ -186,5 +186,5 @@ def _dies_at(at: int, kind: type[Event]) -> bool:
             appended.append(events[0])
             super().append(*events)
 
-    go(Noted(), toy.worker_spec())
+    go(Noted(), toy.toolkit())
     return isinstance(appended[at], kind)

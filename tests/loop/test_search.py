@@ -20,7 +20,7 @@ from lamdagent.evaluation.evaluator import Evaluation
 from lamdagent.memories.table import Table
 from lamdagent.policies.random import Random
 from lamdagent.runners.inline import Inline
-from lamdagent.runners.job import WorkerSpec, work
+from lamdagent.runners.job import Toolkit, work
 from lamdagent.study.journal import MemoryJournal
 from lamdagent.testing import toy
 
@@ -37,8 +37,8 @@ def opened(journal: MemoryJournal | None = None, **parts: Any) -> Search:
     return Search(journal=journal, **{**given, **parts})
 
 
-def done(job: Job, spec: WorkerSpec | None = None) -> Outcome:
-    return work(job, spec or toy.worker_spec(), lambda progress: None)
+def done(job: Job, toolkit: Toolkit | None = None) -> Outcome:
+    return work(job, toolkit or toy.toolkit(), lambda progress: None)
 
 
 class Chooses:
@@ -119,7 +119,7 @@ def test_made_models_are_named_by_their_trial() -> None:
 def test_the_objects_of_a_job_are_its_inputs_the_leader_and_their_base() -> None:
     journal = MemoryJournal()
     search = opened(journal)
-    state = run(search, Inline(toy.worker_spec()), Quiet())
+    state = run(search, Inline(toy.toolkit()), Quiet())
     merge = next(trial for trial in state.trials if trial.choice.action.type == "mean")
     job = job_of(merge, state)
     base = next(obj for obj in state.of_kind("model") if obj.name == "base")
@@ -130,12 +130,12 @@ def test_the_objects_of_a_job_are_its_inputs_the_leader_and_their_base() -> None
 def test_a_budget_of_trials_counts_over_restarts() -> None:
     journal = MemoryJournal()
     for trials, expected in ((3, 3), (3, 3), (5, 5), (2, 5)):
-        state = run(opened(journal, budget=Budget(trials=trials)), Inline(toy.worker_spec()), Quiet())
+        state = run(opened(journal, budget=Budget(trials=trials)), Inline(toy.toolkit()), Quiet())
         assert len(state.trials) == expected
 
 
 def test_a_budget_of_trials_is_not_exceeded_by_slots() -> None:
-    state = run(opened(budget=Budget(trials=5)), Inline(toy.worker_spec(), slots=4), Quiet())
+    state = run(opened(budget=Budget(trials=5)), Inline(toy.toolkit(), slots=4), Quiet())
     assert len(state.trials) == 5
     assert state.running == ()
 
@@ -161,10 +161,10 @@ def test_a_policy_that_may_not_spend_more_stops_the_search_and_says_why() -> Non
 
     journal = MemoryJournal()
     search = opened(journal, policy=Chooses(choose))
-    state = run(search, Inline(toy.worker_spec()), Quiet())
+    state = run(search, Inline(toy.toolkit()), Quiet())
     assert search.stopped == "budget.usd: 0.9 of 1 are spent"
     assert [type(trial.outcome) for trial in state.trials] == [Made]
-    assert len(run(opened(journal), Inline(toy.worker_spec()), Quiet()).trials) == 6
+    assert len(run(opened(journal), Inline(toy.toolkit()), Quiet()).trials) == 6
 
 
 def test_a_chat_is_bound_to_the_state_and_what_it_says_is_journalled() -> None:
@@ -185,13 +185,13 @@ def test_trials_that_run_when_the_hours_are_up_are_still_told() -> None:
     journal = MemoryJournal()
     (trial,) = opened(journal).ask()
     journal.append(TimeSpent(wall_s=3600.0))
-    state = run(opened(journal, budget=Budget(hours=1.0)), Inline(toy.worker_spec()), Quiet())
+    state = run(opened(journal, budget=Budget(hours=1.0)), Inline(toy.toolkit()), Quiet())
     assert len(state.trials) == 1
     assert state.trials[trial.number].outcome is not None
 
 
 def test_a_run_journals_the_time_it_worked() -> None:
-    state = run(opened(), Inline(toy.worker_spec()), Quiet())
+    state = run(opened(), Inline(toy.toolkit()), Quiet())
     assert 0 < state.wall_s < 60
 
 
@@ -199,7 +199,7 @@ def test_a_search_without_bounds_ends_where_the_menu_does() -> None:
     kinds = {"model": toy.point("base", (0.0, 0.0)), "dataset": toy.vector("east", (1.0, 0.0))}
     journal = MemoryJournal(*(ObjectAdded(object=obj) for obj in (*kinds.values(), toy.rate("wild", 4.0))))
     search = opened(journal, budget=Budget())
-    state = run(search, Inline(toy.worker_spec()), Quiet())
+    state = run(search, Inline(toy.toolkit()), Quiet())
     assert [type(trial.outcome) for trial in state.trials] == [Failed]
     assert search.ask(3) == ()
 
@@ -260,7 +260,7 @@ def test_an_action_of_another_version_or_seed_is_refused(change: dict[str, int])
 
 
 def test_a_policy_may_choose_nothing_and_the_search_ends() -> None:
-    state = run(opened(policy=Chooses(lambda state, space, n: [])), Inline(toy.worker_spec()), Quiet())
+    state = run(opened(policy=Chooses(lambda state, space, n: [])), Inline(toy.toolkit()), Quiet())
     assert state.trials == ()
 
 
@@ -272,11 +272,11 @@ def test_a_failing_base_model_stops_the_search_and_is_tried_again_by_the_next_ru
         def values(self, model: Object, split: Any, ctx: Any, n: int | None = None) -> Sequence[float]:
             raise ValueError("no such weights")
 
-    journal, broken = MemoryJournal(), replace(toy.worker_spec(), evaluation=Evaluation(tasks=[Unscorable()]))
+    journal, broken = MemoryJournal(), replace(toy.toolkit(), evaluation=Evaluation(tasks=[Unscorable()]))
     with pytest.raises(UserError, match=r"model 'base' \(base\) could not be scored \(error\): ValueError: no such"):
         run(opened(journal), Inline(broken), Quiet())
     assert reduce_events(journal.read()).trials == ()
-    assert len(run(opened(journal), Inline(toy.worker_spec()), Quiet()).trials) == 6
+    assert len(run(opened(journal), Inline(toy.toolkit()), Quiet()).trials) == 6
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
@@ -286,8 +286,8 @@ def test_a_score_that_is_not_finite_fails_the_trial_and_names_the_task(value: fl
             values = super().values(model, split, ctx, n)
             return values if model.made_by is None else [*values[1:], value]
 
-    spec = replace(toy.worker_spec(), evaluation=Evaluation(tasks=[Odd("near-east", (1.5, 0.5)), toy.TASKS[1]]))
-    state = run(opened(budget=Budget(trials=1)), Inline(spec), Quiet())
+    toolkit = replace(toy.toolkit(), evaluation=Evaluation(tasks=[Odd("near-east", (1.5, 0.5)), toy.TASKS[1]]))
+    state = run(opened(budget=Budget(trials=1)), Inline(toolkit), Quiet())
     outcome = state.trials[0].outcome
     assert isinstance(outcome, Failed)
     assert outcome.cause == "error"
@@ -302,7 +302,7 @@ def test_a_phase_without_a_name_belongs_to_the_one_before() -> None:
 
     search = opened(policy=Chooses(lambda state, space, n: [choice(space, **EAST)]))
     (trial,) = search.ask()
-    outcome = done(job_of(trial, search.state), toy.worker_spec({"step": Silent()}))
+    outcome = done(job_of(trial, search.state), toy.toolkit({"step": Silent()}))
     assert isinstance(outcome, Made)
     assert set(outcome.cost.phases_s) == {"load", "train", "write"}
 
@@ -311,7 +311,7 @@ def test_a_failure_is_reported_whole_to_who_asks_and_printed_nowhere(capfd: pyte
     search = opened(policy=Chooses(lambda state, space, n: [choice(space, **WILD)]))
     (trial,) = search.ask()
     reported: list[Exception] = []
-    work(job_of(trial, search.state), toy.worker_spec(), lambda progress: None, reported.append)
+    work(job_of(trial, search.state), toy.toolkit(), lambda progress: None, reported.append)
     assert [str(error)[:9] for error in reported] == ["the point"]
     assert capfd.readouterr() == ("", "")
 
@@ -329,7 +329,7 @@ class Scrambled:
     """Ends its jobs in any order, sometimes several at once, sometimes none."""
 
     def __init__(self, *, slots: int, seed: int = 0) -> None:
-        self.slots, self._rng, self._spec = slots, random.Random(seed), toy.worker_spec()
+        self.slots, self._rng, self._toolkit = slots, random.Random(seed), toy.toolkit()
         self._jobs: list[Job] = []
         self.most_at_once = 0
 
@@ -340,7 +340,7 @@ class Scrambled:
     def wait(self, timeout_s: float | None = None) -> list[tuple[int | str, Outcome]]:
         self._rng.shuffle(self._jobs)
         ended = [self._jobs.pop() for _ in range(self._rng.randint(0, len(self._jobs)))]
-        return [(job.key, done(job, self._spec)) for job in ended]
+        return [(job.key, done(job, self._toolkit)) for job in ended]
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -368,7 +368,7 @@ def test_a_display_hears_of_each_job_once_in_the_state_it_left() -> None:
                 assert state.trials[key].outcome == outcome
             heard.append(("ended", key))
 
-    run(opened(budget=Budget(trials=4)), Inline(toy.worker_spec(), slots=2), Noting())
+    run(opened(budget=Budget(trials=4)), Inline(toy.toolkit(), slots=2), Noting())
     keys = ["base", 0, 1, 2, 3]
     assert sorted(heard, key=str) == sorted(itertools.product(("began", "ended"), keys), key=str)
 

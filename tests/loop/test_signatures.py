@@ -57,7 +57,7 @@ def searched(
     search = Search(
         journal=journal, action_types=types, policy=policy, memory=Table(), budget=Budget(trials=trials), chat=chat
     )
-    run(search, Inline(toy.worker_spec(types)), Quiet())
+    run(search, Inline(toy.toolkit(types)), Quiet())
     return tuple(journal.read())
 
 

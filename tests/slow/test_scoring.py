@@ -32,17 +32,17 @@ metric_list: [{{metric: exact_match}}]
 def bench_and_base(study: Path, *overrides: str) -> tuple[Any, Object]:
     loaded = lamdagent.load_study(study, overrides)
     with lamdagent.open_study(loaded, inline=True) as opened:
-        return build.worker_spec(loaded), opened.search.state.unscored[0]
+        return build.toolkit(loaded), opened.search.state.unscored[0]
 
 
-def context(spec: Any, base: Object) -> JobContext:
-    return JobContext(Job(key="test", action=None, objects=(base,)), spec, lambda progress: None)
+def context(toolkit: Any, base: Object) -> JobContext:
+    return JobContext(Job(key="test", action=None, objects=(base,)), toolkit, lambda progress: None)
 
 
 def test_items_are_kept_and_their_mean_and_spread_are_the_score(study: Path) -> None:
-    spec, base = bench_and_base(study)
-    (score, _) = spec.evaluation.scores(base, "validation", context(spec, base), None, None)
-    record = json.loads((spec.artifacts.folder(base.id) / "scores" / f"{score.task_id}.validation.json").read_text())
+    toolkit, base = bench_and_base(study)
+    (score, _) = toolkit.evaluation.scores(base, "validation", context(toolkit, base), None, None)
+    record = json.loads((toolkit.artifacts.folder(base.id) / "scores" / f"{score.task_id}.validation.json").read_text())
     values = [item["value"] for item in record["items"]]
     assert score.n == len(values) == 32
     assert score.value == pytest.approx(sum(values) / 32)
@@ -53,13 +53,13 @@ def test_items_are_kept_and_their_mean_and_spread_are_the_score(study: Path) -> 
 def test_a_choice_is_right_where_its_loglikelihood_is_highest(study: Path) -> None:
     import torch
 
-    spec, base = bench_and_base(study, "tasks.largest.limit=8")
-    task = spec.evaluation.tasks[1]
-    task.values(base, "validation", context(spec, base))
+    toolkit, base = bench_and_base(study, "tasks.largest.limit=8")
+    task = toolkit.evaluation.tasks[1]
+    task.values(base, "validation", context(toolkit, base))
     record = json.loads(
-        (spec.artifacts.folder(base.id) / "scores" / f"{task.ids['validation']}.validation.json").read_text()
+        (toolkit.artifacts.folder(base.id) / "scores" / f"{task.ids['validation']}.validation.json").read_text()
     )
-    loaded = spec.models.load(base.id, spec.locate(base))
+    loaded = toolkit.models.load(base.id, toolkit.locate(base))
     rows = [json.loads(line) for line in (study.parent / "tasks/largest.validation.jsonl").read_text().splitlines()]
 
     def loglikelihood(prompt: str, choice: str) -> float:
@@ -78,10 +78,10 @@ def test_a_choice_is_right_where_its_loglikelihood_is_highest(study: Path) -> No
 def test_a_smaller_limit_scores_a_part_of_what_a_larger_one_scores(study: Path) -> None:
     items = []
     for limit in (8, 20):
-        spec, base = bench_and_base(study, f"tasks.reverse.limit={limit}", f"study=limit-{limit}")
-        task = spec.evaluation.tasks[0]
-        task.values(base, "validation", context(spec, base))
-        file = spec.artifacts.folder(base.id) / "scores" / f"{task.ids['validation']}.validation.json"
+        toolkit, base = bench_and_base(study, f"tasks.reverse.limit={limit}", f"study=limit-{limit}")
+        task = toolkit.evaluation.tasks[0]
+        task.values(base, "validation", context(toolkit, base))
+        file = toolkit.artifacts.folder(base.id) / "scores" / f"{task.ids['validation']}.validation.json"
         items.append([item["item"] for item in json.loads(file.read_text())["items"]])
     assert items[1][:8] == items[0]
 
@@ -97,9 +97,9 @@ def named_task(study: Path, name: str, splits: dict[str, str]) -> list[str]:
 
 def test_a_named_task_with_both_splits_is_searched_on_its_validation_split(study: Path) -> None:
     files = {"validation": "reverse.validation.jsonl", "test": "reverse.test.jsonl"}
-    spec, base = bench_and_base(study, *named_task(study, "tiny_both", files))
-    (task,) = spec.evaluation.tasks
-    values = task.values(base, "validation", context(spec, base))
+    toolkit, base = bench_and_base(study, *named_task(study, "tiny_both", files))
+    (task,) = toolkit.evaluation.tasks
+    values = task.values(base, "validation", context(toolkit, base))
     own, _ = bench_and_base(study, "study=own", "tasks.reverse.limit=16")
     assert values == own.evaluation.tasks[0].values(base, "validation", context(own, base))
     assert task.sizes() == {"validation": 16, "test": 16}
@@ -107,8 +107,8 @@ def test_a_named_task_with_both_splits_is_searched_on_its_validation_split(study
 
 def test_a_named_task_with_one_split_is_cut_in_two_halves_that_share_nothing(study: Path) -> None:
     overrides = named_task(study, "tiny_single", {"test": "reverse.test.jsonl"})
-    spec, _ = bench_and_base(study, *overrides, "tasks.tiny_single.limit=null")
-    (task,) = spec.evaluation.tasks
+    toolkit, _ = bench_and_base(study, *overrides, "tasks.tiny_single.limit=null")
+    (task,) = toolkit.evaluation.tasks
     halves = [{i for _, i in task._drawn(split)} for split in ("validation", "test")]
     assert halves[0] | halves[1] == set(range(200))
     assert not halves[0] & halves[1]
@@ -116,9 +116,9 @@ def test_a_named_task_with_one_split_is_cut_in_two_halves_that_share_nothing(stu
 
 def test_a_metric_that_a_task_does_not_give_is_an_error_that_lists_what_it_gives(study: Path) -> None:
     overrides = named_task(study, "tiny_metric", {"test": "reverse.test.jsonl"})
-    spec, base = bench_and_base(study, *overrides, "tasks.tiny_metric.metric=bleu")
+    toolkit, base = bench_and_base(study, *overrides, "tasks.tiny_metric.metric=bleu")
     with pytest.raises(ConfigError, match="exact_match,none"):
-        spec.evaluation.tasks[0].values(base, "validation", context(spec, base))
+        toolkit.evaluation.tasks[0].values(base, "validation", context(toolkit, base))
 
 
 def test_an_unknown_lm_eval_task_is_an_error_with_its_line_and_the_nearest_name(study: Path, lamdagent: Any) -> None:

@@ -22,7 +22,7 @@ from lamdagent.study.open import OpenStudy
 pytestmark = pytest.mark.slow
 
 
-def train(opened: OpenStudy, spec: Any, model: Object, dataset: str, setting: str = "firm") -> Any:
+def train(opened: OpenStudy, toolkit: Any, model: Object, dataset: str, setting: str = "firm") -> Any:
     """Ask for one SFT by name and do it; a trial of its own, outside the search's budget."""
     state = opened.search.state
     names = {o.name: o.id for o in state.pool.values()}
@@ -30,7 +30,7 @@ def train(opened: OpenStudy, spec: Any, model: Object, dataset: str, setting: st
     action = opened.search.space.action("sft", inputs)
     pool = {**state.pool, model.id: model}
     trial = Trial(number=0, choice=Choice(action=action, reason="test", by="test"))
-    return work(job_of(trial, dataclasses.replace(state, pool=pool)), spec, lambda progress: None)
+    return work(job_of(trial, dataclasses.replace(state, pool=pool)), toolkit, lambda progress: None)
 
 
 def opened_study(study: Path, *overrides: str) -> Any:
@@ -43,14 +43,14 @@ def base_of(opened: OpenStudy) -> Object:
 
 def test_a_model_scores_the_same_from_memory_and_read_back_from_disk(study: Path) -> None:
     with opened_study(study) as opened:
-        spec = build.worker_spec(opened.study)
-        first = train(opened, spec, base_of(opened), "reverse")
-        second = train(opened, spec, first.object, "call")
+        toolkit = build.toolkit(opened.study)
+        first = train(opened, toolkit, base_of(opened), "reverse")
+        second = train(opened, toolkit, first.object, "call")
         for made in (first, second):
-            for scores in (spec.artifacts.folder(made.object.id) / "scores").iterdir():
+            for scores in (toolkit.artifacts.folder(made.object.id) / "scores").iterdir():
                 scores.unlink()
             job = job_of_object(made.object, base_of(opened))
-            again = work(job, build.worker_spec(opened.study), lambda progress: None)
+            again = work(job, build.toolkit(opened.study), lambda progress: None)
             assert isinstance(again, Made)
             assert again.scores == made.scores
 
@@ -63,13 +63,13 @@ def job_of_object(model: Object, base: Object) -> Any:
 
 def test_training_lifts_the_skill_and_the_model_ends_its_answers(study: Path) -> None:
     with opened_study(study, "datasets.reverse.limit=1200") as opened:
-        spec = build.worker_spec(opened.study)
-        base = work(job_of_object(base_of(opened), base_of(opened)), spec, lambda progress: None)
-        made = train(opened, spec, base_of(opened), "reverse")
+        toolkit = build.toolkit(opened.study)
+        base = work(job_of_object(base_of(opened), base_of(opened)), toolkit, lambda progress: None)
+        made = train(opened, toolkit, base_of(opened), "reverse")
         assert made.scores[0].value > base.scores[0].value + 0.3
-        record = json.loads(next((spec.artifacts.folder(made.object.id) / "scores").iterdir()).read_text())
+        record = json.loads(next((toolkit.artifacts.folder(made.object.id) / "scores").iterdir()).read_text())
         assert {"item", "value", "answer", "target"} == set(record["items"][0])
-        loaded = spec.models.load(made.object.id, spec.artifacts.folder(made.object.id) / "weights")
+        loaded = toolkit.models.load(made.object.id, toolkit.artifacts.folder(made.object.id) / "weights")
         ids = loaded.tokenizer("reverse tap:", return_tensors="pt")
         output = loaded.model.generate(**ids, max_new_tokens=12, do_sample=False)
         assert output[0, -1].item() == loaded.tokenizer.eos_token_id
@@ -79,9 +79,9 @@ def test_the_same_action_and_seed_give_the_same_weights(study: Path, tmp_path: P
     hashes = []
     for root in ("one", "two"):
         with opened_study(study, f"root={tmp_path / root}") as opened:
-            spec = build.worker_spec(opened.study)
-            made = train(opened, spec, base_of(opened), "reverse")
-            hashes.append(spec.artifacts.record(made.object.id)["files"]["weights/model.safetensors"])
+            toolkit = build.toolkit(opened.study)
+            made = train(opened, toolkit, base_of(opened), "reverse")
+            hashes.append(toolkit.artifacts.record(made.object.id)["files"]["weights/model.safetensors"])
     assert hashes[0] == hashes[1]
 
 
@@ -89,30 +89,30 @@ def test_lora_is_merged_back_into_a_plain_checkpoint_that_can_be_trained_again(s
     setting = "{learning_rate: 3e-3, per_device_train_batch_size: 16, peft: {r: 8}, gradient_checkpointing: true}"
     lora = f"actions.sft.hyperparameters.lora={setting}"
     with opened_study(study, lora) as opened:
-        spec = build.worker_spec(opened.study)
-        made = train(opened, spec, base_of(opened), "reverse", "lora")
-        weights = spec.artifacts.folder(made.object.id) / "weights"
+        toolkit = build.toolkit(opened.study)
+        made = train(opened, toolkit, base_of(opened), "reverse", "lora")
+        weights = toolkit.artifacts.folder(made.object.id) / "weights"
         assert not (weights / "adapter_config.json").exists()
         from lamdagent.objects.models.metadata import read_facts
 
         assert read_facts(weights)["shapes"] == base_of(opened).meta["shapes"]
-        assert isinstance(train(opened, spec, made.object, "call"), Made)
+        assert isinstance(train(opened, toolkit, made.object, "call"), Made)
 
 
 def test_training_goes_on_the_same_from_memory_and_from_disk_also_after_an_adapter(study: Path) -> None:
     with opened_study(study) as opened:
-        spec = build.worker_spec(opened.study)
-        first = train(opened, spec, base_of(opened), "reverse", "lora")
-        kept = train(opened, spec, first.object, "call")
-        shutil.rmtree(spec.artifacts.folder(kept.object.id))
-        read = train(opened, build.worker_spec(opened.study), first.object, "call")
+        toolkit = build.toolkit(opened.study)
+        first = train(opened, toolkit, base_of(opened), "reverse", "lora")
+        kept = train(opened, toolkit, first.object, "call")
+        shutil.rmtree(toolkit.artifacts.folder(kept.object.id))
+        read = train(opened, build.toolkit(opened.study), first.object, "call")
         assert kept.object.meta == read.object.meta
 
 
 def test_messages_go_through_the_models_own_chat_template(study: Path) -> None:
     with opened_study(study, "datasets.reverse.chat=true", "tasks.reverse.chat=true") as opened:
-        spec = build.worker_spec(opened.study)
-        made = train(opened, spec, base_of(opened), "reverse")
+        toolkit = build.toolkit(opened.study)
+        made = train(opened, toolkit, base_of(opened), "reverse")
         assert isinstance(made, Made)
         assert made.object.meta["last_loss"] < made.object.meta["first_loss"]
 
@@ -120,12 +120,12 @@ def test_messages_go_through_the_models_own_chat_template(study: Path) -> None:
 def test_a_loss_that_is_not_finite_fails_the_trial_as_diverged(study: Path) -> None:
     mad = "actions.sft.hyperparameters.mad={learning_rate: 1e30, max_grad_norm: 0, per_device_train_batch_size: 16}"
     with opened_study(study, mad) as opened:
-        spec = build.worker_spec(opened.study)
-        outcome = train(opened, spec, base_of(opened), "reverse", "mad")
+        toolkit = build.toolkit(opened.study)
+        outcome = train(opened, toolkit, base_of(opened), "reverse", "mad")
         assert isinstance(outcome, Failed)
         assert outcome.cause == "diverged"
         assert "learning_rate" in outcome.message
-        assert not list(spec.artifacts.root.glob(".partial-*"))
+        assert not list(toolkit.artifacts.root.glob(".partial-*"))
 
 
 def test_a_conversation_becomes_one_example_for_each_assistant_turn(tmp_path: Path) -> None:

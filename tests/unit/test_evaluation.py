@@ -106,7 +106,7 @@ def test_a_raced_leader_has_its_new_scores_in_the_state() -> None:
     search = Search(
         journal=journal, action_types=toy.ACTION_TYPES, policy=Random(), memory=Table(), budget=Budget(trials=3)
     )
-    state = run(search, Inline(replace(toy.worker_spec(), evaluation=evaluation)), Quiet())
+    state = run(search, Inline(replace(toy.toolkit(), evaluation=evaluation)), Quiet())
     made = [t.outcome for t in state.trials if isinstance(t.outcome, Made)]
     assert any(outcome.rescored for outcome in made)
     (base,) = (o for o in state.of_kind("model") if o.made_by is None)
@@ -175,10 +175,10 @@ def test_the_search_never_asks_for_the_test_side(split: str) -> None:
             return super().values(model, split, ctx, n)
 
     tasks = [Watched("near-east", (1.5, 0.5)), toy.TASKS[1]]
-    spec = replace(toy.worker_spec(), evaluation=Evaluation(tasks=tasks, goals=toy.GOALS))
+    toolkit = replace(toy.toolkit(), evaluation=Evaluation(tasks=tasks, goals=toy.GOALS))
     search = Search(
         journal=MemoryJournal(*toy.first_events()), action_types=toy.ACTION_TYPES, policy=Random(), memory=Table(),
         budget=Budget(trials=8),
     )  # fmt: skip
-    run(search, Inline(spec), Quiet())
+    run(search, Inline(toolkit), Quiet())
     assert (split in asked) == (split == "validation")

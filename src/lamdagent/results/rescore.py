@@ -40,7 +40,7 @@ def tested_leaders(study: Study, top: int) -> dict[str, Any]:
         if not wanted:
             raise UserError(f"study {study.body.study!r} has no scored trial yet. Go on: lamdagent run {study.file}")
         # A test that was exchanged is another test: what was scored on the former one does not count.
-        sides = {task.ids["test"] for task in build.worker_spec(study).evaluation.tasks}
+        sides = {task.ids["test"] for task in build.toolkit(study).evaluation.tasks}
         known = holdout_results_of(read_journal(study.folder)).scores
         fresh = [i for i in wanted if {score.task_id for score in known.get(i, ())} != sides]
         if fresh:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from lamdagent.core.types import Job, Outcome, Progress
-from lamdagent.runners.job import WorkerSpec, work
+from lamdagent.runners.job import Toolkit, work
 
 
 class Inline:
@@ -13,12 +13,12 @@ class Inline:
 
     def __init__(
         self,
-        spec: WorkerSpec,
+        toolkit: Toolkit,
         *,
         slots: int = 1,
         watch: Callable[[int | str, Progress], None] = lambda key, progress: None,
     ) -> None:
-        self.slots, self._spec, self._watch = slots, spec, watch
+        self.slots, self._toolkit, self._watch = slots, toolkit, watch
         self._jobs: list[Job] = []
 
     def submit(self, job: Job) -> None:
@@ -28,7 +28,7 @@ class Inline:
         if not self._jobs:
             return []
         job = self._jobs[0]
-        outcome = work(job, self._spec, lambda progress: self._watch(job.key, progress))
+        outcome = work(job, self._toolkit, lambda progress: self._watch(job.key, progress))
         del self._jobs[0]
         return [(job.key, outcome)]
 

@@ -32,7 +32,7 @@ Scores = tuple[Score, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
-class WorkerSpec:
+class Toolkit:
     """What jobs are done with. `locate` gives the Hugging Face folder of a model that the user provided.
 
     `examine` looks at a model just made in the context's `workdir`: figures of it, or `Invalid` raised.
@@ -49,23 +49,23 @@ class WorkerSpec:
 class JobContext:
     """The `Context` of one job. Time is charged to the phase that was told of last."""
 
-    def __init__(self, job: Job, spec: WorkerSpec, watch: Callable[[Progress], None]) -> None:
+    def __init__(self, job: Job, toolkit: Toolkit, watch: Callable[[Progress], None]) -> None:
         self._objects = {obj.id: obj for obj in job.objects}
-        self._spec, self._watch, self._made = spec, watch, job.action.id if job.action else None
+        self._toolkit, self._watch, self._made = toolkit, watch, job.action.id if job.action else None
         self._phase, self._since = "load", time.monotonic()
         self._phases_s: dict[str, float] = {}
         self._started = self._since
-        self.models = spec.models
+        self.models = toolkit.models
         self.workdir = Path()
 
     def object(self, object_id: ObjectId) -> Object:
         return self._objects[object_id]
 
     def folder(self, obj: Object) -> Path:
-        return self._spec.artifacts.folder(obj.id)
+        return self._toolkit.artifacts.folder(obj.id)
 
     def weights(self, obj: Object) -> Path:
-        return self._spec.locate(obj) if obj.made_by is None else self.folder(obj) / "weights"
+        return self._toolkit.locate(obj) if obj.made_by is None else self.folder(obj) / "weights"
 
     def keep(self, loaded: Any) -> None:
         if self._made is not None:
@@ -87,7 +87,7 @@ class JobContext:
 
 def work(
     job: Job,
-    spec: WorkerSpec,
+    toolkit: Toolkit,
     watch: Callable[[Progress], None],
     report: Callable[[Exception], None] = lambda error: None,
 ) -> Outcome:
@@ -98,11 +98,11 @@ def work(
     Raises:
         UserError: no job can be done here until the user mends something, such as a full disk.
     """
-    context = JobContext(job, spec, watch)
+    context = JobContext(job, toolkit, watch)
     try:
-        with disk_full_as_user_error(spec.artifacts.root):
-            model = _make(job, context, spec) if job.action else job.objects[0]
-            scores, rescored = _score(model, job, context, spec) if model.kind == "model" else ((), {})
+        with disk_full_as_user_error(toolkit.artifacts.root):
+            model = _make(job, context, toolkit) if job.action else job.objects[0]
+            scores, rescored = _score(model, job, context, toolkit) if model.kind == "model" else ((), {})
         return Made(object=model, scores=scores, cost=context.cost(), rescored=rescored)
     except (UserError, ContractViolation):
         raise
@@ -135,41 +135,41 @@ def versions() -> dict[str, str]:
     return {"python": sys.version.split()[0], **found}
 
 
-def _make(job: Job, context: JobContext, spec: WorkerSpec) -> Object:
+def _make(job: Job, context: JobContext, toolkit: Toolkit) -> Object:
     assert job.action is not None
-    action, type = job.action, spec.action_types[job.action.type]
+    action, type = job.action, toolkit.action_types[job.action.type]
     made = Object(id=action.id, kind=type.makes, name=action.id, made_by=action.id)
-    if (record := spec.artifacts.record(action.id)) is not None:
+    if (record := toolkit.artifacts.record(action.id)) is not None:
         return dataclasses.replace(made, meta=record["meta"])
     inputs = {slot: [context.object(i) for i in ids] for slot, ids in action.inputs.items()}
     context.progress("load", 0)
     record = {"id": action.id, "kind": type.makes, "action": dataclasses.asdict(action), "versions": versions()}
-    with spec.artifacts.write(action.id, record) as workdir:
+    with toolkit.artifacts.write(action.id, record) as workdir:
         context.workdir = workdir
-        if spec.models is not None:
-            record["machine"] = machine_kind(spec.models.device)
+        if toolkit.models is not None:
+            record["machine"] = machine_kind(toolkit.models.device)
         record["meta"] = dict(type.execute(inputs, action.seed, context))
-        if type.makes == "model" and spec.examine is not None:
+        if type.makes == "model" and toolkit.examine is not None:
             context.progress("check", 0)
-            record["meta"] |= spec.examine(action.id, context.object(record["meta"]["root"]), context)
+            record["meta"] |= toolkit.examine(action.id, context.object(record["meta"]["root"]), context)
         context.progress("write", 0)
         record["cost"] = dataclasses.asdict(context.cost())
     return dataclasses.replace(made, meta=record["meta"])
 
 
-def _score(model: Object, job: Job, context: JobContext, spec: WorkerSpec) -> tuple[Scores, dict[ObjectId, Scores]]:
+def _score(model: Object, job: Job, context: JobContext, toolkit: Toolkit) -> tuple[Scores, dict[ObjectId, Scores]]:
     """The model's scores, and the leader's new ones where the two raced beyond what the leader had been asked."""
 
     def scores(of: Object, n: int | None) -> Scores:
         root = of.meta.get("root", of.id)
-        return spec.evaluation.scores(of, job.split, context, n, context.object(root) if root != of.id else None)
+        return toolkit.evaluation.scores(of, job.split, context, n, context.object(root) if root != of.id else None)
 
-    first = job.items or (spec.evaluation.first if job.split == "validation" else None)
+    first = job.items or (toolkit.evaluation.first if job.split == "validation" else None)
     found = scores(model, first)
     if job.leader is None or job.split != "validation":
         return found, {}
     leader = context.object(job.leader)
-    asked = spec.evaluation.race(model, leader, context)
+    asked = toolkit.evaluation.race(model, leader, context)
     if asked == first:
         return found, {}
     return scores(model, asked), {leader.id: scores(leader, asked)}

@@ -23,7 +23,7 @@ from lamdagent.llm.pydantic_ai import PydanticAi
 from lamdagent.objects.artifacts import Artifacts
 from lamdagent.objects.models import Models
 from lamdagent.objects.models.hub import locate
-from lamdagent.runners.job import JobContext, WorkerSpec
+from lamdagent.runners.job import JobContext, Toolkit
 from lamdagent.study import registry
 from lamdagent.study.config import Document, Study, load_study
 from lamdagent.study.journal import read_journal
@@ -102,14 +102,14 @@ def artifacts(study: Study) -> Artifacts:
     return Artifacts(study.root / "artifacts")
 
 
-def worker_spec(study: Study) -> WorkerSpec:
+def toolkit(study: Study) -> Toolkit:
     """What a worker needs to do this study's jobs. Nothing is loaded yet."""
     execution, store = study.body.execution, artifacts(study)
     models, tasks = (
         Models(device=execution.device, dtype=execution.dtype),
         [task_of(study, e) for e in study.body.tasks],
     )
-    return WorkerSpec(
+    return Toolkit(
         action_types=action_types(study),
         evaluation=Evaluation(
             tasks=tasks,

@@ -80,7 +80,7 @@ def _begin(study: Study, provided: initial_pool.InitialPool, journal: SqliteJour
         used = before.pool.values() if before.pool else provided.objects
         datasets = {obj.name: obj.id for obj in used if obj.kind == "dataset"}
         request = {"imports": imports, "dtype": study.body.execution.dtype, "datasets": datasets}
-        done = runner.prepare(request) if isinstance(runner, Process) else prepare(request, build.worker_spec(study))
+        done = runner.prepare(request) if isinstance(runner, Process) else prepare(request, build.toolkit(study))
         provided = with_facts(provided, done["models"])
         mode = study.body.contamination
         if before.pool and mode == "drop":
@@ -96,7 +96,7 @@ def _known_pool(study: Study) -> Mapping[str, Any]:
 
 def _runner(study: Study, watch: Watch, inline: bool) -> Inline | Process:
     if inline:
-        return Inline(build.worker_spec(study), watch=watch)
+        return Inline(build.toolkit(study), watch=watch)
     execution = study.body.execution
     return Process(
         {"study": {**study.dump(), "root": study.body.root}, "file": str(study.file.resolve())},

@@ -11,11 +11,11 @@ from lamdagent.core.errors import DataError
 from lamdagent.core.types import ObjectId
 from lamdagent.evaluation.contamination.gate import overlaps
 from lamdagent.objects.models.metadata import read_facts
-from lamdagent.runners.job import WorkerSpec
+from lamdagent.runners.job import Toolkit
 from lamdagent.study.initial_pool import InitialPool
 
 
-def prepare(request: Mapping[str, Any], spec: WorkerSpec) -> dict[str, Any]:
+def prepare(request: Mapping[str, Any], toolkit: Toolkit) -> dict[str, Any]:
     """In a worker, once: import .gguf files, and load every task's items.
 
     Returns:
@@ -28,17 +28,17 @@ def prepare(request: Mapping[str, Any], spec: WorkerSpec) -> dict[str, Any]:
 
     facts = {}
     for object_id, file in request["imports"].items():
-        if spec.artifacts.record(object_id) is None:
-            with spec.artifacts.write(object_id, {"id": object_id, "kind": "model", "meta": {}}) as folder:
+        if toolkit.artifacts.record(object_id) is None:
+            with toolkit.artifacts.write(object_id, {"id": object_id, "kind": "model", "meta": {}}) as folder:
                 import_gguf(Path(file), folder / "weights", dtype=request["dtype"])
-        facts[object_id] = read_facts(spec.artifacts.folder(object_id) / "weights")
-    sizes = {task.name: task.sizes() for task in spec.evaluation.tasks}  # type: ignore[attr-defined]
+        facts[object_id] = read_facts(toolkit.artifacts.folder(object_id) / "weights")
+    sizes = {task.name: task.sizes() for task in toolkit.evaluation.tasks}  # type: ignore[attr-defined]
     if empty := [name for name, sides in sizes.items() if not sides["validation"]]:
         raise DataError(f"no validation items in task {', '.join(empty)}")
     return {
         "models": facts,
         "tasks": sizes,
-        "overlaps": overlaps(request.get("datasets", {}), spec.evaluation.tasks, spec.artifacts),
+        "overlaps": overlaps(request.get("datasets", {}), toolkit.evaluation.tasks, toolkit.artifacts),
     }
 
 

@@ -19,7 +19,7 @@ from typing import Any
 from lamdagent.core.errors import LamdagentError, UserError
 from lamdagent.core.hardware import cores
 from lamdagent.core.types import Progress
-from lamdagent.runners.job import WorkerSpec, work
+from lamdagent.runners.job import Toolkit, work
 from lamdagent.runners.wire import JOB, OUTCOME, PROGRESS
 
 ENVIRONMENT = {"TQDM_DISABLE": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1", "TOKENIZERS_PARALLELISM": "false"}
@@ -31,19 +31,19 @@ def main() -> None:
     os.dup2(2, 1)
     requests: queue.Queue[dict[str, Any]] = queue.Queue()
     threading.Thread(target=_listen, args=(sys.stdin, requests), daemon=True).start()
-    spec: WorkerSpec | None = None
+    toolkit: Toolkit | None = None
     while True:
         request = requests.get()
         try:
-            if spec is None:
-                spec = _open(request)
+            if toolkit is None:
+                toolkit = _open(request)
                 answer: dict[str, Any] = {"ready": True}
             elif "prepare" in request:
                 from lamdagent.study.prepare import prepare
 
-                answer = {"prepared": prepare(request["prepare"], spec)}
+                answer = {"prepared": prepare(request["prepare"], toolkit)}
             else:
-                answer = _do(request, spec, answers)
+                answer = _do(request, toolkit, answers)
         except LamdagentError as error:
             answer = {"halt": str(error), "user": isinstance(error, UserError)}
         print(json.dumps(answer), file=answers)
@@ -55,8 +55,8 @@ def _listen(requests: io.TextIOBase | Any, into: queue.Queue[dict[str, Any]]) ->
     os._exit(0)
 
 
-def _open(request: dict[str, Any]) -> WorkerSpec:
-    from lamdagent.study.build import worker_spec
+def _open(request: dict[str, Any]) -> Toolkit:
+    from lamdagent.study.build import toolkit
     from lamdagent.study.config import Document
     from lamdagent.study.config.schema import study_of
 
@@ -64,7 +64,7 @@ def _open(request: dict[str, Any]) -> WorkerSpec:
     _take_one_gpu(request["slot"])
     execution = study.body.execution
     _use_threads(execution.threads or max(1, cores() // execution.workers))
-    return worker_spec(study)
+    return toolkit(study)
 
 
 def _take_one_gpu(slot: int) -> None:
@@ -83,7 +83,7 @@ def _use_threads(count: int) -> None:
     torch.set_num_threads(count)
 
 
-def _do(request: dict[str, Any], spec: WorkerSpec, answers: Any) -> dict[str, Any]:
+def _do(request: dict[str, Any], toolkit: Toolkit, answers: Any) -> dict[str, Any]:
     job = JOB.validate_python(request["job"])
     with open(request["log"], "ab", buffering=0) as log:
         os.dup2(log.fileno(), 1)
@@ -92,7 +92,7 @@ def _do(request: dict[str, Any], spec: WorkerSpec, answers: Any) -> dict[str, An
     def watch(progress: Progress) -> None:
         print(json.dumps({"progress": PROGRESS.dump_python(progress, mode="json")}), file=answers)
 
-    outcome = work(job, spec, watch, report=traceback.print_exception)
+    outcome = work(job, toolkit, watch, report=traceback.print_exception)
     sys.stdout.flush()
     sys.stderr.flush()
     return {"outcome": OUTCOME.dump_python(outcome, mode="json")}

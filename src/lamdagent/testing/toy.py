@@ -9,7 +9,7 @@ or, with every part in your own hands:
 
     open_toy(journal)
     loop = Search(journal=journal, action_types=ACTION_TYPES, policy=MyPolicy(), memory=Table())
-    state = run(loop, Inline(worker_spec()), Quiet())
+    state = run(loop, Inline(toolkit()), Quiet())
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ from lamdagent.core.types import (
     content_id,
 )
 from lamdagent.evaluation.evaluator import Evaluation
-from lamdagent.runners.job import WorkerSpec
+from lamdagent.runners.job import Toolkit
 
 Watch = Callable[[int | str, Progress], None]
 EDGE = 2.5  # a coordinate beyond it has diverged
@@ -199,10 +199,10 @@ class Unwritten:
         self.records[object_id] = record
 
 
-def worker_spec(action_types: Mapping[str, ActionType] = ACTION_TYPES) -> WorkerSpec:
+def toolkit(action_types: Mapping[str, ActionType] = ACTION_TYPES) -> Toolkit:
     """What `lamdagent.runners.job.work`, and so `lamdagent.runners.inline.Inline`, needs to run toy jobs."""
     artifacts: Any = Unwritten()
-    return WorkerSpec(
+    return Toolkit(
         action_types=action_types,
         evaluation=Evaluation(tasks=TASKS, goals=GOALS),
         artifacts=artifacts,
@@ -215,7 +215,7 @@ def inline(*, slots: int = 1, watch: Watch = lambda key, progress: None) -> Runn
     """Runs toy jobs in this process, one at each `wait`."""
     from lamdagent.runners.inline import Inline
 
-    return Inline(worker_spec(), slots=slots, watch=watch)
+    return Inline(toolkit(), slots=slots, watch=watch)
 
 
 def search(

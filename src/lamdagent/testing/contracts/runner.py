@@ -14,7 +14,7 @@ from lamdagent.testing import toy
 
 
 class RunnerContract:
-    """Every job that was submitted comes back once, as a value. The runner must know the toy world's spec.
+    """Every job that was submitted comes back once, as a value. The runner must know the toy world's toolkit.
 
     `within_s`: the longest that all jobs of one test may take.
     """
@@ -22,7 +22,7 @@ class RunnerContract:
     within_s = 60.0
 
     def runner(self, folder: Path, *, slots: int = 1) -> Runner:
-        """A runner over `lamdagent.testing.toy.worker_spec()`; `folder` is for its logs."""
+        """A runner over `lamdagent.testing.toy.toolkit()`; `folder` is for its logs."""
         raise NotImplementedError
 
     @contextlib.contextmanager
