@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import re
 import sys
 import types
 import typing
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import typer.main
-from pydantic_core import PydanticUndefined
+import yaml
+from pydantic import BaseModel
 
 from lamdagent.core.metrics import METRICS
 from lamdagent.study import registry
@@ -19,65 +23,101 @@ from lamdagent.ui.cli.app import app
 DOCS = Path(__file__).parent
 
 
+# Where a plug-in's options stand in the study file. A family that is missing here fails the page, not the reader.
+PLACES = {"actions": "actions.{}", "policies": "policy (kind: {})", "memories": "memory (kind: {})"}
+NOTES = {
+    "datasets.NAME": "Rows are `prompt`+`completion`, `messages`, `text`, or preferences (`prompt`+`chosen`+"
+    "`rejected`, which `sft` refuses); alpaca (`instruction`, `input`, `output`) and sharegpt (`conversations`) "
+    "columns are converted. `columns` maps other names: a value is a column's name, or a Jinja template over the row's "
+    'columns, as in lm-eval: `{prompt: "{{question}}\\nAnswer:", completion: " {{choices[answer]}}"}`. Loss is on '
+    "completions only; of `messages`, on each assistant turn, through the model's own chat template.",
+    "tasks[]": "The search reads the validation side only: the validation split of an lm-eval task that has a test "
+    "split too, else one fixed half of the only split it has. The objective is the mean of the scores, each divided "
+    "by its `max_score`, weighted by `weight`.\n\nMetrics of own rows:\n\n"
+    + "\n".join(f"- `{name}`: {what}" for name, what in METRICS.items()),
+}
+
+
 def config_page() -> str:
     parts = [
         "# The study file",
         "One strict YAML mapping: an unknown key, a wrong type or a missing file is an error with file and line. "
         "Relative paths start from the study file's folder. Any value can be overridden: `--set KEY.KEY=VALUE` or "
         "`--KEY.KEY VALUE`; an entry of `tasks` is named by its `task` or its index.",
-        table(schema.Body),
-        "## models.NAME",
-        table(schema.ModelEntry),
-        "## datasets.NAME",
-        "Rows are `prompt`+`completion`, `messages`, `text`, or preferences (`prompt`+`chosen`+`rejected`, which `sft` "
-        "refuses); alpaca (`instruction`, `input`, `output`) and sharegpt (`conversations`) columns are converted. "
-        "`columns` maps other names: a value is a column's name, or a Jinja template over the row's columns, as in "
-        'lm-eval: `{prompt: "{{question}}\\nAnswer:", completion: " {{choices[answer]}}"}`. Loss is on completions '
-        "only; of `messages`, on each assistant turn, through the model's own chat template.",
-        table(schema.DatasetEntry),
-        "## tasks[]",
-        "An lm-eval task by name, or the user's own rows (`path`). The search reads the validation side only: the "
-        "validation split of an lm-eval task that has a test split too, else one fixed half of the only split it has. "
-        "The objective is the mean of the scores, each divided by its `max_score`, weighted by `weight`.",
-        table(schema.TaskEntry),
-        "Metrics of own rows:",
-        "\n".join(f"- `{name}`: {what}" for name, what in METRICS.items()),
-        "## budget",
-        table(schema.BudgetEntry),
-        "## execution",
-        table(schema.Execution),
+        table(schema.Body, ""),
     ]
-    for family, title in (
-        ("actions", "actions.{}"),
-        ("policies", "policy: kind: {}"),
-        ("memories", "memory: kind: {}"),
-    ):
-        for name in registry.BUILT_IN[family]:
-            config = registry.find(family, name).Config
-            parts += [f"## {title.format(name)}", doc(config), table(config)]
-            for inner in nested(config):
-                parts += [f"### {title.format(name)}: {inner.__name__.lower()}", doc(inner), table(inner)]
+    sections = [*nested(schema.Body, ""), *plugins()]
+    if unused := set(NOTES) - {title for title, _ in sections}:
+        raise ValueError(f"notes on sections that are not there: {', '.join(sorted(unused))}")
+    for title, model in sections:
+        parts += [f"## {title}", doc(model), NOTES.get(title, ""), table(model, title)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def table(model: Any) -> str:
+def plugins() -> Iterator[tuple[str, Any]]:
+    """The sections of every built-in plug-in that has options: its own, and one for each mapping inside."""
+    for family, known in registry.BUILT_IN.items():
+        for name in known:
+            config = getattr(registry.find(family, name), "Config", None)
+            if config is not None:
+                title = PLACES[family].format(name)
+                yield from ((title, config), *nested(config, title))
+
+
+def nested(model: Any, title: str) -> Iterator[tuple[str, Any]]:
+    """Every model inside `model`, with its place: `budget`, `tasks[]`, `models.NAME`, `policy.price (kind: agent)`."""
+    for name, info in model.model_fields.items():
+        for place, inner in models_in(info.annotation, within(title, info.alias or name)):
+            yield place, inner
+            yield from nested(inner, place)
+
+
+def within(title: str, key: str) -> str:
+    place, space, condition = title.partition(" ")
+    return f"{place}.{key}{space}{condition}" if place else key
+
+
+def models_in(annotation: Any, title: str) -> Iterator[tuple[str, Any]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield title, annotation
+    origin, args = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is dict:
+        yield from models_in(args[1], within(title, "NAME"))
+    elif origin is list:
+        place, space, condition = title.partition(" ")
+        yield from models_in(args[0], f"{place}[]{space}{condition}")
+    elif origin is not typing.Literal:
+        for arg in args:
+            yield from models_in(arg, title)
+
+
+def table(model: Any, title: str) -> str:
     rows = []
     for name, info in model.model_fields.items():
-        default = "required" if info.default is PydanticUndefined else f"`{shown(info.default)}`"
-        rows.append(f"| `{name}` | {kind(info.annotation)} | {default} | {info.description} |")
+        key = info.alias or name
+        sections = [place for place, _ in models_in(info.annotation, within(title, key))]
+        default = "required" if info.is_required() else shown(info.get_default(call_default_factory=True))
+        link = f", see [{sections[0]}](#{anchor(sections[0])})" if sections else ""
+        rows.append(f"| `{key}` | {kind(info.annotation)}{link} | {default} | {info.description} |")
     return "\n".join(["| key | type | default | meaning |", "|---|---|---|---|", *rows]) if rows else ""
 
 
+def anchor(title: str) -> str:
+    """The name that GitHub gives to a heading."""
+    return re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
+
+
 def shown(default: Any) -> str:
-    if hasattr(default, "model_dump"):
-        return "see below"
-    return (
-        {None: "unset", True: "true", False: "false"}.get(default, str(default)) if is_plain(default) else str(default)
-    )
-
-
-def is_plain(value: Any) -> bool:
-    return value is None or isinstance(value, bool)
+    """A default as it would be written in the file."""
+    if default is None:
+        return "unset"
+    if isinstance(default, BaseModel):
+        return "its defaults"
+    if isinstance(default, bool | str):
+        return f"`{json.dumps(default)}`" if default in (True, False, "") else f"`{default}`"
+    if isinstance(default, dict | list):
+        return f"`{yaml.safe_dump(default, default_flow_style=True, width=1000).strip()}`"
+    return f"`{default}`"
 
 
 def kind(annotation: Any) -> str:
@@ -93,20 +133,6 @@ def kind(annotation: Any) -> str:
     return {"str": "text", "int": "integer", "float": "number", "bool": "true/false", "Any": "options"}.get(
         annotation.__name__, "mapping"
     )
-
-
-def nested(config: Any) -> list[Any]:
-    found: list[Any] = []
-    for info in config.model_fields.values():
-        for part in walk(info.annotation):
-            if hasattr(part, "model_fields") and part not in found:
-                found += [part, *nested(part)]
-    return found
-
-
-def walk(annotation: Any) -> list[Any]:
-    args = [a for a in typing.get_args(annotation) if not isinstance(a, str)]
-    return [annotation, *(inner for a in args for inner in walk(a))]
 
 
 def doc(model: Any) -> str:
