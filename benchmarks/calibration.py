@@ -20,9 +20,9 @@ from lamdagent.core.events import Asked, Event
 from lamdagent.core.space import ActionSpace
 from lamdagent.core.state import State, reduce_events
 from lamdagent.policies.surrogate.policy import SurrogateModel
-from lamdagent.study import build
 from lamdagent.study.config import load_study
 from lamdagent.study.journal import read_journal
+from lamdagent.study.parts import StudyParts
 
 WIDTH_90 = 1.645
 TENS = 10
@@ -33,7 +33,7 @@ def main() -> None:
     parser.add_argument("study", type=Path, help="the study file, for its action types")
     parser.add_argument("runs", type=Path, nargs="+", help="run folders")
     options = parser.parse_args()
-    types = build.action_types(load_study(options.study))
+    types = StudyParts(load_study(options.study)).action_types
     groups: dict[str, list[tuple[float, float]]] = defaultdict(list)
     for run in options.runs:
         for type, number, error, sd in held_against(list(read_journal(run)), types):

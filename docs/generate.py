@@ -24,15 +24,21 @@ DOCS = Path(__file__).parent
 
 
 # Where a plug-in's options stand in the study file. A family that is missing here fails the page, not the reader.
-PLACES = {"actions": "actions.{}", "policies": "policy (kind: {})", "memories": "memory (kind: {})"}
+PLACES = {
+    "actions": "actions.{}",
+    "policies": "policy (kind: {})",
+    "memories": "memory (kind: {})",
+    "tasks": "tasks[] (kind: {})",
+    "artifacts": "artifacts (kind: {})",
+}
 NOTES = {
     "datasets.NAME": "Rows are `prompt`+`completion`, `messages`, `text`, or preferences (`prompt`+`chosen`+"
     "`rejected`, which `sft` refuses); alpaca (`instruction`, `input`, `output`) and sharegpt (`conversations`) "
     "columns are converted. `columns` maps other names: a value is a column's name, or a Jinja template over the row's "
     'columns, as in lm-eval: `{prompt: "{{question}}\\nAnswer:", completion: " {{choices[answer]}}"}`. Loss is on '
     "completions only; of `messages`, on each assistant turn, through the model's own chat template.",
-    "tasks[]": "The search reads the validation side only: the validation split of an lm-eval task that has a test "
-    "split too, else one fixed half of the only split it has. The objective is the mean of the scores, each divided "
+    "tasks[] (kind: rows)": "The search reads the validation side only: the validation split of an lm-eval task that has "
+    "a test split too, else one fixed half of the only split it has. The objective is the mean of the scores, each divided "
     "by its `max_score`, weighted by `weight`.\n\nMetrics of own rows:\n\n"
     + "\n".join(f"- `{name}`: {what}" for name, what in METRICS.items()),
 }

@@ -9,6 +9,7 @@ from lamdagent.actions import merge
 from lamdagent.actions.merge import Ties
 from lamdagent.actions.sft import Sft
 from lamdagent.core.types import Object
+from lamdagent.study.parts import StudyParts
 from lamdagent.testing import toy
 from lamdagent.testing.contracts import ActionTypeContract
 
@@ -136,7 +137,7 @@ def test_a_brought_model_that_names_its_base_can_be_merged() -> None:
 def test_order_counts_in_ties_only_where_a_setting_gives_each_model_its_own_value(
     config: dict[str, Any], slot: tuple[int, int, bool]
 ) -> None:
-    arguments = merge.TiesConfig.model_validate({"hyperparameters": {"half": {}}, **config}).arguments()
+    arguments = merge.TiesConfig.model_validate({"hyperparameters": {"half": {}}, **config}).arguments(StudyParts(None))  # type: ignore[arg-type]
     models = Ties(**arguments).slots[0]
     assert (models.at_least, models.at_most, models.ordered) == slot
     assert "hyperparameters" not in arguments

@@ -25,7 +25,7 @@ from lamdagent.core.state import State, reduce_events
 from lamdagent.core.types import Action, Budget, Choice, Score, Slot
 from lamdagent.llm.chat import NoReply
 from lamdagent.memories.table import Table
-from lamdagent.objects.artifacts import Artifacts
+from lamdagent.objects.artifacts import LocalArtifacts
 from lamdagent.policies.agent import Agent
 from lamdagent.policies.moves import seeded
 from lamdagent.policies.random import Random
@@ -294,7 +294,7 @@ def test_a_report_says_what_may_have_gone_wrong_in_markdown_html_and_json(tmp_pa
         *(OnTest(object_id=i, scores=as_test(state.scores[i])) for i in ids),
     ]
     signatures = diagnose(events, toy.ACTION_TYPES, "S.yaml")
-    data = findings("toy", state, holdout_results_of(events), Artifacts(tmp_path), 6, signatures)
+    data = findings("toy", state, holdout_results_of(events), LocalArtifacts(tmp_path), 6, signatures)
     assert [s["name"] for s in data["diagnosis"]] == [s.name for s in signatures]
     assert "validation overfitting" in json.dumps(data)
     text, html = markdown(data), page(data)

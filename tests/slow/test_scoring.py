@@ -12,7 +12,7 @@ import lamdagent
 from lamdagent.core.errors import ConfigError
 from lamdagent.core.types import Job, Object
 from lamdagent.runners.job import JobContext
-from lamdagent.study import build
+from lamdagent.study.parts import StudyParts
 
 pytestmark = pytest.mark.slow
 
@@ -32,7 +32,7 @@ metric_list: [{{metric: exact_match}}]
 def bench_and_base(study: Path, *overrides: str) -> tuple[Any, Object]:
     loaded = lamdagent.load_study(study, overrides)
     with lamdagent.open_study(loaded, inline=True) as opened:
-        return build.toolkit(loaded), opened.search.state.unscored[0]
+        return StudyParts(loaded).toolkit, opened.search.state.unscored[0]
 
 
 def context(toolkit: Any, base: Object) -> JobContext:
@@ -42,7 +42,7 @@ def context(toolkit: Any, base: Object) -> JobContext:
 def test_items_are_kept_and_their_mean_and_spread_are_the_score(study: Path) -> None:
     toolkit, base = bench_and_base(study)
     (score, _) = toolkit.evaluation.scores(base, "validation", context(toolkit, base), None, None)
-    record = json.loads((toolkit.artifacts.folder(base.id) / "scores" / f"{score.task_id}.validation.json").read_text())
+    record = json.loads((toolkit.artifacts.open(base.id) / "scores" / f"{score.task_id}.validation.json").read_text())
     values = [item["value"] for item in record["items"]]
     assert score.n == len(values) == 32
     assert score.value == pytest.approx(sum(values) / 32)
@@ -57,7 +57,7 @@ def test_a_choice_is_right_where_its_loglikelihood_is_highest(study: Path) -> No
     task = toolkit.evaluation.tasks[1]
     task.values(base, "validation", context(toolkit, base))
     record = json.loads(
-        (toolkit.artifacts.folder(base.id) / "scores" / f"{task.ids['validation']}.validation.json").read_text()
+        (toolkit.artifacts.open(base.id) / "scores" / f"{task.ids['validation']}.validation.json").read_text()
     )
     loaded = toolkit.models.load(base.id, toolkit.locate(base))
     rows = [json.loads(line) for line in (study.parent / "tasks/largest.validation.jsonl").read_text().splitlines()]
@@ -81,7 +81,7 @@ def test_a_smaller_limit_scores_a_part_of_what_a_larger_one_scores(study: Path) 
         toolkit, base = bench_and_base(study, f"tasks.reverse.limit={limit}", f"study=limit-{limit}")
         task = toolkit.evaluation.tasks[0]
         task.values(base, "validation", context(toolkit, base))
-        file = toolkit.artifacts.folder(base.id) / "scores" / f"{task.ids['validation']}.validation.json"
+        file = toolkit.artifacts.open(base.id) / "scores" / f"{task.ids['validation']}.validation.json"
         items.append([item["item"] for item in json.loads(file.read_text())["items"]])
     assert items[1][:8] == items[0]
 

@@ -16,7 +16,6 @@ from lamdagent.core.search import job_of
 from lamdagent.core.types import Choice, Failed, Made, Object, Trial
 from lamdagent.runners.inline import Inline
 from lamdagent.runners.job import work
-from lamdagent.study import build
 from lamdagent.study.open import OpenStudy
 
 pytestmark = pytest.mark.slow
@@ -43,14 +42,14 @@ def base_of(opened: OpenStudy) -> Object:
 
 def test_a_model_scores_the_same_from_memory_and_read_back_from_disk(study: Path) -> None:
     with opened_study(study) as opened:
-        toolkit = build.toolkit(opened.study)
+        toolkit = opened.parts.toolkit
         first = train(opened, toolkit, base_of(opened), "reverse")
         second = train(opened, toolkit, first.object, "call")
         for made in (first, second):
-            for scores in (toolkit.artifacts.folder(made.object.id) / "scores").iterdir():
+            for scores in (toolkit.artifacts.open(made.object.id) / "scores").iterdir():
                 scores.unlink()
             job = job_of_object(made.object, base_of(opened))
-            again = work(job, build.toolkit(opened.study), lambda progress: None)
+            again = work(job, opened.parts.toolkit, lambda progress: None)
             assert isinstance(again, Made)
             assert again.scores == made.scores
 
@@ -63,13 +62,13 @@ def job_of_object(model: Object, base: Object) -> Any:
 
 def test_training_lifts_the_skill_and_the_model_ends_its_answers(study: Path) -> None:
     with opened_study(study, "datasets.reverse.limit=1200") as opened:
-        toolkit = build.toolkit(opened.study)
+        toolkit = opened.parts.toolkit
         base = work(job_of_object(base_of(opened), base_of(opened)), toolkit, lambda progress: None)
         made = train(opened, toolkit, base_of(opened), "reverse")
         assert made.scores[0].value > base.scores[0].value + 0.3
-        record = json.loads(next((toolkit.artifacts.folder(made.object.id) / "scores").iterdir()).read_text())
+        record = json.loads(next((toolkit.artifacts.open(made.object.id) / "scores").iterdir()).read_text())
         assert {"item", "value", "answer", "target"} == set(record["items"][0])
-        loaded = toolkit.models.load(made.object.id, toolkit.artifacts.folder(made.object.id) / "weights")
+        loaded = toolkit.models.load(made.object.id, toolkit.artifacts.open(made.object.id) / "weights")
         ids = loaded.tokenizer("reverse tap:", return_tensors="pt")
         output = loaded.model.generate(**ids, max_new_tokens=12, do_sample=False)
         assert output[0, -1].item() == loaded.tokenizer.eos_token_id
@@ -79,7 +78,7 @@ def test_the_same_action_and_seed_give_the_same_weights(study: Path, tmp_path: P
     hashes = []
     for root in ("one", "two"):
         with opened_study(study, f"root={tmp_path / root}") as opened:
-            toolkit = build.toolkit(opened.study)
+            toolkit = opened.parts.toolkit
             made = train(opened, toolkit, base_of(opened), "reverse")
             hashes.append(toolkit.artifacts.record(made.object.id)["files"]["weights/model.safetensors"])
     assert hashes[0] == hashes[1]
@@ -89,9 +88,9 @@ def test_lora_is_merged_back_into_a_plain_checkpoint_that_can_be_trained_again(s
     setting = "{learning_rate: 3e-3, per_device_train_batch_size: 16, peft: {r: 8}, gradient_checkpointing: true}"
     lora = f"actions.sft.hyperparameters.lora={setting}"
     with opened_study(study, lora) as opened:
-        toolkit = build.toolkit(opened.study)
+        toolkit = opened.parts.toolkit
         made = train(opened, toolkit, base_of(opened), "reverse", "lora")
-        weights = toolkit.artifacts.folder(made.object.id) / "weights"
+        weights = toolkit.artifacts.open(made.object.id) / "weights"
         assert not (weights / "adapter_config.json").exists()
         from lamdagent.objects.models.metadata import read_facts
 
@@ -101,17 +100,17 @@ def test_lora_is_merged_back_into_a_plain_checkpoint_that_can_be_trained_again(s
 
 def test_training_goes_on_the_same_from_memory_and_from_disk_also_after_an_adapter(study: Path) -> None:
     with opened_study(study) as opened:
-        toolkit = build.toolkit(opened.study)
+        toolkit = opened.parts.toolkit
         first = train(opened, toolkit, base_of(opened), "reverse", "lora")
         kept = train(opened, toolkit, first.object, "call")
-        shutil.rmtree(toolkit.artifacts.folder(kept.object.id))
-        read = train(opened, build.toolkit(opened.study), first.object, "call")
+        shutil.rmtree(toolkit.artifacts.open(kept.object.id))
+        read = train(opened, opened.parts.toolkit, first.object, "call")
         assert kept.object.meta == read.object.meta
 
 
 def test_messages_go_through_the_models_own_chat_template(study: Path) -> None:
     with opened_study(study, "datasets.reverse.chat=true", "tasks.reverse.chat=true") as opened:
-        toolkit = build.toolkit(opened.study)
+        toolkit = opened.parts.toolkit
         made = train(opened, toolkit, base_of(opened), "reverse")
         assert isinstance(made, Made)
         assert made.object.meta["last_loss"] < made.object.meta["first_loss"]
@@ -120,7 +119,7 @@ def test_messages_go_through_the_models_own_chat_template(study: Path) -> None:
 def test_a_loss_that_is_not_finite_fails_the_trial_as_diverged(study: Path) -> None:
     mad = "actions.sft.hyperparameters.mad={learning_rate: 1e30, max_grad_norm: 0, per_device_train_batch_size: 16}"
     with opened_study(study, mad) as opened:
-        toolkit = build.toolkit(opened.study)
+        toolkit = opened.parts.toolkit
         outcome = train(opened, toolkit, base_of(opened), "reverse", "mad")
         assert isinstance(outcome, Failed)
         assert outcome.cause == "diverged"

@@ -9,15 +9,15 @@ from typing import Any
 import pytest
 
 from lamdagent.core.errors import UserError
-from lamdagent.objects.artifacts import Artifacts, disk_full_as_user_error, file_hash
+from lamdagent.objects.artifacts import LocalArtifacts, disk_full_as_user_error, file_hash
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Artifacts:
-    return Artifacts(tmp_path / "artifacts")
+def store(tmp_path: Path) -> LocalArtifacts:
+    return LocalArtifacts(tmp_path / "artifacts")
 
 
-def written(store: Artifacts, object_id: str = "abc", text: str = "weights") -> dict[str, Any]:
+def written(store: LocalArtifacts, object_id: str = "abc", text: str = "weights") -> dict[str, Any]:
     record: dict[str, Any] = {"id": object_id}
     with store.write(object_id, record) as folder:
         (folder / "weights").mkdir()
@@ -31,46 +31,46 @@ def fail_half_way(folder: Path, error: BaseException) -> None:
     raise error
 
 
-def inside(store: Artifacts) -> list[str]:
+def inside(store: LocalArtifacts) -> list[str]:
     return sorted(path.name for path in store.root.iterdir())
 
 
-def test_an_artifact_appears_whole_when_its_block_ends(store: Artifacts) -> None:
+def test_an_artifact_appears_whole_when_its_block_ends(store: LocalArtifacts) -> None:
     with store.write("abc", {"id": "abc"}) as folder:
         (folder / "data.jsonl").write_text("{}\n")
         assert store.record("abc") is None
-        assert not store.folder("abc").exists()
-    assert (store.folder("abc") / "data.jsonl").read_text() == "{}\n"
+        assert not store.open("abc").exists()
+    assert (store.open("abc") / "data.jsonl").read_text() == "{}\n"
     assert inside(store) == ["abc"]
 
 
-def test_its_record_holds_what_the_block_filled_in_and_the_hash_of_every_file(store: Artifacts) -> None:
+def test_its_record_holds_what_the_block_filled_in_and_the_hash_of_every_file(store: LocalArtifacts) -> None:
     written(store)
     record = store.record("abc")
     assert record is not None
     assert record["meta"] == {"x": 1}
-    assert record["files"] == {"weights/w.bin": file_hash(store.folder("abc") / "weights" / "w.bin")}
+    assert record["files"] == {"weights/w.bin": file_hash(store.open("abc") / "weights" / "w.bin")}
 
 
 @pytest.mark.parametrize(
     "error", [ValueError("no"), KeyboardInterrupt(), SystemExit(1)], ids=lambda e: type(e).__name__
 )
-def test_a_block_that_fails_leaves_nothing(store: Artifacts, error: BaseException) -> None:
+def test_a_block_that_fails_leaves_nothing(store: LocalArtifacts, error: BaseException) -> None:
     with pytest.raises(type(error)), store.write("abc", {}) as folder:
         fail_half_way(folder, error)
     assert inside(store) == []
     assert store.record("abc") is None
 
 
-def test_what_is_there_already_is_kept(store: Artifacts) -> None:
+def test_what_is_there_already_is_kept(store: LocalArtifacts) -> None:
     written(store, text="first")
     written(store, text="second")
-    assert (store.folder("abc") / "weights" / "w.bin").read_text() == "first"
+    assert (store.open("abc") / "weights" / "w.bin").read_text() == "first"
     assert inside(store) == ["abc"]
     assert store.damaged("abc") == []
 
 
-def test_two_writers_of_one_object_do_not_disturb_each_other(store: Artifacts) -> None:
+def test_two_writers_of_one_object_do_not_disturb_each_other(store: LocalArtifacts) -> None:
     with store.write("abc", {}) as first, store.write("abc", {}) as second:
         assert first != second
         (first / "a").write_text("1")
@@ -79,36 +79,36 @@ def test_two_writers_of_one_object_do_not_disturb_each_other(store: Artifacts) -
     assert inside(store) == ["abc"]
 
 
-def test_a_folder_without_a_record_is_no_artifact_and_is_replaced(store: Artifacts) -> None:
-    store.folder("abc").mkdir(parents=True)
-    (store.folder("abc") / "remains").touch()
+def test_a_folder_without_a_record_is_no_artifact_and_is_replaced(store: LocalArtifacts) -> None:
+    store.open("abc").mkdir(parents=True)
+    (store.open("abc") / "remains").touch()
     assert store.record("abc") is None
     written(store)
-    assert not (store.folder("abc") / "remains").exists()
+    assert not (store.open("abc") / "remains").exists()
     assert store.damaged("abc") == []
 
 
-def test_damage_is_found_and_named(store: Artifacts) -> None:
+def test_damage_is_found_and_named(store: LocalArtifacts) -> None:
     written(store)
     assert store.damaged("abc") == []
-    file = store.folder("abc") / "weights" / "w.bin"
+    file = store.open("abc") / "weights" / "w.bin"
     file.write_text("wEights")
     assert store.damaged("abc") == [f"{file}: changed"]
     file.unlink()
     assert store.damaged("abc") == [f"{file}: missing"]
-    assert store.damaged("nobody") == [f"{store.folder('nobody')}: missing"]
+    assert store.damaged("nobody") == [f"{store.open('nobody')}: missing"]
 
 
-def test_scores_added_later_are_no_damage(store: Artifacts) -> None:
+def test_scores_added_later_are_no_damage(store: LocalArtifacts) -> None:
     written(store)
-    (store.folder("abc") / "scores").mkdir()
-    (store.folder("abc") / "scores" / "t.validation.json").write_text("{}")
+    (store.open("abc") / "scores").mkdir()
+    (store.open("abc") / "scores" / "t.validation.json").write_text("{}")
     assert store.damaged("abc") == []
 
 
-def test_a_damaged_record_is_damage_too(store: Artifacts) -> None:
+def test_a_damaged_record_is_damage_too(store: LocalArtifacts) -> None:
     written(store)
-    file = store.folder("abc") / "object.json"
+    file = store.open("abc") / "object.json"
     for text in ('{"id": "ab', "[]", '{"id": "abc"}', '"\udcff'):
         file.write_text(text, encoding="utf-8", errors="surrogateescape")
         assert store.record("abc") is None
@@ -117,24 +117,43 @@ def test_a_damaged_record_is_damage_too(store: Artifacts) -> None:
     assert store.damaged("abc") == []
 
 
-def test_a_sweep_removes_what_dead_processes_left_and_nothing_else(store: Artifacts) -> None:
+def test_a_sweep_removes_what_dead_processes_left_and_nothing_else(store: LocalArtifacts) -> None:
     written(store)
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
-    (store.root / f".partial-{dead.pid}-x").mkdir()
     with store.write("mine", {}) as folder:
+        host = folder.name.split("-")[1]
+        (store.root / f".partial-{host}-{dead.pid}-x").mkdir()
         store.sweep()
         assert inside(store) == [folder.name, "abc"]
     assert inside(store) == ["abc", "mine"]
 
 
-def test_a_sweep_of_a_root_that_is_not_there_does_nothing(store: Artifacts) -> None:
+def test_a_sweep_leaves_what_another_host_may_still_write(store: LocalArtifacts) -> None:
+    written(store)
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    (store.root / f".partial-elsewhere-{dead.pid}-x").mkdir()
+    store.sweep()
+    assert inside(store) == [f".partial-elsewhere-{dead.pid}-x", "abc"]
+
+
+def test_what_is_removed_can_be_written_again(store: LocalArtifacts) -> None:
+    written(store)
+    store.remove("abc")
+    assert store.record("abc") is None
+    store.remove("abc")
+    written(store)
+    assert store.damaged("abc") == []
+
+
+def test_a_sweep_of_a_root_that_is_not_there_does_nothing(store: LocalArtifacts) -> None:
     store.sweep()
     assert not store.root.exists()
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
-def test_a_full_disk_is_the_users_to_mend(store: Artifacts, number: int) -> None:
+def test_a_full_disk_is_the_users_to_mend(store: LocalArtifacts, number: int) -> None:
     with pytest.raises(UserError, match=r"the disk is full.*nothing is lost"):
         with store.write("abc", {}):
             raise OSError(number, "No space left on device")

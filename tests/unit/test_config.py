@@ -165,12 +165,12 @@ MISTAKES = {
     "a task without a metric": (
         ", metric: exact_match",
         "",
-        r"tasks\.0: task 'gsm8k' needs a metric, such as exact_match",
+        r"tasks\.0\.metric: is missing",
     ),
     "a key for own rows only": (
         "metric: exact_match",
         "metric: acc, until: [x]",
-        r"tasks\.0: until only go with own rows",
+        r"tasks\.0\.until: unknown key 'until'.* has no path, so it is taken for one of lm-eval's",
     ),
     "a policy without a kind": ("{kind: random}", "{}", r"policy needs a kind\. Known: .*random"),
     "an unknown policy": ("{kind: random}", "{kind: randm}", r"unknown policy 'randm'\. Did you mean 'random'\?"),
@@ -261,7 +261,7 @@ def test_overrides_change_values_lists_and_entries_by_task_name(load: Load) -> N
     )
     assert study.body.budget.trials == 50
     assert study.goals == (TaskWeight(task="gsm8k"), TaskWeight(task="own", weight=4.0))
-    assert study.body.tasks[0].limit == 7
+    assert study.tasks[0][1].limit == 7
     assert study.actions["sft"].hyperparameters["gentle"].learning_rate == 1e-4
     assert study.actions["ties"].models == [3]
     assert study.body.execution.dtype == "bfloat16"
@@ -269,7 +269,7 @@ def test_overrides_change_values_lists_and_entries_by_task_name(load: Load) -> N
 
 
 def test_an_override_can_replace_an_entry_of_a_list(load: Load) -> None:
-    assert [t.task for t in load(STUDY, "tasks.own={task: other, metric: acc}").body.tasks] == ["gsm8k", "other"]
+    assert [t.task for _, t in load(STUDY, "tasks.own={task: other, metric: acc}").tasks] == ["gsm8k", "other"]
 
 
 @pytest.mark.parametrize(

@@ -35,9 +35,8 @@ ASKED = [{"task": "gsm8k", "metric": "exact_match"}]
 OWN_ROWS = [{"task": "mine", "path": "items.jsonl"}]
 AGENT = {"kind": "agent", "model": "local"}
 NEEDS: dict[tuple[str, str], dict[str, Any]] = {
-    ("tasks[]", ""): {"tasks": OWN_ROWS},
-    ("tasks[]", "path"): {"tasks": ASKED},
-    ("tasks[]", "num_fewshot"): {"tasks": ASKED},
+    ("tasks[] (kind: rows)", ""): {"tasks": OWN_ROWS},
+    ("tasks[] (kind: lm_eval)", ""): {"tasks": ASKED},
     ("guards[]", ""): {"guards": [{"task": "gsm8k"}]},
     ("evaluation", "max_items"): {"evaluation": {"items": 2}},
     ("policy (kind: agent)", ""): {"policy": AGENT},
@@ -133,7 +132,7 @@ def with_key(row: Row, value: Any) -> dict[str, Any]:
             holder = holder[next(iter(holder))]
         else:
             holder = holder.setdefault(part, {})
-        if i == 0 and kind and holder.get("kind") != kind:
+        if i == 0 and kind and isinstance(holder, dict) and holder.get("kind") != kind:
             holder.clear()
             holder["kind"] = kind
     if value is NOTHING:

@@ -13,7 +13,7 @@ import pytest
 from lamdagent.core.errors import DataError
 from lamdagent.core.types import Object, Split
 from lamdagent.evaluation.contamination import gate
-from lamdagent.objects.artifacts import Artifacts
+from lamdagent.objects.artifacts import LocalArtifacts
 
 ITEMS = {"validation": [("what is two and two", "four")], "test": [("name the river of besi", "daso")]}
 
@@ -25,15 +25,15 @@ class Quiz:
         yield from ((i, prompt, answer) for i, (prompt, answer) in enumerate(ITEMS[split]))
 
 
-def put(store: Artifacts, name: str, rows: list[dict[str, str]]) -> Object:
+def put(store: LocalArtifacts, name: str, rows: list[dict[str, str]]) -> Object:
     obj = Object(id=f"id-of-{name}", kind="dataset", name=name, uri=name, meta={"rows": len(rows), "format": "text"})
     with store.write(obj.id, {"id": obj.id}) as folder:
         (folder / "data.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     return obj
 
 
-def found(tmp_path: Path, rows: list[dict[str, str]]) -> tuple[Artifacts, Object, dict[str, Any]]:
-    store = Artifacts(tmp_path)
+def found(tmp_path: Path, rows: list[dict[str, str]]) -> tuple[LocalArtifacts, Object, dict[str, Any]]:
+    store = LocalArtifacts(tmp_path)
     obj, quiz = put(store, "chat", rows), Quiz()
     return store, obj, gate.overlaps({"chat": obj.id}, [quiz], store)  # type: ignore[list-item]
 
@@ -57,7 +57,7 @@ def test_a_planted_test_item_stops_the_study_and_is_shown(tmp_path: Path) -> Non
 def test_dropping_leaves_exactly_the_overlapping_rows_out(tmp_path: Path) -> None:
     store, obj, overlaps = found(tmp_path, [CLEAN[0], LEAK, *CLEAN[1:]])
     (kept,) = gate.close(overlaps, "drop", [obj], store)
-    rows = [json.loads(line) for line in (store.folder(kept.id) / "data.jsonl").read_text().splitlines()]
+    rows = [json.loads(line) for line in (store.open(kept.id) / "data.jsonl").read_text().splitlines()]
     assert rows == CLEAN
     assert kept.id != obj.id
     assert {k: kept.meta[k] for k in ("rows", "dropped", "whole")} == {"rows": 3, "dropped": 1, "whole": obj.id}

@@ -11,7 +11,7 @@ import yaml
 from lamdagent.core.errors import ConfigError
 from lamdagent.core.plan import PlanStatus
 from lamdagent.core.state import State
-from lamdagent.objects.artifacts import Artifacts
+from lamdagent.objects.artifacts import LocalArtifacts
 from lamdagent.results.export.pipeline_file import outcome, read_recipe, strangers, study_data, weights_digest
 from lamdagent.study.config import Document, load_study
 from lamdagent.study.initial_pool import load_pool
@@ -105,7 +105,7 @@ def test_a_recipe_without_a_part_is_refused(tmp_path: Path) -> None:
 def made(
     tmp_path: Path, versions: dict[str, str], machine: dict[str, Any], digest: str | None = None
 ) -> dict[str, Any]:
-    artifacts = Artifacts(tmp_path)
+    artifacts = LocalArtifacts(tmp_path)
     with artifacts.write("here", {"versions": versions, "machine": machine}) as folder:
         (folder / "model.safetensors").write_text("weights")
     step = {**STEP, "weights": digest or weights_digest(artifacts.record("here"))}
@@ -133,6 +133,6 @@ def test_other_weights_are_said_to_differ_with_the_versions_and_the_machine_that
 
 def test_a_model_that_was_not_made_is_not_said_to_be_anything(tmp_path: Path) -> None:
     followed = PlanStatus(unreachable={"model-3": "it failed (oom): too large"})
-    data = outcome(RECIPE, [], State(), followed, Artifacts(tmp_path))
+    data = outcome(RECIPE, [], State(), followed, LocalArtifacts(tmp_path))
     assert data["identical"] is None
     assert outcome_text({**data, "model": None}) == "model-3 was not made: it failed (oom): too large"

@@ -149,7 +149,7 @@ def test_a_derived_study_changes_the_rows_and_nothing_that_the_scores_depend_on(
     assert derived.body.datasets["east"].limit == 40
     assert set(derived.body.models) == {"base", "kin"}, "what is used, and what that descends from"
     assert set(derived.body.datasets) == {"east", "north"}
-    assert derived.body.tasks == study.body.tasks
+    assert derived.tasks == study.tasks
     assert derived.body.evaluation.items == 40, "as many as a race may ask for"
     assert derived.body.evaluation.max_items is None
     assert derived.policy[0] == "replay"

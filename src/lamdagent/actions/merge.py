@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import Field, field_validator
 
 from lamdagent.core.action_type import Context
-from lamdagent.core.config import Config
+from lamdagent.core.config import Config, Parts
 from lamdagent.core.types import Kind, Object, Slot
 from lamdagent.objects.models.metadata import inherited
 
@@ -49,10 +49,10 @@ class TiesConfig(Config):
             raise ValueError(f"a merge takes 2 or more models, given as [n] or [least, most], not {value}")
         return value
 
-    def arguments(self) -> dict[str, Any]:
+    def arguments(self, parts: Parts) -> dict[str, Any]:
         # Which model gets which weight is a choice of its own only where a setting gives one for each.
         lists = any(isinstance(v, list) for s in self.hyperparameters.values() for v in (s.density, s.weight))
-        return {**super().arguments(), "ordered": lists}
+        return {**super().arguments(parts), "ordered": lists}
 
 
 class Ties:

@@ -2,12 +2,58 @@
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
 
 from pydantic import BaseModel, ConfigDict, model_validator
 from pydantic_core import PydanticCustomError
 
 from lamdagent.core.errors import nearest
+
+if TYPE_CHECKING:
+    from lamdagent.core.plan import Plan
+    from lamdagent.core.protocols import Policy
+
+NAME = r"^[A-Za-z0-9][\w.\-]*$"
+"""What a name in a study file looks like: names become file names, lines of prompts, and words of --set."""
+
+
+class Parts(Protocol):
+    """What a plug-in may ask of the study that it is made for. Each part is made when it is first asked for."""
+
+    @property
+    def batch_size(self) -> int | str:
+        """Prompts scored at a time, or `auto`."""
+
+    @property
+    def include_path(self) -> Path | None:
+        """The folder with the study's own lm-eval task files."""
+
+    @property
+    def root(self) -> Path:
+        """The folder of runs and artifacts."""
+
+    def path(self, given: str) -> Path:
+        """A path of the study file, from the file's own folder."""
+
+    def chat(self, who: str) -> Any:
+        """The policy's language model, a `lamdagent.llm.chat.Chat`.
+
+        Args:
+            who: asks, for the message where there is none, such as `memory: reflection`.
+        Raises:
+            ConfigError: the policy names no language model.
+        """
+
+    def plain_policy(self, kind: str) -> Policy:
+        """A policy of another kind with all its defaults."""
+
+    def plan(self, given: str) -> Plan:
+        """The plan that a path stands for: a pipeline.yaml, a folder with one, or all that a study did.
+
+        Raises:
+            ConfigError: there is none.
+        """
 
 
 class Config(BaseModel):
@@ -29,6 +75,9 @@ class Config(BaseModel):
                     )
         return data
 
-    def arguments(self) -> dict[str, Any]:
-        """What the plugin's class is made from: every field but the hyperparameter settings, which join the pool."""
+    def arguments(self, parts: Parts) -> dict[str, Any]:
+        """What the plug-in's class is made from: its own fields, and what it asks of the study.
+
+        Hyperparameter settings are left out: they join the pool.
+        """
         return {name: getattr(self, name) for name in type(self).model_fields if name != "hyperparameters"}

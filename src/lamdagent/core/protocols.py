@@ -1,19 +1,21 @@
-"""The seams of the loop: what a plugin must do, one protocol each.
+"""The seams of the loop: what a plug-in must do, one protocol each.
 
-A plugin family never imports another one; `build.py` puts them together. Every implementation passes the contract
+A plug-in family never imports another one; `study/parts.py` puts them together. Every implementation passes the contract
 suite of its protocol in `lamdagent.testing.contracts`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Protocol
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, Protocol
 
 from lamdagent.core.action_type import Context
 from lamdagent.core.events import Event
 from lamdagent.core.space import ActionSpace
 from lamdagent.core.state import State
-from lamdagent.core.types import Choice, Job, LLMCall, Object, Outcome, Progress, Split, Trial
+from lamdagent.core.types import Choice, Example, Job, LLMCall, Object, ObjectId, Outcome, Progress, Score, Split, Trial
 
 
 class Policy(Protocol):
@@ -47,10 +49,40 @@ class Chat(Protocol):
 
 
 class Task(Protocol):
-    """What a model is scored on. An id of `ids` covers everything that could change a score on its side."""
+    """What a model is scored on. Nothing is read, loaded or fetched before it is asked for."""
 
     name: str
-    ids: Mapping[Split, str]
+
+    @property
+    def ids(self) -> Mapping[Split, str]:
+        """For each side, the hash of everything that could change a score on it."""
+
+    @property
+    def has_test(self) -> bool:
+        """Whether there is a sealed test side."""
+
+    def check(self) -> None:
+        """Look for mistakes, in the driver: without torch, and as far as nothing must be fetched.
+
+        Raises:
+            ConfigError: what the study file says of it cannot be.
+            DataError: its items cannot be used.
+        """
+
+    def to_fetch(self) -> str | None:
+        """What a run would fetch for it, in words; None where all of it is on this machine."""
+
+    def about(self) -> str:
+        """How many items it asks, in words, as far as nothing must be fetched."""
+
+    def sizes(self) -> Mapping[Split, int]:
+        """How many items each side has, in a worker. Loads the items."""
+
+    def documents(self, split: Split) -> Iterator[tuple[int, str, str]]:
+        """Every item of a side in its order, as texts: its place, prompt, and right answer (empty where none is)."""
+
+    def examples(self, n: int) -> Sequence[Example]:
+        """The first validation items, at most `n`, as what a made model is examined with."""
 
     def values(self, model: Object, split: Split, ctx: Context, n: int | None = None) -> Sequence[float]:
         """What each of the first `n` items of a side gives (None: each), in an order that is the same for all models.
@@ -73,6 +105,44 @@ class Runner(Protocol):
         Raises:
             UserError: nothing more can be run here (such as a full disk); the jobs stay open.
         """
+
+
+class ArtifactStore(Protocol):
+    """Keeps what objects are made of: one folder each, named by its id, written once and whole."""
+
+    @property
+    def root(self) -> Path:
+        """A folder of this machine on the disk that artifacts are written to."""
+
+    def open(self, object_id: ObjectId) -> Path:
+        """An object's folder on this machine, to read. It need not exist: only `record` says what is there.
+
+        Scores are added to it while a job runs.
+        """
+
+    def record(self, object_id: ObjectId) -> dict[str, Any] | None:
+        """What was written of an object; None where there is no such artifact or its record is damaged."""
+
+    def write(self, object_id: ObjectId, record: dict[str, Any]) -> AbstractContextManager[Path]:
+        """A folder to write to, which becomes the object's when the block ends without an error.
+
+        `record` is written last; the block may still fill it in. Where another process was faster, its work stays.
+
+        Raises:
+            UserError: the disk is full.
+        """
+
+    def remove(self, object_id: ObjectId) -> None:
+        """Forget an object's files; no error where there are none. The actions that made it can make it again."""
+
+    def values(self, object_id: ObjectId, score: Score) -> list[float] | None:
+        """What each item gave that a score is the mean of; None where the items are not kept (any more)."""
+
+    def sweep(self) -> None:
+        """Remove what killed processes of this host left half written, and nothing that any host still writes."""
+
+    def damaged(self, object_id: ObjectId) -> list[str]:
+        """The files of an artifact that are missing or not what was written, in words."""
 
 
 class Journal(Protocol):

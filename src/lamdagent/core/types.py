@@ -104,6 +104,20 @@ class Score:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Example:
+    """A prompt, its right answer, and how a task lets an answer to it end.
+
+    `new_tokens` bounds the answer, and is 0 where none is generated (a choice, say). `until` are texts that end it, as
+    EOS does. An empty `target` gives no loss.
+    """
+
+    prompt: str
+    target: str = ""
+    new_tokens: int = 0
+    until: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TaskWeight:
     """How a task counts in the objective: `weight * value / max_score`, divided by the sum of all weights."""
 

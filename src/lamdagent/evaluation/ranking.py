@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from lamdagent.core.protocols import ArtifactStore
 from lamdagent.core.state import State
 from lamdagent.core.types import ObjectId, Score
-from lamdagent.objects.artifacts import Artifacts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,7 +21,7 @@ class Ranking:
     corrected: Any = None
 
 
-def rank_models(state: State, artifacts: Artifacts) -> Ranking:
+def rank_models(state: State, artifacts: ArtifactStore) -> Ranking:
     """The standing by the items; empty where those of the leader are not kept."""
     from lamdagent.evaluation.statistics import contenders, corrected_winner
 
@@ -37,7 +37,7 @@ def rank_models(state: State, artifacts: Artifacts) -> Ranking:
 
 
 def items_of(
-    scores: Mapping[ObjectId, tuple[Score, ...]], ids: Iterable[ObjectId], artifacts: Artifacts
+    scores: Mapping[ObjectId, tuple[Score, ...]], ids: Iterable[ObjectId], artifacts: ArtifactStore
 ) -> dict[ObjectId, dict[str, Any]]:
     """What each item gave to each model, by task; models are left out whose items are not all kept."""
     import numpy as np

@@ -13,27 +13,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lamdagent.objects.models import Loaded
+from lamdagent.core.action_type import Context
+from lamdagent.core.errors import Invalid
+from lamdagent.core.protocols import Task
+from lamdagent.core.types import Example, Object, ObjectId
+from lamdagent.objects.models import Loaded, Models
 from lamdagent.objects.models.metadata import tensor_shapes, weight_files
 
 MARGIN_NATS = 2.0  # above a uniform guess; a healthy model thrown away costs more than a broken one scored
 PROMPT_TOKENS = 512  # a prompt is cut to its last ones,
 ANSWER_TOKENS = 256  # and a right answer to its first
 BASE_ENDS = 0.5
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Example:
-    """A prompt, its right answer, and how a task lets an answer to it end.
-
-    `new_tokens` bounds the answer, and is 0 where none is generated (a choice, say). `until` are texts that end it, as
-    EOS does. An empty `target` gives no loss.
-    """
-
-    prompt: str
-    target: str = ""
-    new_tokens: int = 0
-    until: tuple[str, ...] = ()
+EXAMINED = 8  # items, over all tasks
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -70,6 +61,30 @@ def examine(
     if rate == 0.0 and (base := base_rate()) is not None and base >= BASE_ENDS:
         faults.append(f"none of its answers ends within its task's bound, and {base:.0%} of its base model's do")
     return CheckResult(faults=tuple(faults), facts=facts)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Examiner:
+    """Examines a made model with the first items of the tasks, before any of them is scored."""
+
+    models: Models
+    tasks: Sequence[Task]
+
+    def __call__(self, object_id: ObjectId, root: Object, context: Context) -> Mapping[str, float]:
+        """Figures of the model in the context's `workdir`.
+
+        Raises:
+            Invalid: it is broken.
+        """
+        examples = [e for task in self.tasks for e in task.examples(max(1, EXAMINED // len(self.tasks)))]
+        made = self.models.load(object_id, context.workdir / "weights")
+        result = examine(
+            made, examples, base_rate=lambda: end_rate(self.models.load(root.id, context.weights(root)), examples)
+        )
+        if result.faults:
+            raise Invalid("; ".join(result.faults))
+        moved = distance(context.workdir / "weights", context.weights(root))
+        return result.facts if moved is None else {**result.facts, "distance": moved}
 
 
 def end_rate(loaded: Loaded, examples: Sequence[Example]) -> float | None:

@@ -32,6 +32,3 @@ class ChatConfig(Config):
     price: Price | None = Field(
         None, description="unset: as known for the model; needed for budget.usd where it is not"
     )
-
-
-CHAT_KEYS = frozenset(ChatConfig.model_fields)

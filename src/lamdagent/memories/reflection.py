@@ -7,12 +7,12 @@ experience and promising directions, which replace the memory. The table is ours
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, Field, create_model
 
 from lamdagent.core import evidence
-from lamdagent.core.config import Config
+from lamdagent.core.config import Config, Parts
 from lamdagent.core.errors import BudgetSpent
 from lamdagent.core.format import action_of, result
 from lamdagent.core.state import State
@@ -35,6 +35,14 @@ class ReflectionConfig(Config):
         True, description="a table computed from the journal beside the notes; false: the paper's form"
     )
     prompts: str | None = Field(None, description="folder with your own reflection.md")
+
+    def arguments(self, parts: Parts) -> dict[str, Any]:
+        return {
+            "chat": parts.chat("memory: reflection"),
+            "max_tokens": self.max_tokens,
+            "evidence": self.evidence,
+            "prompts": None if self.prompts is None else parts.path(self.prompts),
+        }
 
 
 class Reflection:

@@ -15,31 +15,43 @@ import errno
 import hashlib
 import json
 import os
+import platform
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from lamdagent.core.config import Config, Parts
 from lamdagent.core.errors import UserError
 from lamdagent.core.types import ObjectId, Score
 
 CHUNK_BYTES = 1 << 22
 
 
-class Artifacts:
+class LocalConfig(Config):
+    """Folders beside the runs, on a disk that every worker sees."""
+
+    def arguments(self, parts: Parts) -> dict[str, Any]:
+        return {"root": parts.root / "artifacts"}
+
+
+class LocalArtifacts:
     """The artifact folders under one root."""
+
+    Config = LocalConfig
 
     def __init__(self, root: Path) -> None:
         self.root = root
 
-    def folder(self, object_id: ObjectId) -> Path:
+    def open(self, object_id: ObjectId) -> Path:
         return self.root / object_id
 
     def record(self, object_id: ObjectId) -> dict[str, Any] | None:
         """What `object.json` says, or None where there is no such artifact or its record is damaged."""
         try:
-            record = json.loads((self.folder(object_id) / "object.json").read_text(encoding="utf-8"))
+            record = json.loads((self.open(object_id) / "object.json").read_text(encoding="utf-8"))
         except (FileNotFoundError, ValueError):
             return None
         return record if isinstance(record, dict) and isinstance(record.get("files"), dict) else None
@@ -54,7 +66,7 @@ class Artifacts:
             UserError: the disk is full.
         """
         self.root.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix=f".partial-{os.getpid()}-", dir=self.root))
+        partial = Path(tempfile.mkdtemp(prefix=f".partial-{_host()}-{os.getpid()}-", dir=self.root))
         try:
             with disk_full_as_user_error(self.root):
                 yield partial
@@ -64,29 +76,36 @@ class Artifacts:
                 (partial / "object.json").write_text(json.dumps(record, indent=2), encoding="utf-8")
                 partial.chmod(0o755)
             if self.record(object_id) is None:
-                shutil.rmtree(self.folder(object_id), ignore_errors=True)
-                partial.rename(self.folder(object_id))
+                shutil.rmtree(self.open(object_id), ignore_errors=True)
+                partial.rename(self.open(object_id))
         finally:
             shutil.rmtree(partial, ignore_errors=True)
 
     def values(self, object_id: ObjectId, score: Score) -> list[float] | None:
         """What each item gave that a score is the mean of; None where the items are not kept (any more)."""
-        file = self.folder(object_id) / "scores" / f"{score.task_id}.{score.split}.json"
+        file = self.open(object_id) / "scores" / f"{score.task_id}.{score.split}.json"
         try:
             items = json.loads(file.read_text(encoding="utf-8"))["items"]
         except (FileNotFoundError, ValueError, KeyError):
             return None
         return [float(item["value"]) for item in items[: score.n]] if len(items) >= score.n else None
 
+    def remove(self, object_id: ObjectId) -> None:
+        """Forget an object's files; no error where there are none."""
+        shutil.rmtree(self.open(object_id), ignore_errors=True)
+
     def sweep(self) -> None:
-        """Remove what killed processes left half written."""
-        for partial in self.root.glob(".partial-*"):
-            if not _runs(int(partial.name.split("-")[1])):
+        """Remove what killed processes of this host left half written.
+
+        On a shared disk the process ids of another host say nothing here, so its folders are left to it.
+        """
+        for partial in self.root.glob(f".partial-{_host()}-*"):
+            if not _runs(int(partial.name.split("-")[2])):
                 shutil.rmtree(partial, ignore_errors=True)
 
     def damaged(self, object_id: ObjectId) -> list[str]:
         """The files of an artifact that are missing or not what was written."""
-        record, folder = self.record(object_id), self.folder(object_id)
+        record, folder = self.record(object_id), self.open(object_id)
         if record is None:
             return [f"{folder / 'object.json'}: damaged" if (folder / "object.json").exists() else f"{folder}: missing"]
         files: Mapping[str, str] = record["files"]
@@ -95,6 +114,11 @@ class Artifacts:
             for name, expected in files.items()
             if not (folder / name).exists() or file_hash(folder / name) != expected
         ]
+
+
+def _host() -> str:
+    """This host's name as a part of a folder's name, without a hyphen."""
+    return re.sub(r"[^A-Za-z0-9.]", "_", platform.node()) or "host"
 
 
 def _runs(pid: int) -> bool:

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model
 
+from lamdagent.core.config import Parts
 from lamdagent.core.evidence import labels, repeats
 from lamdagent.core.format import described, guard_breaks, recipe, scored, setting
 from lamdagent.core.protocols import Policy, Shortlist
@@ -20,7 +21,7 @@ from lamdagent.core.space import ActionSpace
 from lamdagent.core.state import State
 from lamdagent.core.types import Action, Choice, Object, ObjectId, Slot
 from lamdagent.llm.chat import Chat
-from lamdagent.llm.config import CHAT_KEYS, ChatConfig
+from lamdagent.llm.config import ChatConfig
 from lamdagent.llm.prompts import render
 from lamdagent.policies.moves import one_by_one, seeded
 
@@ -49,8 +50,14 @@ class AgentConfig(ChatConfig):
     )
     prompts: str | None = Field(None, description="folder with your own system.md, type.md, objects.md or shortlist.md")
 
-    def arguments(self) -> dict[str, Any]:
-        return {key: value for key, value in super().arguments().items() if key not in CHAT_KEYS}
+    def arguments(self, parts: Parts) -> dict[str, Any]:
+        return {
+            "chat": parts.chat("policy: agent"),
+            "fallback": parts.plain_policy(self.fallback),
+            "shortlist": None if self.shortlist is None else parts.plain_policy(self.shortlist),
+            "shown": self.shown,
+            "prompts": None if self.prompts is None else parts.path(self.prompts),
+        }
 
 
 class Agent:

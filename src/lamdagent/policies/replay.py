@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import Field
 
-from lamdagent.core.config import Config
+from lamdagent.core.config import Config, Parts
 from lamdagent.core.plan import Plan, follow
 from lamdagent.core.space import ActionSpace
 from lamdagent.core.state import State
@@ -24,8 +24,8 @@ class ReplayConfig(Config):
         "folder such as runs/tiny",
     )
 
-    def arguments(self) -> dict[str, Any]:
-        return {"plan": self.from_}
+    def arguments(self, parts: Parts) -> dict[str, Any]:
+        return {"plan": parts.plan(self.from_)}
 
 
 class Replay:

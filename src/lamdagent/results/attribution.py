@@ -17,10 +17,10 @@ from lamdagent.core.action_type import ActionType
 from lamdagent.core.format import action_of
 from lamdagent.core.pipeline import Pipeline
 from lamdagent.core.plan import PlanStatus
+from lamdagent.core.protocols import ArtifactStore
 from lamdagent.core.state import State
 from lamdagent.core.types import Object, ObjectId, TaskWeight, content_id
 from lamdagent.evaluation.ranking import items_of
-from lamdagent.objects.artifacts import Artifacts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,7 +166,7 @@ def attribution(
     found: Sequence[Variant],
     search: State,
     done: tuple[Mapping[str, Any], State, PlanStatus],
-    artifacts: Artifacts,
+    artifacts: ArtifactStore,
 ) -> dict[str, Any]:
     """All of an attribution as JSON values.
 

@@ -8,10 +8,10 @@ from typing import Any
 
 from lamdagent.core.format import guard_breaks, origin
 from lamdagent.core.pipeline import node_label, pipeline_of, render
+from lamdagent.core.protocols import ArtifactStore
 from lamdagent.core.state import State, objective_of
 from lamdagent.core.types import Failed, Object, ObjectId, ObjectiveValue, TaskWeight
 from lamdagent.evaluation.ranking import items_of, rank_models
-from lamdagent.objects.artifacts import Artifacts
 from lamdagent.results.diagnosis.signature import Signature, as_data
 from lamdagent.results.holdout import HoldoutResults
 from lamdagent.results.leaderboard import best_so_far
@@ -40,7 +40,7 @@ def to_test(state: State, top: int) -> list[ObjectId]:
 
 
 def findings(
-    name: str, state: State, test: HoldoutResults, artifacts: Artifacts, top: int, signatures: Sequence[Signature]
+    name: str, state: State, test: HoldoutResults, artifacts: ArtifactStore, top: int, signatures: Sequence[Signature]
 ) -> dict[str, Any]:
     """All of a report as JSON values."""
     chosen, standing = leaders(state, top), rank_models(state, artifacts)

@@ -16,10 +16,10 @@ from lamdagent.results.diagnosis import diagnose
 from lamdagent.results.holdout import holdout_results_of
 from lamdagent.results.report import findings, leaders, to_test
 from lamdagent.results.rerun import require_begun
-from lamdagent.study import build
 from lamdagent.study.config import Study
 from lamdagent.study.journal import read_journal
 from lamdagent.study.open import OpenStudy, open_study
+from lamdagent.study.parts import StudyParts
 
 ENOUGH = 0.9
 
@@ -30,7 +30,7 @@ def tested_leaders(study: Study, top: int) -> dict[str, Any]:
     Raises:
         UserError: a task has no test side, or nothing was made yet.
     """
-    if missing := [t.task for t in study.body.tasks if t.path is not None and t.test is None]:
+    if missing := [task.name for task in StudyParts(study).tasks if not task.has_test]:
         raise UserError(
             f"{study.file}: no sealed test for task {', '.join(missing)}. Give each a `test:` beside its `path:` "
             "(it may be added now; nothing is scored again)."
@@ -40,7 +40,7 @@ def tested_leaders(study: Study, top: int) -> dict[str, Any]:
         if not wanted:
             raise UserError(f"study {study.body.study!r} has no scored trial yet. Go on: lamdagent run {study.file}")
         # A test that was exchanged is another test: what was scored on the former one does not count.
-        sides = {task.ids["test"] for task in build.toolkit(study).evaluation.tasks}
+        sides = {task.ids["test"] for task in opened.parts.tasks}
         known = holdout_results_of(read_journal(study.folder)).scores
         fresh = [i for i in wanted if {score.task_id for score in known.get(i, ())} != sides]
         if fresh:
@@ -49,7 +49,7 @@ def tested_leaders(study: Study, top: int) -> dict[str, Any]:
                 search.record_test(search.state.pool[object_id], outcome)
         seen = holdout_results_of(read_journal(study.folder))
         signatures = diagnose(read_journal(study.folder), search.action_types, str(study.file))
-        return findings(study.body.study, search.state, seen, build.artifacts(study), top, signatures)
+        return findings(study.body.study, search.state, seen, opened.parts.artifacts, top, signatures)
 
 
 def size_table(study: Study, sizes: Sequence[int], top: int) -> dict[str, Any]:
@@ -66,7 +66,7 @@ def size_table(study: Study, sizes: Sequence[int], top: int) -> dict[str, Any]:
                 if not isinstance(outcome, Made):
                     raise UserError(f"{state.pool[object_id].name} could not be scored: {outcome.message}")
                 scores[object_id] = outcome.scores
-        models = items_of(scores, ids, build.artifacts(study))
+        models = items_of(scores, ids, opened.parts.artifacts)
         stored = min(score.n for i in models for score in scores[i])
         rows = stability(models, state.goals, sizes, top, seed=state.seed)
         alike = len(contenders(models, state.goals, seed=state.seed))

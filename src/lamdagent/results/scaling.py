@@ -17,10 +17,10 @@ from typing import Any
 from lamdagent.core.errors import UserError, nearest
 from lamdagent.core.format import recipe
 from lamdagent.core.plan import Plan, PlanStatus
+from lamdagent.core.protocols import ArtifactStore
 from lamdagent.core.state import State
 from lamdagent.core.types import ObjectId, ObjectiveValue, content_id
 from lamdagent.evaluation.ranking import items_of
-from lamdagent.objects.artifacts import Artifacts
 from lamdagent.results.rerun import StudyChange
 from lamdagent.study.config import Study
 from lamdagent.study.initial_pool import row_count
@@ -99,7 +99,12 @@ def model_change(study: Study, plan: Plan, given: Sequence[str]) -> StudyChange:
 
 
 def scale_data(
-    study: str, state: State, picked: Mapping[str, ObjectId], top: int, arms: Mapping[str, Any], artifacts: Artifacts
+    study: str,
+    state: State,
+    picked: Mapping[str, ObjectId],
+    top: int,
+    arms: Mapping[str, Any],
+    artifacts: ArtifactStore,
 ) -> dict[str, Any]:
     """All of a scaling as JSON values.
 
@@ -141,7 +146,7 @@ def scale_data(
 
 
 def _arm(
-    state: State, picked: Mapping[str, ObjectId], cheap: Mapping[ObjectId, Any], artifacts: Artifacts,
+    state: State, picked: Mapping[str, ObjectId], cheap: Mapping[ObjectId, Any], artifacts: ArtifactStore,
     name: str, replay: State, followed: PlanStatus,
 ) -> dict[str, Any]:  # fmt: skip
     """One replay of the pipelines: objectives, what was lost and why, and how the order was kept."""

@@ -5,15 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 from lamdagent.core.errors import DataError
+from lamdagent.core.protocols import ArtifactStore
 from lamdagent.core.state import State
 from lamdagent.core.types import Action, Object
 from lamdagent.evaluation.evaluator import mean_and_error
-from lamdagent.objects.artifacts import Artifacts
 from lamdagent.objects.models.hub import HUB, folder_id, locate
 from lamdagent.study.initial_pool import setting_id
 
 
-def verify_study(state: State, artifacts: Artifacts, home: Path) -> tuple[int, list[str]]:
+def verify_study(state: State, artifacts: ArtifactStore, home: Path) -> tuple[int, list[str]]:
     """How many objects and scores were checked, and what is wrong, in words.
 
     Args:
@@ -33,7 +33,7 @@ def verify_study(state: State, artifacts: Artifacts, home: Path) -> tuple[int, l
     return checked, problems
 
 
-def _object(obj: Object, artifacts: Artifacts, home: Path) -> list[str]:
+def _object(obj: Object, artifacts: ArtifactStore, home: Path) -> list[str]:
     if obj.kind == "hyperparameters":
         return [] if obj.id == setting_id(obj.meta["action"], obj.meta["given"]) else ["its values do not give its id"]
     if obj.made_by is None and obj.kind == "model" and not obj.uri.endswith(".gguf"):
@@ -46,7 +46,7 @@ def _object(obj: Object, artifacts: Artifacts, home: Path) -> list[str]:
     return [] if action.id == obj.id else ["its action does not give its id"]
 
 
-def _provided_model(obj: Object, artifacts: Artifacts, home: Path) -> list[str]:
+def _provided_model(obj: Object, artifacts: ArtifactStore, home: Path) -> list[str]:
     try:
         folder = locate(home, artifacts, obj)
         if obj.uri.startswith(HUB):

@@ -20,9 +20,10 @@ from typing import Any
 
 from lamdagent.core.action_type import ActionType
 from lamdagent.core.errors import ContractViolation, Diverged, Invalid, UserError
+from lamdagent.core.protocols import ArtifactStore
 from lamdagent.core.types import Cause, Cost, Failed, Job, Made, Object, ObjectId, Outcome, Progress, Score
 from lamdagent.evaluation.evaluator import Evaluation
-from lamdagent.objects.artifacts import Artifacts, disk_full_as_user_error
+from lamdagent.objects.artifacts import disk_full_as_user_error
 from lamdagent.runners.hardware import machine_kind
 
 VERSIONED = ("lamdagent", "torch", "transformers", "trl", "peft", "datasets", "mergekit", "lm_eval")
@@ -40,7 +41,7 @@ class Toolkit:
 
     action_types: Mapping[str, ActionType]
     evaluation: Evaluation
-    artifacts: Artifacts
+    artifacts: ArtifactStore
     models: Any
     locate: Callable[[Object], Path]
     examine: Callable[[ObjectId, Object, JobContext], Mapping[str, float]] | None = None
@@ -62,7 +63,7 @@ class JobContext:
         return self._objects[object_id]
 
     def folder(self, obj: Object) -> Path:
-        return self._toolkit.artifacts.folder(obj.id)
+        return self._toolkit.artifacts.open(obj.id)
 
     def weights(self, obj: Object) -> Path:
         return self._toolkit.locate(obj) if obj.made_by is None else self.folder(obj) / "weights"

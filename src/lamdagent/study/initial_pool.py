@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from lamdagent.core.config import Config
 from lamdagent.core.errors import ConfigError, DataError
+from lamdagent.core.protocols import ArtifactStore, Task
 from lamdagent.core.types import Kind, Object, ObjectId, content_id
-from lamdagent.objects.artifacts import Artifacts
 from lamdagent.objects.datasets.formats import training_rows
 from lamdagent.objects.datasets.readers import Source, read_rows, rows_digest
 from lamdagent.objects.models.hub import HUB, HubModel, folder_id, gguf_id, resolve
 from lamdagent.objects.models.metadata import read_facts
 from lamdagent.study.config import DatasetEntry, Study
-from lamdagent.study.tasks import task_source
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,13 +30,12 @@ class InitialPool:
         return tuple(obj for obj in self.objects if obj.kind == kind)
 
 
-def to_fetch(study: Study) -> list[str]:
+def to_fetch(study: Study, tasks: Sequence[Task]) -> list[str]:
     """What a run would take from the hub, in words."""
     models = [m.path for m in study.body.models.values() if not _local(study, m.path)]
     rows = [d.path for d in study.body.datasets.values() if dataset_source(study, d).file is None]
-    named = [f"the data of lm-eval task {t.task}" for t in study.body.tasks if t.path is None]
-    own = [t.path for t in study.body.tasks if t.path and task_source(study, t).file is None]
-    return [*(f"model {m}" for m in models), *(f"dataset {d}" for d in rows), *(f"rows {p}" for p in own), *named]
+    asked = [what for task in tasks if (what := task.to_fetch()) is not None]
+    return [*(f"model {m}" for m in models), *(f"dataset {d}" for d in rows), *asked]
 
 
 def load_pool(study: Study, known: Mapping[ObjectId, Object], *, offline: bool = False) -> InitialPool:
@@ -70,7 +68,7 @@ def load_pool(study: Study, known: Mapping[ObjectId, Object], *, offline: bool =
     return InitialPool(objects=objects, imports=imports)
 
 
-def write_datasets(study: Study, provided: InitialPool, artifacts: Artifacts) -> None:
+def write_datasets(study: Study, provided: InitialPool, artifacts: ArtifactStore) -> None:
     """Keep the rows of every dataset as an artifact, where they are not there yet."""
     for obj in provided.of_kind("dataset"):
         if artifacts.record(obj.id) is not None:

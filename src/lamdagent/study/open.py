@@ -1,27 +1,26 @@
-"""Run a study: check everything, open the journal, and let the loop go."""
+"""Open a study: check everything, make it ready, and hold its journal."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
 
+from lamdagent.core.errors import ConfigError, DataError
 from lamdagent.core.events import Event, ObjectAdded, StudyOpened
 from lamdagent.core.search import Search
-from lamdagent.core.state import reduce_events
-from lamdagent.core.types import Progress
+from lamdagent.core.state import State, reduce_events
+from lamdagent.core.types import Object, ObjectId, Progress
 from lamdagent.evaluation.contamination import gate
 from lamdagent.objects.artifacts import disk_full_as_user_error
 from lamdagent.runners.inline import Inline
 from lamdagent.runners.process import Process
-from lamdagent.study import build, initial_pool
 from lamdagent.study.changes import changes, tests_of
 from lamdagent.study.config import Study
-from lamdagent.study.initial_pool import load_pool, write_datasets
+from lamdagent.study.initial_pool import InitialPool, load_pool, write_datasets
 from lamdagent.study.journal import SqliteJournal, read_journal
+from lamdagent.study.parts import StudyParts
 from lamdagent.study.prepare import prepare, with_facts
-from lamdagent.study.tasks import check_tasks
 
 Watch = Callable[[int | str, Progress], None]
 
@@ -31,82 +30,114 @@ class OpenStudy:
     """A study that this process may write to."""
 
     study: Study
+    parts: StudyParts
     search: Search
     runner: Inline | Process
 
 
 @contextlib.contextmanager
 def open_study(study: Study, *, watch: Watch = lambda key, progress: None, inline: bool = False) -> Iterator[OpenStudy]:
-    """Check a study, bring its objects, and hold its journal until the block ends. Nothing is journalled before all
+    """Check a study, load its objects, and hold its journal until the block ends. Nothing is journalled before all
     of it is valid.
 
     Raises:
         UserError: the study file, its data, its journal or the machine needs the user.
     """
-    check_tasks(study)
-    provided = load_pool(study, _known_pool(study))
+    parts = StudyParts(study)
+    check_tasks(parts)
+    pool = load_pool(study, _known_pool(study))
     with contextlib.ExitStack() as open_until_the_end:
-        chat = build.chat(study)
-        if chat is not None:
-            open_until_the_end.callback(chat.close)
-        policy, memory = build.policy(study, chat), build.memory(study, chat)
-        runner = _runner(study, watch, inline)
+        if (language_model := parts.language_model) is not None:
+            open_until_the_end.callback(language_model.close)
+        policy, memory = parts.policy, parts.memory  # made before the journal is: they may find that a key is missing
+        runner = _runner(parts, watch, inline)
         open_until_the_end.callback(runner.close)
         journal = SqliteJournal(study.folder / "journal.sqlite", writer=True)
         open_until_the_end.callback(journal.close)
         open_until_the_end.enter_context(disk_full_as_user_error(study.root))
-        _begin(study, provided, journal, runner)
+        _begin(parts, pool, journal, runner)
         search = Search(
             journal=journal,
-            action_types=build.action_types(study),
+            action_types=parts.action_types,
             policy=policy,
             memory=memory,
-            budget=build.budget(study),
-            chat=chat,
+            budget=parts.budget,
+            chat=language_model,
         )
-        yield OpenStudy(study=study, search=search, runner=runner)
+        yield OpenStudy(study=study, parts=parts, search=search, runner=runner)
 
 
-def _begin(study: Study, provided: initial_pool.InitialPool, journal: SqliteJournal, runner: Inline | Process) -> None:
-    """Journal what the study brings, or what it changed since the last run, once all of it is ready."""
-    store = build.artifacts(study)
-    store.sweep()
+def check_tasks(parts: StudyParts) -> None:
+    """Look for mistakes in every task.
+
+    Raises:
+        ConfigError, DataError: with the file and line of the task.
+    """
+    for i, task in enumerate(parts.tasks):
+        try:
+            task.check()
+        except (ConfigError, DataError) as error:
+            raise type(error)(f"{parts.study.document.where(('tasks', i))}: {error}") from error
+
+
+def _begin(parts: StudyParts, pool: InitialPool, journal: SqliteJournal, runner: Inline | Process) -> None:
+    """Make a study ready, and journal what it starts from, or what changed of it since the last run."""
+    parts.artifacts.sweep()
     before = reduce_events(journal.read())
-    events = changes(study, before, provided.objects) if before.pool else []
-    write_datasets(study, provided, store)
-    new_tests = bool(before.pool) and tests_of(before.config) != tests_of(study.dump())
-    if not before.pool or new_tests or any(store.record(object_id) is None for object_id in provided.imports):
-        imports = {object_id: str(file) for object_id, file in provided.imports.items()}
-        used = before.pool.values() if before.pool else provided.objects
-        datasets = {obj.name: obj.id for obj in used if obj.kind == "dataset"}
-        request = {"imports": imports, "dtype": study.body.execution.dtype, "datasets": datasets}
-        done = runner.prepare(request) if isinstance(runner, Process) else prepare(request, build.toolkit(study))
-        provided = with_facts(provided, done["models"])
-        mode = study.body.contamination
-        if before.pool and mode == "drop":
-            mode = "fail"  # the rows were trained on already
-        provided = replace(provided, objects=gate.close(done["overlaps"], mode, provided.objects, store))
-    if events := events if before.pool else _first_events(study, provided.objects):
+    events = _resumed(parts, pool, before, runner) if before.pool else _new(parts, pool, runner)
+    if events:
         journal.append(*events)
 
 
-def _known_pool(study: Study) -> Mapping[str, Any]:
+def _new(parts: StudyParts, pool: InitialPool, runner: Inline | Process) -> list[Event]:
+    """A study that begins: everything is imported and held against the evaluation first."""
+    study = parts.study
+    write_datasets(study, pool, parts.artifacts)
+    pool, overlaps = _prepared(parts, pool, pool.objects, runner)
+    objects = gate.close(overlaps, study.body.contamination, pool.objects, parts.artifacts)
+    opened = StudyOpened(config=study.dump(), seed=study.body.seed, goals=study.goals, guards=study.guards)
+    return [opened, *(ObjectAdded(object=obj) for obj in objects)]
+
+
+def _resumed(parts: StudyParts, pool: InitialPool, before: State, runner: Inline | Process) -> list[Event]:
+    """A study that goes on: only what is new or gone is prepared. Rows that were trained on already cannot be dropped,
+    so a new test that they give away stops the study."""
+    study = parts.study
+    events = changes(study, before, pool.objects)
+    write_datasets(study, pool, parts.artifacts)
+    new_tests = tests_of(before.config) != tests_of(study.dump())
+    if new_tests or any(parts.artifacts.record(object_id) is None for object_id in pool.imports):
+        mode = "fail" if study.body.contamination == "drop" else study.body.contamination
+        pool, overlaps = _prepared(parts, pool, tuple(before.pool.values()), runner)
+        gate.close(overlaps, mode, pool.objects, parts.artifacts)
+    return events
+
+
+def _prepared(
+    parts: StudyParts, pool: InitialPool, trained_on: Sequence[Object], runner: Inline | Process
+) -> tuple[InitialPool, Mapping[str, object]]:
+    """The pool with the facts of imported models, and what the datasets among `trained_on` give away."""
+    request = {
+        "imports": {object_id: str(file) for object_id, file in pool.imports.items()},
+        "dtype": parts.study.body.execution.dtype,
+        "datasets": {obj.name: obj.id for obj in trained_on if obj.kind == "dataset"},
+    }
+    done = runner.prepare(request) if isinstance(runner, Process) else prepare(request, parts.toolkit)
+    return with_facts(pool, done["models"]), done["overlaps"]
+
+
+def _known_pool(study: Study) -> Mapping[ObjectId, Object]:
     return reduce_events(read_journal(study.folder)).pool if (study.folder / "journal.sqlite").exists() else {}
 
 
-def _runner(study: Study, watch: Watch, inline: bool) -> Inline | Process:
+def _runner(parts: StudyParts, watch: Watch, inline: bool) -> Inline | Process:
     if inline:
-        return Inline(build.toolkit(study), watch=watch)
-    execution = study.body.execution
+        return Inline(parts.toolkit, watch=watch)
+    execution = parts.study.body.execution
     return Process(
-        {"study": {**study.dump(), "root": study.body.root}, "file": str(study.file.resolve())},
-        logs=study.folder / "logs",
+        {"study": dict(parts.worker_spec.study), "file": parts.worker_spec.file},
+        logs=parts.study.folder / "logs",
         slots=execution.workers,
         timeout_s=execution.timeout_min * 60,
         watch=watch,
     )
-
-
-def _first_events(study: Study, objects: Sequence[Any]) -> list[Event]:
-    opened = StudyOpened(config=study.dump(), seed=study.body.seed, goals=study.goals, guards=study.guards)
-    return [opened, *(ObjectAdded(object=obj) for obj in objects)]

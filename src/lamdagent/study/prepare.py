@@ -31,8 +31,8 @@ def prepare(request: Mapping[str, Any], toolkit: Toolkit) -> dict[str, Any]:
         if toolkit.artifacts.record(object_id) is None:
             with toolkit.artifacts.write(object_id, {"id": object_id, "kind": "model", "meta": {}}) as folder:
                 import_gguf(Path(file), folder / "weights", dtype=request["dtype"])
-        facts[object_id] = read_facts(toolkit.artifacts.folder(object_id) / "weights")
-    sizes = {task.name: task.sizes() for task in toolkit.evaluation.tasks}  # type: ignore[attr-defined]
+        facts[object_id] = read_facts(toolkit.artifacts.open(object_id) / "weights")
+    sizes = {task.name: task.sizes() for task in toolkit.evaluation.tasks}
     if empty := [name for name, sides in sizes.items() if not sides["validation"]]:
         raise DataError(f"no validation items in task {', '.join(empty)}")
     return {

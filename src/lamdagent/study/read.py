@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 from lamdagent.core.errors import JournalError, UserError
+from lamdagent.core.protocols import ArtifactStore
 from lamdagent.core.state import State, reduce_events
 from lamdagent.core.types import Made, Trial
-from lamdagent.objects.artifacts import Artifacts
+from lamdagent.study import registry
 from lamdagent.study.config import load_study
 from lamdagent.study.journal import read_journal
 
@@ -23,8 +26,13 @@ class ReadStudy:
     state: State
 
     @property
-    def artifacts(self) -> Artifacts:
-        return Artifacts(self.folder.parent / "artifacts")
+    def artifacts(self) -> ArtifactStore:
+        """The store that the study's config names, for reading only."""
+        config = dict(self.state.config.get("artifacts", {"kind": "local"}))
+        found = registry.find("artifacts", config.pop("kind"))
+        asked: Any = SimpleNamespace(root=self.folder.parent)  # a store asks for no other part of its study
+        store: ArtifactStore = found(**found.Config.model_validate(config).arguments(asked))
+        return store
 
 
 def read_study(path: Path) -> ReadStudy:

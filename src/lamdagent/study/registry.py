@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from lamdagent.core.errors import UnknownName, nearest
 
-Family = Literal["actions", "policies", "memories"]
+Family = Literal["actions", "policies", "memories", "tasks", "artifacts"]
 
 BUILT_IN: dict[Family, dict[str, str]] = {
     "actions": {"sft": "lamdagent.actions.sft:Sft", "ties": "lamdagent.actions.merge:Ties"},
@@ -29,8 +29,19 @@ BUILT_IN: dict[Family, dict[str, str]] = {
         "reflection": "lamdagent.memories.reflection:Reflection",
         "table": "lamdagent.memories.table:Table",
     },
+    "tasks": {
+        "lm_eval": "lamdagent.evaluation.tasks.lm_eval:LmEvalTask",
+        "rows": "lamdagent.evaluation.tasks.rows:RowsTask",
+    },
+    "artifacts": {"local": "lamdagent.objects.artifacts:LocalArtifacts"},
 }
-SINGULAR: dict[Family, str] = {"actions": "action type", "policies": "policy", "memories": "memory"}
+SINGULAR: dict[Family, str] = {
+    "actions": "action type",
+    "policies": "policy",
+    "memories": "memory",
+    "tasks": "kind of task",
+    "artifacts": "artifact store",
+}
 
 
 def names(family: Family) -> dict[str, str]:

@@ -10,9 +10,9 @@ from lamdagent.core.protocols import Display
 from lamdagent.core.search import run
 from lamdagent.core.space import ActionSpace
 from lamdagent.core.state import State
-from lamdagent.study import build
 from lamdagent.study.config import Study, load_study
 from lamdagent.study.open import open_study
+from lamdagent.study.parts import StudyParts
 
 
 def run_study(
@@ -47,4 +47,4 @@ def run_plan(
 ) -> tuple[State, PlanStatus]:
     """Run a study whose policy follows a plan, and say where the plan stands at its end."""
     state = run_loaded(study, display=display, inline=inline)
-    return state, follow(plan, state, ActionSpace(state, build.action_types(study)))
+    return state, follow(plan, state, ActionSpace(state, StudyParts(study).action_types))

@@ -13,7 +13,6 @@ import queue
 import sys
 import threading
 import traceback
-from pathlib import Path
 from typing import Any
 
 from lamdagent.core.errors import LamdagentError, UserError
@@ -56,15 +55,13 @@ def _listen(requests: io.TextIOBase | Any, into: queue.Queue[dict[str, Any]]) ->
 
 
 def _open(request: dict[str, Any]) -> Toolkit:
-    from lamdagent.study.build import toolkit
-    from lamdagent.study.config import Document
-    from lamdagent.study.config.schema import study_of
+    from lamdagent.study.parts import WorkerSpec
 
-    study = study_of(Document.of(Path(request["file"]), request["study"]))
+    parts = WorkerSpec(study=request["study"], file=request["file"]).open()
     _take_one_gpu(request["slot"])
-    execution = study.body.execution
+    execution = parts.study.body.execution
     _use_threads(execution.threads or max(1, cores() // execution.workers))
-    return toolkit(study)
+    return parts.toolkit
 
 
 def _take_one_gpu(slot: int) -> None:

@@ -15,6 +15,7 @@ or, with every part in your own hands:
 from __future__ import annotations
 
 import contextlib
+import itertools
 import math
 import pickle
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -33,12 +34,14 @@ from lamdagent.core.types import (
     SIDES,
     Budget,
     Cost,
+    Example,
     Failed,
     Kind,
     Object,
     ObjectId,
     Outcome,
     Progress,
+    Score,
     Slot,
     Split,
     TaskWeight,
@@ -133,8 +136,25 @@ class ToyTask:
         spread = math.sqrt(value * (1 - value))  # that of items which are right or wrong
         return [value + spread * (-1) ** i for i in range(min(n or ITEMS, ITEMS))]
 
+    has_test = True
+
+    def check(self) -> None:
+        """Nothing can be wrong with it."""
+
+    def to_fetch(self) -> str | None:
+        return None
+
+    def about(self) -> str:
+        return f"{ITEMS} items"
+
     def sizes(self) -> dict[Split, int]:
         return {"validation": ITEMS, "test": ITEMS}
+
+    def documents(self, split: Split) -> Iterator[tuple[int, str, str]]:
+        yield from ((i, f"{self.name} {split} item {i}", "") for i in range(ITEMS))
+
+    def examples(self, n: int) -> Sequence[Example]:
+        return [Example(prompt=prompt) for _, prompt, _ in itertools.islice(self.documents("validation"), n)]
 
 
 ACTION_TYPES: Mapping[str, ActionType] = {"step": ToyStep(), "mean": ToyMean()}
@@ -187,7 +207,7 @@ class Unwritten:
     def __init__(self) -> None:
         self.records: dict[ObjectId, dict[str, Any]] = {}
 
-    def folder(self, object_id: ObjectId) -> Path:
+    def open(self, object_id: ObjectId) -> Path:
         return self.root / object_id
 
     def record(self, object_id: ObjectId) -> dict[str, Any] | None:
@@ -198,14 +218,25 @@ class Unwritten:
         yield self.root
         self.records[object_id] = record
 
+    def remove(self, object_id: ObjectId) -> None:
+        self.records.pop(object_id, None)
+
+    def values(self, object_id: ObjectId, score: Score) -> list[float] | None:
+        return None
+
+    def sweep(self) -> None:
+        """Nothing is ever half written."""
+
+    def damaged(self, object_id: ObjectId) -> list[str]:
+        return [] if object_id in self.records else [f"{object_id}: missing"]
+
 
 def toolkit(action_types: Mapping[str, ActionType] = ACTION_TYPES) -> Toolkit:
     """What `lamdagent.runners.job.work`, and so `lamdagent.runners.inline.Inline`, needs to run toy jobs."""
-    artifacts: Any = Unwritten()
     return Toolkit(
         action_types=action_types,
         evaluation=Evaluation(tasks=TASKS, goals=GOALS),
-        artifacts=artifacts,
+        artifacts=Unwritten(),
         models=None,
         locate=lambda obj: Path(obj.uri),
     )

@@ -10,10 +10,10 @@ from rich.table import Table
 
 from lamdagent.core.evidence import REPEATS, collapsed
 from lamdagent.core.format import action_of, origin, scored
+from lamdagent.core.protocols import ArtifactStore
 from lamdagent.core.state import State
 from lamdagent.core.types import Failed, LLMCall, ObjectiveValue
 from lamdagent.evaluation.ranking import Ranking, rank_models
-from lamdagent.objects.artifacts import Artifacts
 
 
 def comparison_table(data: Data) -> str:
@@ -56,7 +56,7 @@ def _mean_interval(summary: dict[str, Any]) -> str:
 HOW_WIDTH = 30  # narrower than this, how a model was made is left to `lineage`
 
 
-def print_leaderboard(state: State, limit: int, artifacts: Artifacts, console: Console | None = None) -> None:
+def print_leaderboard(state: State, limit: int, artifacts: ArtifactStore, console: Console | None = None) -> None:
     """Models by objective, the provided ones always among them; then what the scores can tell, and failures by cause."""
     console, standing = console or Console(), rank_models(state, artifacts)
     ranked = list(enumerate(state.ranked(), 1))

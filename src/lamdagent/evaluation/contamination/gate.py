@@ -14,10 +14,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from lamdagent.core.errors import DataError
-from lamdagent.core.protocols import Task
+from lamdagent.core.protocols import ArtifactStore, Task
 from lamdagent.core.types import SIDES, Object, ObjectId
 from lamdagent.evaluation.contamination.overlap import Evaluated, EvaluationItem, fields_of, scan
-from lamdagent.objects.artifacts import Artifacts
 from lamdagent.objects.datasets.readers import rows_digest
 
 SHOWN = 6
@@ -25,7 +24,7 @@ Mode = Literal["fail", "drop", "warn"]
 log = logging.getLogger(__name__)
 
 
-def overlaps(datasets: Mapping[str, ObjectId], tasks: Sequence[Task], artifacts: Artifacts) -> dict[str, Any]:
+def overlaps(datasets: Mapping[str, ObjectId], tasks: Sequence[Task], artifacts: ArtifactStore) -> dict[str, Any]:
     """What each dataset holds of the evaluation, by the dataset's name: `lines` to read, and the `rows` that do.
 
     Datasets without any are left out.
@@ -34,7 +33,7 @@ def overlaps(datasets: Mapping[str, ObjectId], tasks: Sequence[Task], artifacts:
         EvaluationItem(task=task.name, split=side, index=place, prompt=prompt, answer=answer)
         for task in tasks
         for side in SIDES
-        for place, prompt, answer in task.documents(side)  # type: ignore[attr-defined]
+        for place, prompt, answer in task.documents(side)
     ]
     index, found = Evaluated(items), {}
     for name, object_id in datasets.items():
@@ -45,7 +44,7 @@ def overlaps(datasets: Mapping[str, ObjectId], tasks: Sequence[Task], artifacts:
     return found
 
 
-def close(found: Mapping[str, Any], mode: Mode, objects: Sequence[Object], store: Artifacts) -> tuple[Object, ...]:
+def close(found: Mapping[str, Any], mode: Mode, objects: Sequence[Object], store: ArtifactStore) -> tuple[Object, ...]:
     """The objects to search with, after what was found: `fail` raises, `drop` leaves rows out, `warn` says so.
 
     Raises:
@@ -69,7 +68,7 @@ def close(found: Mapping[str, Any], mode: Mode, objects: Sequence[Object], store
     return tuple(_without(obj, set(found[obj.name]["rows"]), store) if obj.id in leaking else obj for obj in objects)
 
 
-def _without(obj: Object, dropped: set[int], store: Artifacts) -> Object:
+def _without(obj: Object, dropped: set[int], store: ArtifactStore) -> Object:
     """The dataset without some rows, kept as an artifact of its own. `whole` remembers what it was made from."""
     lines = [line for i, line in enumerate(_lines(store, obj.id)) if i not in dropped]
     if not lines:
@@ -85,6 +84,6 @@ def _without(obj: Object, dropped: set[int], store: Artifacts) -> Object:
     return made
 
 
-def _lines(store: Artifacts, object_id: ObjectId) -> Iterator[str]:
-    with (store.folder(object_id) / "data.jsonl").open(encoding="utf-8") as rows:
+def _lines(store: ArtifactStore, object_id: ObjectId) -> Iterator[str]:
+    with (store.open(object_id) / "data.jsonl").open(encoding="utf-8") as rows:
         yield from rows

@@ -8,17 +8,23 @@ scores a part of what a larger one scores, and all models are scored on the same
 from __future__ import annotations
 
 import copy
+import importlib.metadata
 import json
 import os
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
+
+from pydantic import Field
 
 from lamdagent.core.action_type import Context
-from lamdagent.core.errors import ConfigError, DataError
-from lamdagent.core.types import SIDES, Object, Split
-from lamdagent.evaluation.sanity import Example
+from lamdagent.core.config import Parts
+from lamdagent.core.errors import ConfigError, DataError, nearest
+from lamdagent.core.types import SIDES, Example, Object, Split, content_id
+from lamdagent.evaluation.tasks.config import NOT_IN_IDS, TaskConfig
 from lamdagent.objects.models import Loaded
 
 ITEM_ORDER = "lamdagent items"  # seed of the fixed order
@@ -26,34 +32,145 @@ SHOWN_CHARS = 500
 LM_EVAL_TOKENS = 256  # lm-eval's own bound of an answer
 
 
+class ItemSource(Protocol):
+    """Where the items of a task come from. Nothing is read before it is asked for, and nothing twice."""
+
+    @property
+    def ids(self) -> Mapping[Split, str]:
+        """For each side, the hash of everything that could change a score on it."""
+
+    @property
+    def metric(self) -> str:
+        """lm-eval's `metric` or `metric,filter`; the first filter where none is given."""
+
+    @property
+    def divided(self) -> bool:
+        """Whether a task with a single split is cut in two halves, one for each side."""
+
+    @property
+    def has_test(self) -> bool:
+        """Whether there is a sealed test side."""
+
+    def load(self, split: Split) -> Mapping[str, Any]:
+        """The lm-eval task objects of a side: one, several for a group, or none."""
+
+    def check(self) -> None:
+        """Look for mistakes as far as nothing must be fetched. Raises: ConfigError, DataError."""
+
+    def to_fetch(self) -> str | None:
+        """What a run would fetch for it, in words; None where all of it is on this machine."""
+
+    def about(self, limit: int | None) -> str:
+        """How many items it asks, in words, as far as nothing must be fetched."""
+
+
+class LmEvalConfig(TaskConfig):
+    """A task or group of lm-eval, by its name."""
+
+    metric: str = Field(description="lm-eval's metric, or metric,filter; such as exact_match or acc")
+    num_fewshot: int | None = Field(None, ge=0, description="examples in the prompt; unset: the task's own number")
+    chat: bool = Field(False, description="ask through the model's chat template")
+
+    def arguments(self, parts: Parts) -> dict[str, Any]:
+        source = NamedItems(config=self, include_path=parts.include_path)
+        return {
+            "name": self.task, "source": source, "limit": self.limit, "chat": self.chat, "batch_size": parts.batch_size
+        }  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class NamedItems:
+    """The items of a task that lm-eval knows by name."""
+
+    config: LmEvalConfig
+    include_path: Path | None
+    divided = True
+    has_test = True  # its own test split, or half of its only one
+
+    @property
+    def metric(self) -> str:
+        return self.config.metric
+
+    @cached_property
+    def ids(self) -> Mapping[Split, str]:
+        key = self.config.model_dump(mode="json", exclude_defaults=True, exclude=set(NOT_IN_IDS))
+        named = content_id(["named", key, importlib.metadata.version("lm_eval")])
+        return {"validation": named, "test": named}
+
+    def load(self, split: Split) -> Mapping[str, Any]:
+        loaded: Mapping[str, Any] = _task_manager(self.include_path).load([self.config.task])["tasks"]
+        for task in loaded.values():
+            if self.config.num_fewshot is not None:
+                task.set_config("num_fewshot", self.config.num_fewshot)
+            elif task.get_config("num_fewshot") is None:
+                task.set_config("num_fewshot", 0)
+            task.set_fewshot_seed(seed=0)
+        return loaded
+
+    def check(self) -> None:
+        name, known = self.config.task, _task_manager(self.include_path).all_tasks
+        if name not in known:
+            hint = nearest(name, known)
+            near = hint.partition(" Known:")[0] + " " if hint.startswith("Did") else ""  # lm-eval knows thousands
+            raise ConfigError(
+                f"lm-eval has no task {name!r}. {near}All names: python -m lm_eval ls tasks. "
+                "For your own rows give a path."
+            )
+
+    def to_fetch(self) -> str | None:
+        return f"the data of lm-eval task {self.config.task}"
+
+    def about(self, limit: int | None) -> str:
+        return f"up to {limit} items" if limit else "all items of its validation side"
+
+
+@lru_cache(maxsize=1)
+def _task_manager(include_path: Path | None) -> Any:
+    """lm-eval's index of tasks, a folder of the user's included. Takes seconds the first time."""
+    from lm_eval.tasks import TaskManager
+
+    return TaskManager(include_path=None if include_path is None else str(include_path))
+
+
 class LmEvalTask:
-    """One entry of `tasks` in a study file.
+    """A task that lm-eval asks and scores.
 
     Args:
-        ids: for each side, what covers everything that could change a score on it.
-        load: gives the lm-eval task objects of a side, one, or several for a group, or none; called when first needed.
-        metric: lm-eval's `metric` or `metric,filter`; the first filter where none is given.
         limit: at most this many items a side; None is all.
-        divide: cut a task with a single split in two halves, one for each side.
         chat: ask through the model's chat template.
     """
+
+    Config: type[TaskConfig] = LmEvalConfig
 
     def __init__(
         self,
         *,
         name: str,
-        ids: Mapping[Split, str],
-        load: Callable[[Split], Mapping[str, Any]],
-        metric: str,
-        limit: int | None,
-        divide: bool,
+        source: ItemSource,
+        limit: int | None = None,
         chat: bool = False,
         batch_size: int | str = 16,
     ) -> None:
-        self.name, self.ids = name, ids
-        self._load, self._metric, self._limit = load, metric, limit
-        self._divide, self._chat, self._batch_size = divide, chat, batch_size
+        self.name, self._source, self._limit = name, source, limit
+        self._chat, self._batch_size = chat, batch_size
         self._sides: dict[Split, list[tuple[Any, int]]] = {}
+
+    @property
+    def ids(self) -> Mapping[Split, str]:
+        return self._source.ids
+
+    @property
+    def has_test(self) -> bool:
+        return self._source.has_test
+
+    def check(self) -> None:
+        self._source.check()
+
+    def to_fetch(self) -> str | None:
+        return self._source.to_fetch()
+
+    def about(self) -> str:
+        return self._source.about(self._limit)
 
     def sizes(self) -> dict[Split, int]:
         """How many items each side has, `limit` applied. Loads the items."""
@@ -70,7 +187,7 @@ class LmEvalTask:
         file = ctx.folder(model) / "scores" / f"{self.ids[split]}.{split}.json"
         record: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {"items": []}
         if "of" not in record:
-            record |= {"task": self.name, "task_id": self.ids[split], "split": split, "metric": self._metric}
+            record |= {"task": self.name, "task_id": self.ids[split], "split": split, "metric": self._source.metric}
             record["of"] = len(self._drawn(split))
         wanted = min(bound for bound in (n, self._limit, record["of"]) if bound is not None)
         if not record["of"]:
@@ -126,14 +243,14 @@ class LmEvalTask:
         return [found[f"{task.config.task}/{index}"] for task, index in drawn]
 
     def _items(self, task_name: str, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        metric, _, wanted = self._metric.partition(",")
+        metric, _, wanted = self._source.metric.partition(",")
         filters = list(dict.fromkeys(row["filter"] for row in rows))
         chosen = wanted or filters[0]
         rows = [row for row in rows if row["filter"] == chosen]
         if not rows or metric not in rows[0] or isinstance(rows[0][metric], (list, tuple, dict, str)):
             known = sorted(f"{m},{f}" for f in filters for m in (rows[0]["metrics"] if rows else []))
             raise ConfigError(
-                f"task {self.name!r}: no per-item metric {self._metric!r}; "
+                f"task {self.name!r}: no per-item metric {self._source.metric!r}; "
                 f"filters: {', '.join(filters)}; metrics: {', '.join(known) or 'none'}"
             )
         return [
@@ -149,7 +266,7 @@ class LmEvalTask:
     def _drawn(self, split: Split) -> list[tuple[Any, int]]:
         """The items of a side in their fixed order, each as its lm-eval task and the document's index there."""
         if split not in self._sides:
-            sides = [side_of(task, split, divide=self._divide) for task in self._load(split).values()]
+            sides = [side_of(task, split, divide=self._source.divided) for task in self._source.load(split).values()]
             drawn = [(task, index) for task, indices in sides for index in indices]
             if len(sides) > 1:
                 random.Random(ITEM_ORDER).shuffle(drawn)

@@ -1,11 +1,143 @@
-"""The user's own rows as an lm-eval task."""
+"""The user's own rows as a task: read once, checked, and asked through lm-eval."""
 
 from __future__ import annotations
 
+import dataclasses
+import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 
-from lamdagent.core.metrics import CHOICE_METRICS, is_right
+from pydantic import Field
+
+from lamdagent.core.config import Parts
+from lamdagent.core.errors import ConfigError, DataError, nearest
+from lamdagent.core.metrics import CHOICE_METRICS, METRICS, is_right
+from lamdagent.core.types import Split, content_id
+from lamdagent.evaluation.tasks.config import NOT_IN_IDS, TaskConfig
+from lamdagent.evaluation.tasks.lm_eval import LmEvalTask
+from lamdagent.objects.datasets.formats import task_items
+from lamdagent.objects.datasets.readers import SLICE, Source, read_rows
+
+
+class RowsConfig(TaskConfig):
+    """The user's own rows: prompt and answer, or prompt, choices and answer."""
+
+    path: str = Field(description="the rows of the validation side: a local file or a hub id")
+    metric: str | None = Field(None, description="see below; unset: acc with choices, else exact_match")
+    name: str | None = Field(None, description="configuration of a hub dataset")
+    split: str = Field("train", description="split or slice of it")
+    test: str | None = Field(
+        None, description="the sealed test: a path, or another split of the same path such as train[200:]"
+    )
+    columns: dict[str, str] = Field({}, description="wanted column: column or Jinja template")
+    chat: bool = Field(False, description="ask through the model's chat template")
+    max_new_tokens: int = Field(64, ge=1, description="length of a generated answer")
+    target_delimiter: str = Field("", description="text between the prompt and a choice")
+    until: list[str] = Field([], description="texts that end an answer, besides EOS")
+
+    def arguments(self, parts: Parts) -> dict[str, Any]:
+        source = Rows(config=self, home=parts.path("."))
+        return {
+            "name": self.task, "source": source, "limit": self.limit, "chat": self.chat, "batch_size": parts.batch_size
+        }  # fmt: skip
+
+
+class RowsTask(LmEvalTask):
+    """The same as any task of lm-eval, but for where its items come from."""
+
+    Config: type[TaskConfig] = RowsConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rows:
+    """The items of a task of own rows. `home` is where relative paths start from.
+
+    Raises (whatever must read the rows):
+        ConfigError: the metric does not go with the rows.
+        DataError: a row cannot be used, or an item stands on both sides.
+    """
+
+    config: RowsConfig
+    home: Path
+    divided = False
+
+    @property
+    def has_test(self) -> bool:
+        return self.config.test is not None
+
+    @property
+    def metric(self) -> str:
+        """`acc` for choices and `exact_match` for the rest, where none is given."""
+        return self.config.metric or ("acc" if "choices" in self._sides["validation"][0] else "exact_match")
+
+    @cached_property
+    def ids(self) -> Mapping[Split, str]:
+        left_out = {*NOT_IN_IDS, "path", "test"}  # the items themselves are hashed, not where they lie
+        key = self.config.model_dump(mode="json", exclude_defaults=True, exclude=left_out)
+        return {split: content_id(["rows", key, self.metric, items]) for split, items in self._sides.items()}
+
+    def load(self, split: Split) -> Mapping[str, Any]:
+        if not (items := self._sides[split]):
+            return {}
+        config = self.config
+        made = lm_eval_task(
+            config.task, items, metric=self.metric, max_new_tokens=config.max_new_tokens, until=config.until,
+            target_delimiter=config.target_delimiter,
+        )  # fmt: skip
+        made.set_config("num_fewshot", 0)
+        return {config.task: made}
+
+    def check(self) -> None:
+        if self._source("validation").file is not None:
+            _ = self._sides
+
+    def to_fetch(self) -> str | None:
+        return None if self._source("validation").file is not None else f"rows {self.config.path}"
+
+    def about(self, limit: int | None) -> str:
+        if self._source("validation").file is None:
+            return "rows of the hub"
+        count = len(self._sides["validation"])
+        return f"{min(count, limit or count)} of {count} rows"
+
+    @cached_property
+    def _sides(self) -> dict[Split, list[dict[str, Any]]]:
+        """The items of both sides; the test side is empty where the study file names none."""
+        validation = self._read("validation")
+        if self.config.test is None:
+            return {"validation": validation, "test": []}
+        test = self._read("test")
+        asked = {json.dumps(item, sort_keys=True) for item in validation}
+        if shared := [item for item in test if json.dumps(item, sort_keys=True) in asked]:
+            raise DataError(
+                f"task {self.config.task!r}: {len(shared)} of {len(test)} test items are validation items too, such as "
+                f"{shared[0]['prompt'][:80]!r}. A sealed test must hold other items: take them out of `path` or `test`."
+            )
+        return {"validation": validation, "test": test}
+
+    def _read(self, split: Split) -> list[dict[str, Any]]:
+        items = list(task_items(read_rows(self._source(split)), self.config.columns))
+        metric = self.config.metric or ("acc" if "choices" in items[0] else "exact_match")
+        named = f"task {self.config.task!r}"
+        if metric not in METRICS:
+            raise ConfigError(f"{named}: own rows have no metric {metric!r}. {nearest(metric, METRICS)}")
+        if any(("choices" in item) != (metric in CHOICE_METRICS) for item in items):
+            has = "take rows with choices" if metric in CHOICE_METRICS else "take rows without choices"
+            raise ConfigError(f"{named}: metric {metric} is one of those that {has}")
+        return items
+
+    def _source(self, split: Split) -> Source:
+        """Where a side's rows come from: `test` names another split of the same path, or a path of its own."""
+        source = Source(path=self.config.path, folder=self.home, name=self.config.name, split=self.config.split)
+        if split == "validation":
+            return source
+        given = str(self.config.test)
+        other = dataclasses.replace(source, path=given, split="train")
+        named_split = SLICE.match(given) is not None and other.file is None
+        return dataclasses.replace(source, split=given) if named_split else other
 
 
 def lm_eval_task(

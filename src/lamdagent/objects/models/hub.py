@@ -6,17 +6,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lamdagent.core.errors import DataError
+from lamdagent.core.protocols import ArtifactStore
 from lamdagent.core.types import Object, content_id
-from lamdagent.objects.artifacts import Artifacts, file_hash
+from lamdagent.objects.artifacts import file_hash
 from lamdagent.objects.models.metadata import TOKENIZER_FILES, weight_files
 
 
-def locate(home: Path, store: Artifacts, obj: Object) -> Path:
+def locate(home: Path, store: ArtifactStore, obj: Object) -> Path:
     """The Hugging Face folder of a model that the user provided."""
     if obj.uri.startswith(HUB):
         return HubModel.of(obj.uri).folder()
     if obj.uri.endswith(".gguf"):
-        return store.folder(obj.id) / "weights"
+        return store.open(obj.id) / "weights"
     return home / Path(obj.uri).expanduser()
 
 

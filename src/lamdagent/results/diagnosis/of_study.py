@@ -27,11 +27,12 @@ def diagnosis_of(study: ReadStudy, typed: Path) -> list[dict[str, Any]]:
 
 def _action_types(study: ReadStudy) -> dict[str, ActionType]:
     """The action types that a journal's own config names; none where this installation does not know them all."""
-    from lamdagent.study import build
     from lamdagent.study.config.schema import study_of
     from lamdagent.study.config.yaml import Document
+    from lamdagent.study.parts import StudyParts
 
     try:
-        return build.action_types(study_of(Document.of(study.folder / "study.yaml", dict(study.state.config))))
+        study_then = study_of(Document.of(study.folder / "study.yaml", dict(study.state.config)))
+        return dict(StudyParts(study_then).action_types)
     except ConfigError:
         return {}

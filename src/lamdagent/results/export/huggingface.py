@@ -11,9 +11,10 @@ import yaml
 from lamdagent.core.errors import UserError
 from lamdagent.core.format import scored
 from lamdagent.core.pipeline import Pipeline, node_label, pipeline_of, render
+from lamdagent.core.protocols import ArtifactStore
 from lamdagent.core.state import State
 from lamdagent.core.types import Score, Trial
-from lamdagent.objects.artifacts import Artifacts, disk_full_as_user_error
+from lamdagent.objects.artifacts import disk_full_as_user_error
 from lamdagent.results.export.pipeline_file import recipe_data
 
 CARD = """---
@@ -50,7 +51,7 @@ tokenizer = AutoTokenizer.from_pretrained(".")
 """
 
 
-def export_model(state: State, trial: Trial, artifacts: Artifacts, to: Path, *, study: str, home: Path) -> None:
+def export_model(state: State, trial: Trial, artifacts: ArtifactStore, to: Path, *, study: str, home: Path) -> None:
     """Write the model of a trial to a folder.
 
     Args:
@@ -64,7 +65,7 @@ def export_model(state: State, trial: Trial, artifacts: Artifacts, to: Path, *, 
         raise UserError("\n".join([*damaged, "Remove its folder and run the study with one more trial to go on."]))
     pipeline = pipeline_of(state, object_id)
     with disk_full_as_user_error(to):
-        shutil.copytree(artifacts.folder(object_id) / "weights", to, dirs_exist_ok=True)
+        shutil.copytree(artifacts.open(object_id) / "weights", to, dirs_exist_ok=True)
         recipe = recipe_data(state, object_id, artifacts, home=home, to=to)
         data = {**recipe, "scores": _scores(state, object_id)}
         (to / "pipeline.yaml").write_text(yaml.safe_dump(data, sort_keys=False, allow_unicode=True), encoding="utf-8")

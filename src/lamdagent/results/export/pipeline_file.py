@@ -15,9 +15,9 @@ from typing import Any
 
 from lamdagent.core.errors import ConfigError, DataError, nearest
 from lamdagent.core.plan import Plan, PlanStatus, plan_data
+from lamdagent.core.protocols import ArtifactStore
 from lamdagent.core.state import State
 from lamdagent.core.types import Object, ObjectId, content_id
-from lamdagent.objects.artifacts import Artifacts
 from lamdagent.objects.datasets.readers import LOCAL
 from lamdagent.objects.models.hub import HUB, HubModel
 from lamdagent.study.config import DatasetEntry, Document, ModelEntry
@@ -27,7 +27,7 @@ ENTRIES: Mapping[str, Any] = {"model": ModelEntry, "dataset": DatasetEntry}
 PLACES = {"model": "models", "dataset": "datasets"}
 
 
-def recipe_data(state: State, object_id: ObjectId, artifacts: Artifacts, *, home: Path, to: Path) -> dict[str, Any]:
+def recipe_data(state: State, object_id: ObjectId, artifacts: ArtifactStore, *, home: Path, to: Path) -> dict[str, Any]:
     """What `pipeline.yaml` holds, for a file in the folder `to`; `home` is where the study's paths start from."""
     data, record = plan_data(state, [object_id]), artifacts.record(object_id) or {}
     by_name = {obj.name: obj for obj in state.of_kind("model") if obj.made_by is None}
@@ -69,7 +69,7 @@ def _entry(entry: Mapping[str, Any], obj: Object, home: Path, to: Path) -> dict[
     return found
 
 
-def _left_out(obj: Object, before: Sequence[int], artifacts: Artifacts) -> list[int]:
+def _left_out(obj: Object, before: Sequence[int], artifacts: ArtifactStore) -> list[int]:
     """The rows that a dataset lacks, by number: those the study left out `before`, and those that held evaluation items.
 
     Raises:
@@ -77,7 +77,7 @@ def _left_out(obj: Object, before: Sequence[int], artifacts: Artifacts) -> list[
     """
     try:
         whole, kept = (
-            (artifacts.folder(i) / "data.jsonl").read_text(encoding="utf-8").split("\n")
+            (artifacts.open(i) / "data.jsonl").read_text(encoding="utf-8").split("\n")
             for i in (obj.meta["whole"], obj.id)
         )
     except FileNotFoundError as error:
@@ -189,7 +189,7 @@ def strangers(recipe: Mapping[str, Any], here: Sequence[Object]) -> list[str]:
 
 
 def outcome(
-    recipe: Mapping[str, Any], strange: Sequence[str], state: State, followed: PlanStatus, artifacts: Artifacts
+    recipe: Mapping[str, Any], strange: Sequence[str], state: State, followed: PlanStatus, artifacts: ArtifactStore
 ) -> dict[str, Any]:
     """What making a recipe again gave, as JSON values: are the weights the same bits, and if not, what differs."""
     steps = []

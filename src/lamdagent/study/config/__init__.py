@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lamdagent.study.config.schema import DatasetEntry, Execution, ModelEntry, Study, TaskEntry, load_study
+from lamdagent.study.config.schema import DatasetEntry, Execution, ModelEntry, Study, load_study
 from lamdagent.study.config.yaml import Document
 
-__all__ = ["DatasetEntry", "Document", "Execution", "ModelEntry", "Study", "TaskEntry", "load_study"]
+__all__ = ["DatasetEntry", "Document", "Execution", "ModelEntry", "Study", "load_study"]

@@ -7,9 +7,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from lamdagent.core.config import NAME
 from lamdagent.study.config.yaml import Document
 
-NAME = r"^[A-Za-z0-9][\w.\-]*$"
 DEVICE = r"^(auto|cpu|mps|cuda(:\d+)?)$"
 PATTERNS = {
     NAME: "expected a name of letters, digits, . _ - that begins with a letter or a digit",

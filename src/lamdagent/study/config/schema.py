@@ -10,12 +10,13 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
-from lamdagent.core.config import Config
+from lamdagent.core.config import NAME, Config
 from lamdagent.core.errors import ConfigError, UnknownName, nearest
 from lamdagent.core.types import Guard, TaskWeight
+from lamdagent.evaluation.tasks.config import TaskConfig
 from lamdagent.study import registry
-from lamdagent.study.config.messages import DEVICE, NAME, PATTERNS, in_words
-from lamdagent.study.config.yaml import Document
+from lamdagent.study.config.messages import DEVICE, PATTERNS, in_words
+from lamdagent.study.config.yaml import Document, Path_
 
 AUTO = "auto"
 MADE = re.compile(r"(model|dataset)-\d+")
@@ -40,46 +41,6 @@ class DatasetEntry(Config):
     chat: bool = Field(False, description="put prompt and completion into the model's chat template")
     limit: int | None = Field(None, ge=1, description="the first so many rows")
     leave_out: list[int] = Field([], description="rows to leave out, by their number from 0")
-
-
-class TaskEntry(Config):
-    """What models are scored on: an lm-eval task by name, or (with `path`) the user's own rows."""
-
-    task: str = Field(pattern=NAME, description="lm-eval task or group; with path, any name")
-    metric: str | None = Field(
-        None, description="lm-eval's metric or metric,filter; own rows: acc with choices, else exact_match"
-    )
-    weight: float = Field(1.0, ge=0, description="weight in the objective; 0 is watched (see guards) but not counted")
-    max_score: float = Field(1.0, gt=0, description="best value of the metric; scores are divided by it")
-    limit: int | None = Field(None, ge=1, description="items scored a side, in a fixed order; unset: all")
-    num_fewshot: int | None = Field(None, ge=0, description="examples in the prompt; unset: the task's own number")
-    chat: bool = Field(False, description="ask through the model's chat template")
-    path: str | None = Field(None, description="own rows for validation: prompt and answer, or prompt, choices, answer")
-    name: str | None = Field(None, description="configuration of a hub dataset (own rows)")
-    split: str = Field("train", description="split or slice of it (own rows)")
-    test: str | None = Field(
-        None, description="the sealed test (own rows): a path, or another split of the same path such as train[200:]"
-    )
-    columns: dict[str, str] = Field({}, description="wanted column: column or Jinja template (own rows)")
-    max_new_tokens: int = Field(64, ge=1, description="length of a generated answer (own rows)")
-    target_delimiter: str = Field(
-        "", description="text between the prompt and a choice or a few-shot answer (own rows)"
-    )
-    until: list[str] = Field([], description="texts that end an answer, besides EOS (own rows)")
-
-    @model_validator(mode="after")
-    def _named_tasks_have_metrics(self) -> TaskEntry:
-        if self.path is None:
-            if self.metric is None:
-                raise ValueError(
-                    f"task {self.task!r} needs a metric, such as exact_match or acc (or a path to own rows)"
-                )
-            own = ("name", "split", "test", "columns", "max_new_tokens", "target_delimiter", "until")
-            if given := [key for key in own if getattr(self, key) != type(self).model_fields[key].default]:
-                raise ValueError(f"{', '.join(given)} only go with own rows: give a path too")
-        elif self.num_fewshot:
-            raise ValueError("num_fewshot goes with lm-eval's tasks; write examples for own rows into the prompt")
-        return self
 
 
 class GuardEntry(Config):
@@ -137,7 +98,9 @@ class Body(Config):
     models: dict[str, ModelEntry] = Field(min_length=1, description="name: the models to start from")
     datasets: dict[str, DatasetEntry] = Field({}, description="name: the rows to train on")
     actions: dict[str, Any] = Field(min_length=1, description="action type: its options and settings")
-    tasks: list[TaskEntry] = Field(description="what models are scored on; may be empty with policy replay")
+    tasks: list[dict[str, Any]] = Field(
+        description="what models are scored on, each of a kind; may be empty with policy replay"
+    )
     guards: list[GuardEntry] = Field([], description="skills that must not be lost")
     evaluation: EvaluationEntry = Field(EvaluationEntry(), description="how many items models are scored on")
     contamination: Literal["fail", "drop", "warn"] = Field(
@@ -149,6 +112,9 @@ class Body(Config):
         description="kind: who selects, and its options; auto is agent where a `model` is given, and else surrogate",
     )
     memory: dict[str, Any] = Field({"kind": "table"}, description="kind: what is remembered; and its options")
+    artifacts: dict[str, Any] = Field(
+        {"kind": "local"}, description="kind: where models and rows are kept; and its options"
+    )
     budget: BudgetEntry = Field(BudgetEntry(), description="where the search stops")
     execution: Execution = Field(Execution(), description="how trials are run")
 
@@ -160,8 +126,10 @@ class Study:
     file: Path
     body: Body
     actions: Mapping[str, Any]
+    tasks: tuple[tuple[str, TaskConfig], ...]
     policy: tuple[str, Config]
     memory: tuple[str, Config]
+    artifacts: tuple[str, Config]
     document: Document
 
     @property
@@ -179,7 +147,7 @@ class Study:
 
     @property
     def goals(self) -> tuple[TaskWeight, ...]:
-        return tuple(TaskWeight(task=t.task, weight=t.weight, max_score=t.max_score) for t in self.body.tasks)
+        return tuple(TaskWeight(task=t.task, weight=t.weight, max_score=t.max_score) for _, t in self.tasks)
 
     @property
     def guards(self) -> tuple[Guard, ...]:
@@ -191,8 +159,9 @@ class Study:
         whole["actions"] = {
             name: config.model_dump(mode="json", by_alias=True) for name, config in self.actions.items()
         }
-        for key, (kind, config) in (("policy", self.policy), ("memory", self.memory)):
-            whole[key] = {"kind": kind, **config.model_dump(mode="json", by_alias=True)}
+        whole["tasks"] = [_dumped(kind, config) for kind, config in self.tasks]
+        for key, (kind, config) in (("policy", self.policy), ("memory", self.memory), ("artifacts", self.artifacts)):
+            whole[key] = _dumped(kind, config)
         return whole
 
 
@@ -217,8 +186,10 @@ def study_of(document: Document) -> Study:
         file=document.file,
         body=body,
         actions=actions,
-        policy=_plugin("policies", "policy", body.policy, document),
-        memory=_plugin("memories", "memory", body.memory, document),
+        tasks=_tasks(body.tasks, document),
+        policy=_plugin("policies", ("policy",), body.policy, document),
+        memory=_plugin("memories", ("memory",), body.memory, document),
+        artifacts=_plugin("artifacts", ("artifacts",), body.artifacts, document),
         document=document,
     )
     _refuse_names(study)
@@ -226,26 +197,49 @@ def study_of(document: Document) -> Study:
     return study
 
 
-def _plugin(family: registry.Family, key: str, data: dict[str, Any], document: Document) -> tuple[str, Config]:
-    kind = data.get("kind")
-    if key == "policy" and kind == AUTO:
+def _dumped(kind: str, config: Config) -> dict[str, Any]:
+    return {"kind": kind, **config.model_dump(mode="json", by_alias=True)}
+
+
+def _tasks(entries: Sequence[Mapping[str, Any]], document: Document) -> tuple[tuple[str, TaskConfig], ...]:
+    """Every task with its kind; one without is of own rows where it has a path, and else one of lm-eval's."""
+    found = []
+    for i, entry in enumerate(entries):
+        inferred = "rows" if "path" in entry else "lm_eval"
+        try:
+            found.append(_plugin("tasks", ("tasks", i), {"kind": inferred, **entry}, document))
+        except ConfigError as error:
+            if "kind" in entry or "unknown key" not in str(error):
+                raise
+            why = (
+                "no path, so it is taken for one of lm-eval's" if inferred == "lm_eval" else "a path, so it is own rows"
+            )
+            raise ConfigError(f"{error} The task has {why}; `kind:` says it outright.") from error
+    return tuple(found)
+
+
+def _plugin(family: registry.Family, path: Path_, data: Mapping[str, Any], document: Document) -> tuple[str, Any]:
+    """The kind that a mapping names, and its validated options."""
+    kind, auto = data.get("kind"), family == "policies"
+    if auto and kind == AUTO:
         kind = "agent" if "model" in data else "surrogate"
     if not isinstance(kind, str):
-        known = ", ".join([*([AUTO] if key == "policy" else []), *registry.names(family)])
-        raise ConfigError(f"{document.where((key,))}: {key} needs a kind. Known: {known}.")
-    cls = _find(family, kind, (key, "kind"), document)
+        known = ", ".join([*([AUTO] if auto else []), *registry.names(family)])
+        named = ".".join(map(str, path))
+        raise ConfigError(f"{document.where(path)}: {named} needs a kind. Known: {known}.")
+    cls = _find(family, kind, (*path, "kind"), document)
     rest = {k: v for k, v in data.items() if k != "kind"}
-    return kind, _validated(cls.Config, rest, (key,), document)
+    return kind, _validated(cls.Config, rest, path, document)
 
 
-def _find(family: registry.Family, name: str, path: tuple[str, ...], document: Document) -> Any:
+def _find(family: registry.Family, name: str, path: Path_, document: Document) -> Any:
     try:
         return registry.find(family, name)
     except UnknownName as error:
         raise ConfigError(f"{document.where(path)}: {error}") from error
 
 
-def _validated(model: Any, data: Any, path: tuple[str | int, ...], document: Document) -> Any:
+def _validated(model: Any, data: Any, path: Path_, document: Document) -> Any:
     try:
         return model.model_validate(data)
     except ValidationError as error:
@@ -280,7 +274,7 @@ def _refuse_names(study: Study) -> None:
 
 
 def _refuse_clashes(study: Study) -> None:
-    names = [task.task for task in study.body.tasks]
+    names = [task.task for _, task in study.tasks]
     for i, name in enumerate(names):
         if name in names[:i]:
             raise ConfigError(f"{study.document.where(('tasks', i, 'task'))}: task {name!r} is given twice.")
@@ -288,7 +282,7 @@ def _refuse_clashes(study: Study) -> None:
         return  # its pipelines are made, not chosen by scores
     if not names:
         raise ConfigError(f"{study.document.where(('tasks',))}: tasks: expected 1 or more entries")
-    if not any(task.weight for task in study.body.tasks):
+    if not any(task.weight for _, task in study.tasks):
         raise ConfigError(f"{study.document.where(('tasks',))}: every task has weight 0, so nothing counts.")
     for i, guard in enumerate(study.body.guards):
         if guard.task not in names or guard.task in [g.task for g in study.body.guards[:i]]:

@@ -30,8 +30,8 @@ def attribute(
     from lamdagent.core.plan import plan_data
     from lamdagent.results.attribution import attribution, variants
     from lamdagent.results.rerun import StudyChange, load_state
-    from lamdagent.study import build
     from lamdagent.study.config import load_study
+    from lamdagent.study.parts import StudyParts
     from lamdagent.study.read import ReadStudy, made_trial
     from lamdagent.ui.plots import draw_attribution
     from lamdagent.ui.tables import attribution_table
@@ -40,12 +40,15 @@ def attribute(
     name, state = loaded.body.study, load_state(loaded)
     found = made_trial(ReadStudy(name=name, folder=loaded.folder, home=loaded.home, state=state), trial)
     whole = pipeline_of(state, found.choice.action.id)
-    without = variants(whole, state, build.action_types(loaded))
+    without = variants(whole, state, StudyParts(loaded).action_types)
     steps = plan_data(state, [whole, *(v.pipeline for v in without if v.pipeline is not None)])
     change = StudyChange(label=f"attribute-{found.number}")
     _, replay, followed = run_change(
         loaded, state, steps, change, f"{whole.object.name}, {len(without)} times without a step"
     )
-    data = {"study": name, **attribution(whole, without, state, (steps, replay, followed), build.artifacts(loaded))}
+    data = {
+        "study": name,
+        **attribution(whole, without, state, (steps, replay, followed), StudyParts(loaded).artifacts),
+    }
     folder = to or loaded.root / f"{name}.{change.label}"
     write_outputs(data, folder, "attribution", draw_attribution, attribution_table, as_json)

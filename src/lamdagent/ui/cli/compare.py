@@ -35,15 +35,15 @@ def compare(
     The searches share their artifacts: what one has made is not made again by another. Dotted options (`--policy.shown
     10`) go to every arm whose policy knows them.
     """
-    from lamdagent.study import build
     from lamdagent.study.config import load_study
+    from lamdagent.study.parts import StudyParts
     from lamdagent.ui.cli._rerun import progress_of
 
     grid = _from_file(arms) if arms else _from_options(policies, without)
     base = [*set_, f"budget.trials={trials}"]
     loaded = load_study(study, base)
     states, tested = run_arms(
-        loaded, base, dotted(context.args), grid, seeds, test, lambda s: progress_of(s, build.budget(s))
+        loaded, base, dotted(context.args), grid, seeds, test, lambda s: progress_of(s, StudyParts(s).budget)
     )
     from lamdagent.results.compare import compare as compare_states
 

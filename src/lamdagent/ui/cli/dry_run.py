@@ -9,12 +9,14 @@ from typing import Any
 import typer
 
 from lamdagent.core.format import setting, size
+from lamdagent.core.protocols import Task
 from lamdagent.core.space import ActionSpace
 from lamdagent.core.state import State
-from lamdagent.study import build
+from lamdagent.evaluation.tasks.config import TaskConfig
 from lamdagent.study.config import Study
 from lamdagent.study.initial_pool import load_pool, to_fetch
-from lamdagent.study.tasks import check_tasks, own_items, task_source
+from lamdagent.study.open import check_tasks
+from lamdagent.study.parts import StudyParts
 
 BYTES_PER_PARAMETER = {"float32": 4, "bfloat16": 2, "float16": 2}
 
@@ -47,10 +49,11 @@ def print_plan(study: Study, *, as_json: bool) -> None:
 
 def plan(study: Study) -> dict[str, Any]:
     """The same as plain data."""
-    check_tasks(study)
+    parts = StudyParts(study)
+    check_tasks(parts)
     objects = load_pool(study, {}, offline=True).objects
     state = State(seed=study.body.seed, pool={obj.id: obj for obj in objects})
-    types = build.action_types(study)
+    types = parts.action_types
     space = ActionSpace(state, types)
     budget = study.body.budget
     hours = f", {budget.hours:g} hours" if budget.hours else ""
@@ -60,12 +63,12 @@ def plan(study: Study) -> dict[str, Any]:
         "folder": str(study.folder),
         "pool": [{"kind": o.kind, "name": o.name, "about": _about(o)} for o in objects],
         "actions": {name: sum(1 for _ in space.of_type(name)) for name in types},
-        "tasks": [_task(study, entry) for entry in study.body.tasks],
+        "tasks": [_task(task, config) for task, (_, config) in zip(parts.tasks, study.tasks, strict=True)],
         "policy": study.policy[0],
         "memory": study.memory[0],
         "budget": f"{budget.trials} trials{hours}" if budget.trials else f"no bound on trials{hours}",
         "disk": _disk(study, objects),
-        "to_fetch": to_fetch(study),
+        "to_fetch": to_fetch(study, parts.tasks),
     }
 
 
@@ -83,15 +86,9 @@ def _about(obj: Any) -> str:
     return f"{obj.uri}, to be {'imported' if obj.uri.endswith('.gguf') else 'fetched'}"
 
 
-def _task(study: Study, entry: Any) -> dict[str, Any]:
-    if entry.path is None:
-        items = f"up to {entry.limit} items" if entry.limit else "all items of its validation side"
-    elif task_source(study, entry).file is None:
-        items = "rows of the hub"
-    else:
-        count = len(own_items(study, entry))
-        items = f"{min(count, entry.limit or count)} of {count} rows"
-    return {"task": entry.task, "metric": entry.metric or "by its rows", "weight": entry.weight, "items": items}
+def _task(task: Task, config: TaskConfig) -> dict[str, Any]:
+    metric = getattr(config, "metric", None) or "by its rows"
+    return {"task": task.name, "metric": metric, "weight": config.weight, "items": task.about()}
 
 
 def _disk(study: Study, objects: Any) -> str:

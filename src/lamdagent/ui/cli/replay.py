@@ -35,8 +35,8 @@ def replay(
     from lamdagent.results.export.huggingface import export_model
     from lamdagent.results.export.pipeline_file import outcome, read_recipe, strangers
     from lamdagent.results.rerun import write_plan
-    from lamdagent.study import build
     from lamdagent.study.initial_pool import load_pool
+    from lamdagent.study.parts import StudyParts
     from lamdagent.study.run import run_plan
     from lamdagent.ui.tables import outcome_text
 
@@ -53,10 +53,10 @@ def replay(
     plan = Plan.of(recipe, str(pipeline))
     state, followed = run_plan(study, plan, display=progress_of(study, Budget(trials=len(plan.steps))))
     say_how_to_retry(followed, study)
-    data = outcome(recipe, strange, state, followed, build.artifacts(study))
+    data = outcome(recipe, strange, state, followed, StudyParts(study).artifacts)
     made = state.trial_of(followed.ids.get(recipe["result"], ""))
     if made is not None and not (to / "model" / "README.md").exists():
-        export_model(state, made, build.artifacts(study), to / "model", study=to.name, home=study.home)
+        export_model(state, made, StudyParts(study).artifacts, to / "model", study=to.name, home=study.home)
     data["model"] = None if made is None else str(to / "model")
     typer.echo(json.dumps(data, indent=2) if as_json else outcome_text(data))
     if not data["identical"]:

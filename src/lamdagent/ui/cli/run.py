@@ -40,8 +40,8 @@ def run(
 def _search(file: Path, overrides: Sequence[str], *, plain: bool, as_json: bool) -> None:
     from lamdagent.core.protocols import Display
     from lamdagent.results.leaderboard import study_data
-    from lamdagent.study import build
     from lamdagent.study.config import load_study
+    from lamdagent.study.parts import StudyParts
     from lamdagent.study.read import read_study
     from lamdagent.study.run import run_loaded
     from lamdagent.ui.tables import print_leaderboard
@@ -49,7 +49,7 @@ def _search(file: Path, overrides: Sequence[str], *, plain: bool, as_json: bool)
     from lamdagent.ui.terminal.progress import SearchProgress
 
     study = load_study(file, overrides)
-    budget = build.budget(study)
+    budget = StudyParts(study).budget
     progress_text = SearchProgress(budget, study.body.execution.workers)
     display: Display
     if as_json:
@@ -64,5 +64,5 @@ def _search(file: Path, overrides: Sequence[str], *, plain: bool, as_json: bool)
     if as_json:
         typer.echo(json.dumps(study_data(read_study(study.folder)), indent=2, ensure_ascii=False))
         return
-    print_leaderboard(state, 10, build.artifacts(study))
+    print_leaderboard(state, 10, StudyParts(study).artifacts)
     typer.echo(f"\nnext: lamdagent lineage {file}, or lamdagent export {file} best --to FOLDER")

@@ -36,8 +36,8 @@ def scale(
     from lamdagent.core.plan import Plan, plan_data
     from lamdagent.results.rerun import load_state
     from lamdagent.results.scaling import chosen, data_changes, model_change, scale_data
-    from lamdagent.study import build
     from lamdagent.study.config import load_study
+    from lamdagent.study.parts import StudyParts
     from lamdagent.ui.plots import draw_scale
     from lamdagent.ui.tables import scale_table
 
@@ -56,7 +56,7 @@ def scale(
         change = model_change(loaded, plan, model)
         changes[", ".join(Path(path).name for path in change.models.values())] = change
     arms = {label: run_change(loaded, state, steps, change, label) for label, change in changes.items()}
-    found = scale_data(loaded.body.study, state, picked, top, arms, build.artifacts(loaded))
+    found = scale_data(loaded.body.study, state, picked, top, arms, StudyParts(loaded).artifacts)
     kinds = "-".join([*(["data"] if factors else []), *(["model"] if model else [])])
     write_outputs(
         found, to or loaded.root / f"{loaded.body.study}.scale-{kinds}", "scale", draw_scale, scale_table, as_json

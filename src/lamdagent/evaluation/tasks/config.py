@@ -1,0 +1,20 @@
+"""The keys that every task of a study file has, whatever its kind."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from lamdagent.core.config import NAME, Config
+
+
+class TaskConfig(Config):
+    """What models are scored on."""
+
+    task: str = Field(pattern=NAME, description="its name; of kind lm_eval, that of a task or group of lm-eval")
+    weight: float = Field(1.0, ge=0, description="weight in the objective; 0 is watched (see guards) but not counted")
+    max_score: float = Field(1.0, gt=0, description="best value of the metric; scores are divided by it")
+    limit: int | None = Field(None, ge=1, description="items scored a side, in a fixed order; unset: all")
+
+
+NOT_IN_IDS = frozenset({"weight", "max_score", "limit"})
+"""Keys that only say which items are asked, or how a score counts: they give no item another result."""

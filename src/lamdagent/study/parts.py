@@ -1,0 +1,166 @@
+"""The live parts of one study: from its file to what a search is made of, each made once, when it is first asked for.
+
+The only place that knows both sides. It knows no plug-in's own keys: each plug-in's `Config.arguments` asks for what it
+needs (`core.config.Parts`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+from lamdagent.core.action_type import ActionType
+from lamdagent.core.config import Config
+from lamdagent.core.errors import ConfigError
+from lamdagent.core.plan import Plan, plan_of_trials
+from lamdagent.core.protocols import ArtifactStore, Memory, Policy, Task
+from lamdagent.core.state import reduce_events
+from lamdagent.core.types import Budget
+from lamdagent.evaluation.evaluator import Evaluation
+from lamdagent.evaluation.sanity import Examiner
+from lamdagent.llm.chat import Chat
+from lamdagent.llm.clients import open_client
+from lamdagent.llm.config import ChatConfig
+from lamdagent.objects.models import Models
+from lamdagent.objects.models.hub import locate
+from lamdagent.runners.job import Toolkit
+from lamdagent.study import registry
+from lamdagent.study.config import Document, Study, load_study
+from lamdagent.study.config.schema import study_of
+from lamdagent.study.journal import read_journal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerSpec:
+    """What a worker is told of a study, on this machine or another: plain values, which can be pickled or sent as JSON.
+
+    `study` is the study file with all defaults filled in, `file` where it lies: relative paths start from its folder.
+    Keys and tokens are never part of it; a worker reads them from its own environment.
+    """
+
+    study: Mapping[str, Any]
+    file: str
+
+    def open(self) -> StudyParts:
+        """The study's parts, in the worker's process."""
+        return StudyParts(study_of(Document.of(Path(self.file), dict(self.study))))
+
+
+class StudyParts:
+    """The parts of a study that was read. Nothing is made, read or connected before it is asked for."""
+
+    def __init__(self, study: Study) -> None:
+        self.study = study
+
+    @cached_property
+    def worker_spec(self) -> WorkerSpec:
+        whole = {**self.study.dump(), "root": self.study.body.root}
+        return WorkerSpec(study=whole, file=str(self.study.file.resolve()))
+
+    @cached_property
+    def budget(self) -> Budget:
+        return Budget(**self.study.body.budget.model_dump())
+
+    @cached_property
+    def artifacts(self) -> ArtifactStore:
+        kind, config = self.study.artifacts
+        made: ArtifactStore = self._made("artifacts", kind, config)
+        return made
+
+    @cached_property
+    def action_types(self) -> Mapping[str, ActionType]:
+        return {name: self._made("actions", name, config) for name, config in self.study.actions.items()}
+
+    @cached_property
+    def tasks(self) -> tuple[Task, ...]:
+        return tuple(self._made("tasks", kind, config) for kind, config in self.study.tasks)
+
+    @cached_property
+    def policy(self) -> Policy:
+        """Raises: UserError: it cannot be made here, such as for want of a key or of a package."""
+        made: Policy = self._made("policies", *self.study.policy)
+        return made
+
+    @cached_property
+    def memory(self) -> Memory:
+        made: Memory = self._made("memories", *self.study.memory)
+        return made
+
+    @cached_property
+    def toolkit(self) -> Toolkit:
+        """What jobs are done with in this process. Loads torch."""
+        execution, evaluation = self.study.body.execution, self.study.body.evaluation
+        models = Models(device=execution.device, dtype=execution.dtype)
+        return Toolkit(
+            action_types=self.action_types,
+            evaluation=Evaluation(
+                tasks=self.tasks, goals=self.study.goals, first=evaluation.items, most=evaluation.max_items
+            ),
+            artifacts=self.artifacts,
+            models=models,
+            locate=partial(locate, self.study.home, self.artifacts),
+            examine=Examiner(models=models, tasks=self.tasks),
+        )
+
+    @cached_property
+    def language_model(self) -> Chat | None:
+        """The language model that the policy names, ready to be asked; None where it names none.
+
+        Raises:
+            UserError: it cannot be reached in principle, such as for want of a key.
+        """
+        config = self.study.policy[1]
+        if not isinstance(config, ChatConfig):
+            return None
+        client = open_client(config, self.study.home)
+        return Chat(client, budget=self.budget, attempts=config.attempts, max_failures=config.max_failures)
+
+    # What a plug-in's Config may ask for: see core.config.Parts.
+
+    @property
+    def batch_size(self) -> int | str:
+        return self.study.body.execution.batch_size
+
+    @property
+    def include_path(self) -> Path | None:
+        """The folder with the study's own lm-eval task files."""
+        given = self.study.body.include_path
+        return None if given is None else self.path(given)
+
+    @property
+    def root(self) -> Path:
+        return self.study.root
+
+    def path(self, given: str) -> Path:
+        return self.study.home / Path(given).expanduser()
+
+    def chat(self, who: str) -> Chat:
+        if self.language_model is None:
+            where = self.study.document.where((who.partition(":")[0],))
+            raise ConfigError(
+                f"{where}: {who} asks the policy's language model; it needs policy: {{kind: agent, model: …}}"
+            )
+        return self.language_model
+
+    def plain_policy(self, kind: str) -> Policy:
+        found = registry.find("policies", kind)
+        made: Policy = found(**found.Config().arguments(self))
+        return made
+
+    def plan(self, given: str) -> Plan:
+        place = self.path(given)
+        if place.is_dir() and not (place / "journal.sqlite").exists():
+            place = place / "pipeline.yaml"
+        if place.is_file() and "steps" in (data := Document(place).data):
+            return Plan.of(data, str(place))
+        folder = load_study(place).folder if place.is_file() else place
+        if not folder.is_dir():
+            where = self.study.document.where(("policy", "from"))
+            raise ConfigError(f"{where}: policy.from: {place}: no such pipeline.yaml, study file or run folder.")
+        return plan_of_trials(reduce_events(read_journal(folder)))
+
+    def _made(self, family: registry.Family, kind: str, config: Config) -> Any:
+        return registry.find(family, kind)(**config.arguments(self))
