@@ -14,7 +14,7 @@ from lamdagent.core.events import Event
 from lamdagent.core.protocols import Policy
 from lamdagent.core.space import ActionSpace
 from lamdagent.core.state import State
-from lamdagent.core.types import Choice, Object, Outcome, Trial
+from lamdagent.core.types import Choice, Job, Object, Outcome, Progress, Trial
 from lamdagent.policies.random import Random
 from lamdagent.runners.inline import Inline
 from lamdagent.study.journal import MemoryJournal
@@ -23,6 +23,7 @@ from lamdagent.testing.contracts import (
     ActionTypeContract,
     JournalContract,
     MemoryContract,
+    ObserverContract,
     PolicyContract,
     RunnerContract,
 )
@@ -165,8 +166,8 @@ def test_a_journal_that_forgets_fails_its_contract(tmp_path: Path) -> None:
 
 def test_a_journal_that_turns_events_around_fails_its_contract(tmp_path: Path) -> None:
     class Reversed(MemoryJournal):
-        def read(self) -> Iterator[Event]:
-            return reversed(list(super().read()))
+        def read(self, after: int = 0) -> Iterator[Event]:
+            return reversed(list(super().read(after)))
 
     class Broken(JournalContract):
         def journal(self, folder: Path) -> Reversed:
@@ -174,6 +175,55 @@ def test_a_journal_that_turns_events_around_fails_its_contract(tmp_path: Path) -
 
     with pytest.raises(AssertionError):
         Broken().test_events_keep_their_order_within_and_between_appends(tmp_path)
+
+
+def test_a_journal_that_gives_what_was_read_again_fails_its_contract(tmp_path: Path) -> None:
+    class Repeating(MemoryJournal):
+        def read(self, after: int = 0) -> Iterator[Event]:
+            return super().read(max(0, after - 1))
+
+    class Broken(JournalContract):
+        def journal(self, folder: Path) -> Repeating:
+            return Repeating()
+
+    with pytest.raises(AssertionError):
+        Broken().test_who_has_read_some_events_can_go_on_after_them(tmp_path)
+
+
+class Silent:
+    def started(self, job: Job, state: State) -> None: ...
+
+    def progressed(self, key: int | str, progress: Progress) -> None: ...
+
+    def ended(self, key: int | str, outcome: Outcome, state: State) -> None: ...
+
+    def closed(self, state: State) -> None: ...
+
+
+class Offline(Silent):
+    def ended(self, key: int | str, outcome: Outcome, state: State) -> None:
+        raise ConnectionError("no route to the tracker")
+
+
+class Tidying(Silent):
+    def started(self, job: Job, state: State) -> None:
+        state.pool.clear()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("broken", "test", "error"),
+    [
+        (Offline, "test_it_hears_a_whole_search_with_failures", ConnectionError),
+        (Tidying, "test_it_leaves_what_it_is_told_as_it_is", AssertionError),
+    ],
+)
+def test_a_broken_observer_fails_its_contract(broken: type[Silent], test: str, error: type[Exception]) -> None:
+    class Broken(ObserverContract):
+        def observer(self) -> Silent:
+            return broken()
+
+    with pytest.raises(error):
+        getattr(Broken(), test)()
 
 
 @pytest.mark.parametrize("times", [0, 2])

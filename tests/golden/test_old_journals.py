@@ -11,7 +11,6 @@ import pytest
 
 import lamdagent
 from lamdagent.core.events import Event, Told
-from lamdagent.core.quiet import Quiet
 from lamdagent.core.search import Search, run
 from lamdagent.core.state import reduce_events
 from lamdagent.core.types import Budget, Failed
@@ -34,7 +33,7 @@ def write_journal_of_this_release() -> None:
         journal=journal, action_types=toy.ACTION_TYPES, policy=policy, memory=memory,
         budget=Budget(trials=TRIALS), chat=chat,
     )  # fmt: skip
-    run(search, toy.inline(), Quiet())
+    run(search, toy.inline())
     rows = [json.dumps([kind_of(event), json.loads(to_json(_placeless(event)))]) for event in journal.read()]
     (HERE / f"journal-{lamdagent.__version__}.jsonl").write_text("\n".join(rows) + "\n", encoding="utf-8")
 

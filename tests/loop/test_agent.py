@@ -13,7 +13,6 @@ from lamdagent.core.errors import UserError
 from lamdagent.core.events import LLMCalled
 from lamdagent.core.evidence import collapsed, repeats
 from lamdagent.core.plan import plan_of_trials
-from lamdagent.core.quiet import Quiet
 from lamdagent.core.search import Search, run
 from lamdagent.core.space import ActionSpace
 from lamdagent.core.state import State, reduce_events
@@ -54,7 +53,7 @@ def opened(
 
 
 def searched(client: FakeClient, **options: Any) -> State:
-    return run(opened(client, **options), toy.inline(), Quiet())
+    return run(opened(client, **options), toy.inline())
 
 
 def purposes(state: State) -> list[str]:
@@ -122,7 +121,7 @@ def test_a_server_that_is_down_is_asked_again_after_a_growing_wait() -> None:
     client = FakeClient([NoReply("HTTP 503"), NoReply("timed out")])
     search = opened(client, budget=Budget(trials=1))
     search._policy._chat._sleep = waits.append  # type: ignore[attr-defined]
-    state = run(search, toy.inline(), Quiet())
+    state = run(search, toy.inline())
     assert waits == [1.0, 2.0]
     assert [e.error for e in state.llm_calls[:2]] == ["HTTP 503", "timed out"]
     assert state.trials[0].choice.by == "agent"
@@ -131,8 +130,8 @@ def test_a_server_that_is_down_is_asked_again_after_a_growing_wait() -> None:
 def test_ten_failures_in_a_row_pause_the_study_ready_to_resume() -> None:
     journal = MemoryJournal()
     with pytest.raises(UserError, match=r"last 10 answers of 'fake'.*paused and nothing is lost"):
-        run(opened(FakeClient([NoReply("down")] * 50), journal), toy.inline(), Quiet())
-    state = run(opened(FakeClient(), journal), toy.inline(), Quiet())
+        run(opened(FakeClient([NoReply("down")] * 50), journal), toy.inline())
+    state = run(opened(FakeClient(), journal), toy.inline())
     assert len(state.trials) == 5
     assert all(trial.outcome is not None for trial in state.trials)
 
@@ -144,11 +143,11 @@ def test_a_search_killed_after_any_append_never_asks_what_was_answered_before() 
         journal, clients = MemoryJournal(), [FakeClient(), FakeClient()]
         toy.open_toy(journal)
         try:
-            run(opened(clients[0], Mortal(journal, at=at, written=True)), toy.inline(), Quiet())
+            run(opened(clients[0], Mortal(journal, at=at, written=True)), toy.inline())
             killed = False
         except Killed:
             killed = True
-        state = run(opened(clients[1], journal), toy.inline(), Quiet())
+        state = run(opened(clients[1], journal), toy.inline())
         assert toy.without_costs(state) == toy.without_costs(whole)
         assert [q for c in clients for q in c.asked] == whole_client.asked
         if not killed:
@@ -159,13 +158,14 @@ def test_a_search_killed_after_any_append_never_asks_what_was_answered_before() 
 def test_tokens_stop_the_search_before_the_call_that_would_pass_them_also_after_a_restart() -> None:
     journal, budget = MemoryJournal(), Budget(trials=50, tokens=9000)
     search = opened(FakeClient(), journal, budget=budget)
-    state = run(search, toy.inline(), Quiet())
+    state = run(search, toy.inline())
     assert 0 < len(state.trials) < 50
     assert state.tokens <= 9000
-    assert search.stopped is not None
-    assert "budget.tokens" in search.stopped
+    assert state.stopped is not None
+    assert state.stopped.reason == "tokens"
+    assert "budget.tokens" in state.stopped.message
     again = FakeClient()
-    run(opened(again, journal, budget=budget), toy.inline(), Quiet())
+    run(opened(again, journal, budget=budget), toy.inline())
     assert again.asked == []
 
 
@@ -309,7 +309,7 @@ def test_a_table_memory_goes_with_an_agent_too() -> None:
         journal=journal, action_types=toy.ACTION_TYPES, policy=Agent(chat=chat, fallback=Random()),
         memory=Table(), budget=Budget(trials=3), chat=chat,
     )  # fmt: skip
-    assert purposes(run(search, toy.inline(), Quiet())) == ["type", "objects"] * 3
+    assert purposes(run(search, toy.inline())) == ["type", "objects"] * 3
     assert reduce_events(journal.read()) == search.state
 
 
@@ -319,7 +319,7 @@ def test_an_answer_to_another_question_is_not_taken_for_this_one() -> None:
     stranger = LLMCall(key="elsewhere", trial=0, purpose="type", model="fake", system="", prompt="", answer="{}")
     journal.append(LLMCalled(call=stranger))
     client = FakeClient()
-    run(opened(client, journal, budget=Budget(trials=1)), toy.inline(), Quiet())
+    run(opened(client, journal, budget=Budget(trials=1)), toy.inline())
     assert len(client.asked) == 3
 
 
@@ -335,7 +335,7 @@ def with_shortlist(client: FakeClient) -> Search:
 
 def test_with_a_shortlist_one_question_a_trial_chooses_among_predictions() -> None:
     client = FakeClient()
-    state = run(with_shortlist(client), toy.inline(), Quiet())
+    state = run(with_shortlist(client), toy.inline())
     assert purposes(state) == ["candidate"] * 1 and len(state.llm_calls) == len(state.trials) == 6
     assert all(trial.choice.by == "agent" and " | predicted " in trial.choice.reason for trial in state.trials)
     assert "predicted" in client.asked[-1][1] and "- C1: " in client.asked[-1][1]
@@ -343,6 +343,6 @@ def test_with_a_shortlist_one_question_a_trial_chooses_among_predictions() -> No
 
 def test_a_candidate_that_is_not_listed_is_asked_for_again_and_then_the_fallback_chooses() -> None:
     nonsense = json.dumps({"reason": "why not", "candidate": "C99"})
-    state = run(with_shortlist(FakeClient([nonsense] * 3)), toy.inline(), Quiet())
+    state = run(with_shortlist(FakeClient([nonsense] * 3)), toy.inline())
     assert state.trials[0].choice.by == "random (fallback)" and state.trials[1].choice.by == "agent"
     assert "C99" in (state.llm_calls[0].error or "")

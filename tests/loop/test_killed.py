@@ -12,7 +12,6 @@ import pytest
 
 from lamdagent.core.events import Asked, Event, MemoryUpdated, Scored, Told
 from lamdagent.core.protocols import Journal
-from lamdagent.core.quiet import Quiet
 from lamdagent.core.search import Search, run
 from lamdagent.core.state import State, reduce_events
 from lamdagent.core.types import Budget, Failed, Made, ObjectId
@@ -26,7 +25,7 @@ from lamdagent.testing import toy
 TRIALS = 8
 
 
-class Killed(Exception):
+class Killed(BaseException):
     """Stands for a kill -9."""
 
 
@@ -44,8 +43,8 @@ class Mortal:
         self._left -= 1
         self._journal.append(*events)
 
-    def read(self) -> Iterator[Event]:
-        return self._journal.read()
+    def read(self, after: int = 0) -> Iterator[Event]:
+        return self._journal.read(after)
 
 
 class Counted(toy.Unwritten):
@@ -82,7 +81,7 @@ def go(journal: Journal, toolkit: Toolkit, slots: int = 1) -> State:
         memory=Table(),
         budget=Budget(trials=TRIALS),
     )
-    return run(search, Inline(toolkit, slots=slots), Quiet())
+    return run(search, Inline(toolkit, slots=slots))
 
 
 @pytest.mark.parametrize("slots", [1, 2])

@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from lamdagent.core.errors import BudgetSpent, ContractViolation, UserError
-from lamdagent.core.events import ObjectAdded, TimeSpent, Told
+from lamdagent.core.errors import BudgetSpent, ContractViolation, JournalError, UserError
+from lamdagent.core.events import Event, ObjectAdded, SearchStopped, TimeSpent, Told
+from lamdagent.core.observers import Observers
 from lamdagent.core.protocols import Policy
-from lamdagent.core.quiet import Quiet
 from lamdagent.core.search import Search, job_of, run
 from lamdagent.core.space import ActionSpace
 from lamdagent.core.state import State, reduce_events
-from lamdagent.core.types import Budget, Choice, Failed, Job, LLMCall, Made, Object, Outcome
+from lamdagent.core.types import Budget, Choice, Failed, Job, LLMCall, Made, Object, Outcome, Progress
 from lamdagent.evaluation.evaluator import Evaluation
 from lamdagent.memories.table import Table
 from lamdagent.policies.random import Random
@@ -119,7 +119,7 @@ def test_made_models_are_named_by_their_trial() -> None:
 def test_the_objects_of_a_job_are_its_inputs_the_leader_and_their_base() -> None:
     journal = MemoryJournal()
     search = opened(journal)
-    state = run(search, Inline(toy.toolkit()), Quiet())
+    state = run(search, Inline(toy.toolkit()))
     merge = next(trial for trial in state.trials if trial.choice.action.type == "mean")
     job = job_of(merge, state)
     base = next(obj for obj in state.of_kind("model") if obj.name == "base")
@@ -130,12 +130,12 @@ def test_the_objects_of_a_job_are_its_inputs_the_leader_and_their_base() -> None
 def test_a_budget_of_trials_counts_over_restarts() -> None:
     journal = MemoryJournal()
     for trials, expected in ((3, 3), (3, 3), (5, 5), (2, 5)):
-        state = run(opened(journal, budget=Budget(trials=trials)), Inline(toy.toolkit()), Quiet())
+        state = run(opened(journal, budget=Budget(trials=trials)), Inline(toy.toolkit()))
         assert len(state.trials) == expected
 
 
 def test_a_budget_of_trials_is_not_exceeded_by_slots() -> None:
-    state = run(opened(budget=Budget(trials=5)), Inline(toy.toolkit(), slots=4), Quiet())
+    state = run(opened(budget=Budget(trials=5)), Inline(toy.toolkit(), slots=4))
     assert len(state.trials) == 5
     assert state.running == ()
 
@@ -156,15 +156,15 @@ def test_a_budget_of_hours_counts_what_earlier_runs_worked() -> None:
 def test_a_policy_that_may_not_spend_more_stops_the_search_and_says_why() -> None:
     def choose(state: State, space: ActionSpace, n: int) -> Sequence[Choice]:
         if state.trials:
-            raise BudgetSpent("budget.usd: 0.9 of 1 are spent")
+            raise BudgetSpent("usd", "budget.usd: 0.9 of 1 are spent")
         return [choice(space, **EAST)]
 
     journal = MemoryJournal()
     search = opened(journal, policy=Chooses(choose))
-    state = run(search, Inline(toy.toolkit()), Quiet())
-    assert search.stopped == "budget.usd: 0.9 of 1 are spent"
+    state = run(search, Inline(toy.toolkit()))
+    assert state.stopped == SearchStopped(reason="usd", message="budget.usd: 0.9 of 1 are spent")
     assert [type(trial.outcome) for trial in state.trials] == [Made]
-    assert len(run(opened(journal), Inline(toy.toolkit()), Quiet()).trials) == 6
+    assert len(run(opened(journal), Inline(toy.toolkit())).trials) == 6
 
 
 def test_a_chat_is_bound_to_the_state_and_what_it_says_is_journalled() -> None:
@@ -185,13 +185,14 @@ def test_trials_that_run_when_the_hours_are_up_are_still_told() -> None:
     journal = MemoryJournal()
     (trial,) = opened(journal).ask()
     journal.append(TimeSpent(wall_s=3600.0))
-    state = run(opened(journal, budget=Budget(hours=1.0)), Inline(toy.toolkit()), Quiet())
+    state = run(opened(journal, budget=Budget(hours=1.0)), Inline(toy.toolkit()))
     assert len(state.trials) == 1
     assert state.trials[trial.number].outcome is not None
+    assert state.stopped == SearchStopped(reason="hours", message="budget.hours: all 1 are spent")
 
 
 def test_a_run_journals_the_time_it_worked() -> None:
-    state = run(opened(), Inline(toy.toolkit()), Quiet())
+    state = run(opened(), Inline(toy.toolkit()))
     assert 0 < state.wall_s < 60
 
 
@@ -199,7 +200,7 @@ def test_a_search_without_bounds_ends_where_the_menu_does() -> None:
     kinds = {"model": toy.point("base", (0.0, 0.0)), "dataset": toy.vector("east", (1.0, 0.0))}
     journal = MemoryJournal(*(ObjectAdded(object=obj) for obj in (*kinds.values(), toy.rate("wild", 4.0))))
     search = opened(journal, budget=Budget())
-    state = run(search, Inline(toy.toolkit()), Quiet())
+    state = run(search, Inline(toy.toolkit()))
     assert [type(trial.outcome) for trial in state.trials] == [Failed]
     assert search.ask(3) == ()
 
@@ -260,7 +261,7 @@ def test_an_action_of_another_version_or_seed_is_refused(change: dict[str, int])
 
 
 def test_a_policy_may_choose_nothing_and_the_search_ends() -> None:
-    state = run(opened(policy=Chooses(lambda state, space, n: [])), Inline(toy.toolkit()), Quiet())
+    state = run(opened(policy=Chooses(lambda state, space, n: [])), Inline(toy.toolkit()))
     assert state.trials == ()
 
 
@@ -274,9 +275,9 @@ def test_a_failing_base_model_stops_the_search_and_is_tried_again_by_the_next_ru
 
     journal, broken = MemoryJournal(), replace(toy.toolkit(), evaluation=Evaluation(tasks=[Unscorable()]))
     with pytest.raises(UserError, match=r"model 'base' \(base\) could not be scored \(error\): ValueError: no such"):
-        run(opened(journal), Inline(broken), Quiet())
+        run(opened(journal), Inline(broken))
     assert reduce_events(journal.read()).trials == ()
-    assert len(run(opened(journal), Inline(toy.toolkit()), Quiet()).trials) == 6
+    assert len(run(opened(journal), Inline(toy.toolkit())).trials) == 6
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
@@ -287,7 +288,7 @@ def test_a_score_that_is_not_finite_fails_the_trial_and_names_the_task(value: fl
             return values if model.made_by is None else [*values[1:], value]
 
     toolkit = replace(toy.toolkit(), evaluation=Evaluation(tasks=[Odd("near-east", (1.5, 0.5)), toy.TASKS[1]]))
-    state = run(opened(budget=Budget(trials=1)), Inline(toolkit), Quiet())
+    state = run(opened(budget=Budget(trials=1)), Inline(toolkit))
     outcome = state.trials[0].outcome
     assert isinstance(outcome, Failed)
     assert outcome.cause == "error"
@@ -346,7 +347,7 @@ class Scrambled:
 @pytest.mark.parametrize("seed", range(3))
 def test_slots_are_kept_busy_and_jobs_may_end_in_any_order(seed: int) -> None:
     journal, runner = MemoryJournal(), Scrambled(slots=2, seed=seed)
-    state = run(opened(journal, budget=Budget(trials=15)), runner, Quiet())
+    state = run(opened(journal, budget=Budget(trials=15)), runner)
     assert runner.most_at_once == 2
     assert [trial.number for trial in state.trials] == list(range(15))
     assert all(trial.outcome is not None for trial in state.trials)
@@ -356,21 +357,108 @@ def test_slots_are_kept_busy_and_jobs_may_end_in_any_order(seed: int) -> None:
     assert told != sorted(told), "the order was not tested"
 
 
-def test_a_display_hears_of_each_job_once_in_the_state_it_left() -> None:
-    heard: list[tuple[str, int | str]] = []
+class Noting:
+    """An observer that keeps what it heard, and raises where it is told to."""
 
-    class Noting(Quiet):
-        def began(self, job: Job, state: State) -> None:
-            heard.append(("began", job.key))
+    def __init__(self, *, fails_at: str | None = None, with_: type[Exception] = RuntimeError) -> None:
+        self.heard: list[tuple[str, Any]] = []
+        self._fails_at, self._error = fails_at, with_
 
-        def ended(self, key: int | str, outcome: Outcome, state: State) -> None:
-            if isinstance(key, int):
-                assert state.trials[key].outcome == outcome
-            heard.append(("ended", key))
+    def started(self, job: Job, state: State) -> None:
+        self._note("started", job.key)
 
-    run(opened(budget=Budget(trials=4)), Inline(toy.toolkit(), slots=2), Noting())
-    keys = ["base", 0, 1, 2, 3]
-    assert sorted(heard, key=str) == sorted(itertools.product(("began", "ended"), keys), key=str)
+    def progressed(self, key: int | str, progress: Progress) -> None:
+        self._note("progressed", key)
+
+    def ended(self, key: int | str, outcome: Outcome, state: State) -> None:
+        assert not isinstance(key, int) or state.trials[key].outcome == outcome
+        self._note("ended", key)
+
+    def closed(self, state: State) -> None:
+        self._note("closed", state.stopped and state.stopped.reason)
+
+    def _note(self, what: str, of: Any) -> None:
+        self.heard.append((what, of))
+        if what == self._fails_at:
+            raise self._error("[/red] the tracker is down")
+
+
+def test_every_observer_hears_of_each_job_once_in_the_state_it_left_and_at_last_why_it_ended() -> None:
+    observers = [Noting(), Noting()]
+    run(opened(budget=Budget(trials=4)), Inline(toy.toolkit(), slots=2), observers)
+    for observer in observers:
+        assert observer.heard.pop() == ("closed", "trials")
+        keys = ["base", 0, 1, 2, 3]
+        assert sorted(observer.heard, key=str) == sorted(itertools.product(("started", "ended"), keys), key=str)
+
+
+@pytest.mark.parametrize("error", [RuntimeError, UserError], ids=["any", "user"])
+@pytest.mark.parametrize("at", ["started", "progressed", "ended", "closed"])
+def test_an_observer_that_raises_is_warned_of_once_and_left_out_and_the_search_goes_on(
+    at: str, error: type[Exception], caplog: pytest.LogCaptureFixture
+) -> None:
+    whole, broken, sound = toy.search(Random(), trials=4), Noting(fails_at=at, with_=error), Noting()
+    observers = Observers([broken, sound])
+    runner = toy.inline(watch=observers.progressed)
+    state = toy.search(Random(), trials=4, runner=runner, observers=[observers])
+    assert toy.without_costs(state) == toy.without_costs(whole)
+    assert [what for what, _ in broken.heard].count(at) == 1
+    assert broken.heard[-1][0] == at
+    assert sound.heard[-1] == ("closed", "trials")
+    (warning,) = [record for record in caplog.records if record.levelname == "WARNING"]
+    assert "observer Noting failed" in warning.getMessage()
+    assert "[/red] the tracker is down" in warning.getMessage()
+
+
+def test_why_a_search_stopped_is_journalled_once_and_forgotten_when_it_goes_on() -> None:
+    journal = MemoryJournal()
+    for trials, times in ((2, 1), (2, 1), (3, 2)):
+        state = run(opened(journal, budget=Budget(trials=trials)), Inline(toy.toolkit()))
+        assert state.stopped == SearchStopped(reason="trials", message=f"budget.trials: all {trials} have begun")
+        assert sum(isinstance(event, SearchStopped) for event in journal.read()) == times
+    opened(journal, budget=Budget(trials=4)).ask()
+    assert reduce_events(journal.read()).stopped is None
+
+
+def stopped_by(error: type[BaseException], message: str = "") -> State:
+    class Breaks(Inline):
+        def wait(self, timeout_s: float | None = None) -> Sequence[tuple[int | str, Outcome]]:
+            raise error(message)
+
+    journal, observer = MemoryJournal(), Noting()
+    with pytest.raises(error):
+        run(opened(journal), Breaks(toy.toolkit()), [observer])
+    state = reduce_events(journal.read())
+    assert observer.heard[-1] == ("closed", state.stopped and state.stopped.reason)
+    return state
+
+
+def test_an_interrupt_and_an_error_are_journalled_as_why_the_search_stopped() -> None:
+    interrupted, failed = stopped_by(KeyboardInterrupt).stopped, stopped_by(UserError, "the disk is full").stopped
+    assert interrupted is not None
+    assert interrupted.reason == "interrupted"
+    assert failed == SearchStopped(reason="error", message="the disk is full")
+
+
+def test_an_error_of_the_journal_itself_is_the_one_that_is_seen() -> None:
+    class Full(MemoryJournal):
+        full = False
+
+        def append(self, *events: Event) -> None:
+            if self.full:
+                raise JournalError(f"cannot be written: {type(events[0]).__name__}")
+            super().append(*events)
+
+    journal = Full()
+    search = opened(journal)
+    journal.full = True
+    with pytest.raises(JournalError, match="cannot be written: Scored"):
+        run(search, Inline(toy.toolkit()))
+
+
+def test_a_search_with_nothing_more_to_try_says_so() -> None:
+    state = run(opened(policy=Chooses(lambda state, space, n: [])), Inline(toy.toolkit()))
+    assert state.stopped == SearchStopped(reason="exhausted", message="policy 'by hand' finds nothing more to try")
 
 
 def test_a_memory_is_told_of_a_trial_that_a_kill_kept_from_it() -> None:

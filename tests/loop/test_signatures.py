@@ -18,7 +18,6 @@ from lamdagent.core.action_type import ActionType
 from lamdagent.core.events import Event, HoldoutOpened
 from lamdagent.core.events import Tested as OnTest
 from lamdagent.core.protocols import Policy
-from lamdagent.core.quiet import Quiet
 from lamdagent.core.search import Search, run
 from lamdagent.core.space import ActionSpace
 from lamdagent.core.state import State, reduce_events
@@ -57,7 +56,7 @@ def searched(
     search = Search(
         journal=journal, action_types=types, policy=policy, memory=Table(), budget=Budget(trials=trials), chat=chat
     )
-    run(search, Inline(toy.toolkit(types)), Quiet())
+    run(search, Inline(toy.toolkit(types)))
     return tuple(journal.read())
 
 

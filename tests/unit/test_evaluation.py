@@ -12,7 +12,6 @@ import pytest
 from lamdagent.core import events
 from lamdagent.core.events import HoldoutOpened, StudyOpened
 from lamdagent.core.evidence import evidence_table
-from lamdagent.core.quiet import Quiet
 from lamdagent.core.search import Search, run
 from lamdagent.core.state import reduce_events
 from lamdagent.core.types import Budget, Guard, Made, Object, Score, Split, TaskWeight
@@ -106,7 +105,7 @@ def test_a_raced_leader_has_its_new_scores_in_the_state() -> None:
     search = Search(
         journal=journal, action_types=toy.ACTION_TYPES, policy=Random(), memory=Table(), budget=Budget(trials=3)
     )
-    state = run(search, Inline(replace(toy.toolkit(), evaluation=evaluation)), Quiet())
+    state = run(search, Inline(replace(toy.toolkit(), evaluation=evaluation)))
     made = [t.outcome for t in state.trials if isinstance(t.outcome, Made)]
     assert any(outcome.rescored for outcome in made)
     (base,) = (o for o in state.of_kind("model") if o.made_by is None)
@@ -123,7 +122,7 @@ def guarded(max_drop: float) -> Any:
             journal=MemoryJournal(opened, *first[1:]), action_types=toy.ACTION_TYPES, policy=Random(), memory=Table(),
             budget=Budget(trials=6),
         ),
-        toy.inline(), Quiet(),
+        toy.inline(),
     )  # fmt: skip
     best, _ = state.ranked()[0]
     lost = [
@@ -180,5 +179,5 @@ def test_the_search_never_asks_for_the_test_side(split: str) -> None:
         journal=MemoryJournal(*toy.first_events()), action_types=toy.ACTION_TYPES, policy=Random(), memory=Table(),
         budget=Budget(trials=8),
     )  # fmt: skip
-    run(search, Inline(toolkit), Quiet())
+    run(search, Inline(toolkit))
     assert (split in asked) == (split == "validation")

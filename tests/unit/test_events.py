@@ -7,7 +7,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lamdagent.core.events import Asked, Event, ObjectAdded, Scored, StudyOpened, TimeSpent, Told
+from lamdagent.core import events
+from lamdagent.core.events import (
+    Asked,
+    Event,
+    HoldoutOpened,
+    ObjectAdded,
+    Scored,
+    SearchStopped,
+    StudyOpened,
+    TimeSpent,
+    Told,
+)
 from lamdagent.core.state import State, reduce_events
 from lamdagent.core.types import Action, Choice, Failed, Made, Object, Score, TaskWeight
 from lamdagent.testing import toy
@@ -120,6 +131,23 @@ def test_a_study_opened_again_keeps_all_but_its_config() -> None:
     before = toy.grown(3)
     after = reduce_events([StudyOpened(config={"new": 1}, seed=before.seed, goals=before.goals)], before)
     assert after == replace(before, config={"new": 1})
+
+
+@pytest.mark.parametrize(
+    ("event", "goes_on"),
+    [
+        (TimeSpent(wall_s=1.0), True),
+        (Scored(object_id="m", scores=()), True),
+        (HoldoutOpened(models=("m",)), False),
+        (events.Tested(object_id="m", scores=()), False),
+        (StudyOpened(config={}, seed=0, goals=()), False),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_only_a_search_that_goes_on_takes_back_that_it_stopped(event: Event, goes_on: bool) -> None:
+    stopped = SearchStopped(reason="hours")
+    state = reduce_events([stopped, event])
+    assert state.stopped == (None if goes_on else stopped)
 
 
 def test_worked_time_adds_up() -> None:

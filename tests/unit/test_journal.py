@@ -86,6 +86,34 @@ def test_a_reader_sees_what_a_writer_appends_meanwhile(file: Path) -> None:
             writer.append(TimeSpent(wall_s=float(count)))
 
 
+def test_a_reader_in_another_process_gets_only_what_is_new_while_a_writer_appends(file: Path) -> None:
+    follow = """
+        import sys
+        from pathlib import Path
+        from lamdagent.study.journal import SqliteJournal
+
+        journal, seen = SqliteJournal(Path(sys.argv[1]), writer=False), 0
+        for _ in sys.stdin:
+            new = [event.wall_s for event in journal.read(after=seen)]
+            seen += len(new)
+            print(new, flush=True)
+    """
+    with writing(file) as journal:
+        journal.append(TimeSpent(wall_s=0.0))
+        reader = in_another_process(follow, str(file))
+        assert reader.stdin is not None
+        assert reader.stdout is not None
+        try:
+            for new in ([0.0], [1.0, 2.0], [], [3.0]):
+                if new != [0.0]:
+                    journal.append(*(TimeSpent(wall_s=wall_s) for wall_s in new))
+                reader.stdin.write("\n")
+                reader.stdin.flush()
+                assert reader.stdout.readline() == f"{new}\n"
+        finally:
+            reader.communicate()
+
+
 def test_a_reader_of_a_study_that_never_began_is_told_how_to_begin(file: Path) -> None:
     with pytest.raises(JournalError, match=r"no such study yet\. Start it with: lamdagent run"):
         SqliteJournal(file, writer=False)

@@ -12,7 +12,6 @@ from lamdagent.core.errors import ConfigError
 from lamdagent.core.events import ObjectAdded, StudyOpened
 from lamdagent.core.pipeline import Pipeline, pipeline_of, to_data
 from lamdagent.core.plan import Plan, PlanStatus, follow, plan_data, plan_of_trials
-from lamdagent.core.quiet import Quiet
 from lamdagent.core.search import Search, run
 from lamdagent.core.space import ActionSpace
 from lamdagent.core.state import State, reduce_events
@@ -85,7 +84,7 @@ def test_a_replay_that_is_stopped_anywhere_goes_on_to_the_same_end() -> None:
                 journal=journal, action_types=toy.ACTION_TYPES, policy=Replay(plan=plan), memory=Table(),
                 budget=Budget(trials=trials),
             )  # fmt: skip
-            state = run(search, toy.inline(slots=2), Quiet())
+            state = run(search, toy.inline(slots=2))
         assert {o.id for o in state.pool.values()} == {o.id for o in whole.pool.values()}
         assert state.scores == whole.scores
 

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Literal
 
 
 class LamdagentError(Exception):
@@ -58,7 +59,11 @@ class Invalid(LamdagentError):
 
 
 class BudgetSpent(LamdagentError):
-    """The next call to a language model would pass `budget.usd` or `budget.tokens`."""
+    """The next call to a language model would pass `budget.usd` or `budget.tokens`; `bound` says which."""
+
+    def __init__(self, bound: Literal["usd", "tokens"], message: str) -> None:
+        super().__init__(message)
+        self.bound = bound
 
 
 class ContractViolation(LamdagentError):

@@ -19,6 +19,7 @@ from lamdagent.core.types import (
     ObjectId,
     Outcome,
     Score,
+    StopReason,
     TaskWeight,
 )
 
@@ -102,6 +103,24 @@ class Tested:
     scores: tuple[Score, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchStopped:
+    """A run of the search ended, and why. Where trials, scores or driver time come after it, the search went on."""
+
+    reason: StopReason
+    message: str = ""
+
+
 Event = (
-    LLMCalled | StudyOpened | ObjectAdded | Scored | Asked | Told | MemoryUpdated | TimeSpent | HoldoutOpened | Tested
+    LLMCalled
+    | StudyOpened
+    | ObjectAdded
+    | Scored
+    | Asked
+    | Told
+    | MemoryUpdated
+    | TimeSpent
+    | HoldoutOpened
+    | Tested
+    | SearchStopped
 )

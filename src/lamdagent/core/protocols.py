@@ -151,17 +151,28 @@ class Journal(Protocol):
     def append(self, *events: Event) -> None:
         """Write all of `events`, or none of them."""
 
-    def read(self) -> Iterator[Event]:
-        """All events, in the order they were written."""
+    def read(self, after: int = 0) -> Iterator[Event]:
+        """The events in the order they were written, without the first `after`.
+
+        Who has read `n` goes on with `read(after=n)`: nothing is ever inserted or taken out.
+        """
 
 
-class Display(Protocol):
-    """Shows a search to whoever watches."""
+class Observer(Protocol):
+    """Hears of a search as it goes, in the driver: a terminal, a tracker, a page. It changes no result.
 
-    def began(self, job: Job, state: State) -> None: ...
+    The search waits while it is told: return at once. What it raises is logged once; it is then left out, and the search
+    goes on.
+    """
 
-    def progressed(self, key: int | str, progress: Progress) -> None: ...
+    def started(self, job: Job, state: State) -> None:
+        """A job was handed to the runner. Called first for the first job: open files and connections here."""
 
-    def ended(self, key: int | str, outcome: Outcome, state: State) -> None: ...
+    def progressed(self, key: int | str, progress: Progress) -> None:
+        """A job is further; `key` is the trial's number, or the name of a provided model. Comes at every step."""
 
-    def close(self, state: State) -> None: ...
+    def ended(self, key: int | str, outcome: Outcome, state: State) -> None:
+        """A job ended; `state` knows of it."""
+
+    def closed(self, state: State) -> None:
+        """The run is over, however it ended: `state.stopped` says why. Also where nothing was started."""

@@ -6,14 +6,27 @@ journal goes on where it stopped, and no trial is lost or run twice.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from lamdagent.core.action_type import ActionType
-from lamdagent.core.errors import BudgetSpent, ContractViolation, UserError
-from lamdagent.core.events import Asked, Event, HoldoutOpened, LLMCalled, MemoryUpdated, Scored, Tested, TimeSpent, Told
-from lamdagent.core.protocols import Chat, Display, Journal, Memory, Policy, Runner
+from lamdagent.core.errors import BudgetSpent, ContractViolation, JournalError, UserError
+from lamdagent.core.events import (
+    Asked,
+    Event,
+    HoldoutOpened,
+    LLMCalled,
+    MemoryUpdated,
+    Scored,
+    SearchStopped,
+    Tested,
+    TimeSpent,
+    Told,
+)
+from lamdagent.core.observers import Observers
+from lamdagent.core.protocols import Chat, Journal, Memory, Observer, Policy, Runner
 from lamdagent.core.space import ActionSpace
 from lamdagent.core.state import State, reduce_events
 from lamdagent.core.types import Budget, Job, Made, Object, ObjectId, Outcome, Trial
@@ -37,7 +50,8 @@ class Search:
         self._journal, self._policy, self._memory = journal, policy, memory
         self.action_types, self.budget = action_types, budget
         self.state = reduce_events(journal.read())
-        self.stopped: str | None = None
+        self.stopped: SearchStopped | None = None
+        """Why the last `ask` gave fewer trials than it was asked for; None where it did not."""
         if chat is not None:
             chat.bind(lambda: self.state, lambda call: self._record(LLMCalled(call=call)))
         for trial in self.state.trials:
@@ -55,11 +69,11 @@ class Search:
             ContractViolation: the policy chose what the action space refuses, or more than it was asked for.
         """
         space, first = self.space, len(self.state.trials)
-        n = min(n, self.trials_left)
+        wanted, n, self.stopped = n, min(n, self.trials_left), None
         try:
             choices = self._policy.select(self.state, space, n) if n > 0 else ()
         except BudgetSpent as spent:
-            self.stopped, choices = str(spent), ()
+            self.stopped, choices = SearchStopped(reason=spent.bound, message=str(spent)), ()
         if len(choices) > n:
             raise ContractViolation(f"policy {self._policy.name!r} was asked for {n} choices and made {len(choices)}")
         seen: set[str] = set()
@@ -69,6 +83,8 @@ class Search:
                 raise ContractViolation(f"policy {self._policy.name!r} chose what cannot be done: {refusal or 'twice'}")
             seen.add(choice.action.id)
         self._record(*(Asked(number=first + i, choice=choice) for i, choice in enumerate(choices)))
+        if len(choices) < wanted and self.stopped is None:
+            self.stopped = self._what_is_used_up()
         return self.state.trials[first:]
 
     def tell(self, number: int, outcome: Outcome) -> Trial:
@@ -116,12 +132,25 @@ class Search:
         """Journal driver time, which counts against `budget.hours` over all restarts."""
         self._record(TimeSpent(wall_s=wall_s))
 
+    def record_stop(self, stopped: SearchStopped) -> None:
+        """Journal why this run ends, unless nothing happened since the journal said so."""
+        if stopped != self.state.stopped:
+            self._record(stopped)
+
     @property
     def trials_left(self) -> int:
         """How many more trials the budget lets begin."""
         if self.budget.hours is not None and self.state.wall_s >= self.budget.hours * 3600:
             return 0
         return 2**31 if self.budget.trials is None else max(0, self.budget.trials - len(self.state.trials))
+
+    def _what_is_used_up(self) -> SearchStopped:
+        budget = self.budget
+        if budget.hours is not None and self.state.wall_s >= budget.hours * 3600:
+            return SearchStopped(reason="hours", message=f"budget.hours: all {budget.hours:g} are spent")
+        if budget.trials is not None and len(self.state.trials) >= budget.trials:
+            return SearchStopped(reason="trials", message=f"budget.trials: all {budget.trials} have begun")
+        return SearchStopped(reason="exhausted", message=f"policy {self._policy.name!r} finds nothing more to try")
 
     def _remember(self, trial: Trial) -> Trial:
         self._record(MemoryUpdated(number=trial.number, memory=self._memory.update(self.state, trial)))
@@ -150,18 +179,36 @@ def with_roots(state: State, ids: Iterable[ObjectId]) -> tuple[Object, ...]:
     return tuple(needed.values())
 
 
-def run(search: Search, runner: Runner, display: Display) -> State:
+def run(search: Search, runner: Runner, observers: Sequence[Observer] = ()) -> State:
     """Score the provided models, then keep every slot busy until the budget or the action space is used up.
 
-    Trials that an earlier process left running are submitted first.
+    Trials that an earlier process left running are submitted first. Why it ended is journalled, an error too.
     """
+    heard = Observers(observers)
+    try:
+        _loop(search, runner, heard)
+        if search.stopped is not None:
+            search.record_stop(search.stopped)
+    except KeyboardInterrupt:
+        search.record_stop(SearchStopped(reason="interrupted", message="interrupted from the keyboard"))
+        raise
+    except Exception as error:
+        with contextlib.suppress(JournalError):  # the journal may be what failed; the first error is the one to see
+            search.record_stop(SearchStopped(reason="error", message=str(error) or type(error).__name__))
+        raise
+    finally:
+        heard.closed(search.state)
+    return search.state
+
+
+def _loop(search: Search, runner: Runner, heard: Observer) -> None:
     clock = time.monotonic()
     waiting: dict[int | str, Job] = {}
 
     def submit(job: Job) -> None:
         waiting[job.key] = job
         runner.submit(job)
-        display.began(job, search.state)
+        heard.started(job, search.state)
 
     def collect() -> None:
         nonlocal clock
@@ -171,7 +218,7 @@ def run(search: Search, runner: Runner, display: Display) -> State:
                 outcome = search.tell(key, outcome).outcome or outcome
             else:
                 search.record_baseline(job.objects[0], outcome)
-            display.ended(key, outcome, search.state)
+            heard.ended(key, outcome, search.state)
         now = time.monotonic()
         search.record_time(now - clock)
         clock = now
@@ -186,5 +233,5 @@ def run(search: Search, runner: Runner, display: Display) -> State:
         for trial in search.ask(max(0, runner.slots - len(waiting))):
             submit(job_of(trial, search.state))
         if not waiting:
-            return search.state
+            return
         collect()

@@ -15,6 +15,7 @@ from lamdagent.core.events import (
     MemoryUpdated,
     ObjectAdded,
     Scored,
+    SearchStopped,
     StudyOpened,
     Tested,
     TimeSpent,
@@ -55,6 +56,7 @@ class State:
     tokens: int = 0
     usd: float = 0.0
     wall_s: float = 0.0
+    stopped: SearchStopped | None = None
 
     @property
     def running(self) -> tuple[Trial, ...]:
@@ -131,6 +133,8 @@ def reduce_events(events: Iterable[Event], state: State | None = None) -> State:
 
 
 def _step(state: State, event: Event) -> State:
+    if state.stopped is not None and isinstance(event, Scored | Asked | Told | TimeSpent):
+        state = replace(state, stopped=None)  # only a search that goes on writes these
     match event:
         case StudyOpened(config=config, seed=seed, goals=goals, guards=guards):
             return replace(state, config=config, seed=seed, goals=goals, guards=guards)
@@ -160,5 +164,7 @@ def _step(state: State, event: Event) -> State:
             )
         case TimeSpent(wall_s=wall_s):
             return replace(state, wall_s=state.wall_s + wall_s)
+        case SearchStopped():
+            return replace(state, stopped=event)
         case HoldoutOpened() | Tested():
             return state

@@ -15,6 +15,7 @@ from typing import Any, Literal
 Kind = Literal["model", "dataset", "hyperparameters"]
 Split = Literal["validation", "test"]
 SIDES: tuple[Split, ...] = ("validation", "test")
+StopReason = Literal["trials", "hours", "tokens", "usd", "exhausted", "interrupted", "error"]
 Cause = Literal["oom", "timeout", "crash", "diverged", "invalid", "error"]
 ObjectId = str
 ActionId = str

@@ -153,11 +153,13 @@ class Chat:
         state, budget = self._state(), self._budget
         if budget.tokens is not None and state.tokens + tokens_in + tokens_out > budget.tokens:
             raise BudgetSpent(
-                f"budget.tokens: {state.tokens:,} of {budget.tokens:,} are spent; the next call passes it"
+                "tokens", f"budget.tokens: {state.tokens:,} of {budget.tokens:,} are spent; the next call passes it"
             )
         usd = self.client.price(tokens_in, tokens_out)
         if budget.usd is not None and usd is not None and state.usd + usd > budget.usd:
-            raise BudgetSpent(f"budget.usd: {state.usd:.4f} of {budget.usd:g} are spent; the next call passes it")
+            raise BudgetSpent(
+                "usd", f"budget.usd: {state.usd:.4f} of {budget.usd:g} are spent; the next call passes it"
+            )
 
     def _count(self, succeeded: bool, wrong: str | None) -> None:
         self._failures = 0 if succeeded else self._failures + 1

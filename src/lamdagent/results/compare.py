@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from lamdagent.core.errors import UserError
-from lamdagent.core.protocols import Display
+from lamdagent.core.protocols import Observer
 from lamdagent.core.state import State
 from lamdagent.core.types import Made
 from lamdagent.results.leaderboard import best_so_far
@@ -118,12 +118,12 @@ def run_arms(
     grid: dict[str, Arm],
     seeds: int,
     test: bool,
-    display_of: Callable[[Study], Display],
+    observers_of: Callable[[Study], Sequence[Observer]],
 ) -> tuple[dict[str, list[Any]], dict[str, list[float]]]:
     """Every search run to its end: states by arm, and the sealed-test objective of each one's best where asked for.
 
     Args:
-        display_of: who is told of the progress of a search.
+        observers_of: who is told of the progress of a search.
     """
     from lamdagent.results.rescore import tested_leaders
     from lamdagent.study.config import load_study
@@ -136,7 +136,7 @@ def run_arms(
             own = [*base, f"seed={seed}", f"study={whole.body.study}.{arm}.{seed}", *_known_to(changes, options)]
             study = load_study(whole.file, own)
             print(f"{arm}, seed {seed}", file=sys.stderr, flush=True)
-            states[arm].append(run_loaded(study, display=display_of(study)))
+            states[arm].append(run_loaded(study, observers=observers_of(study)))
             if test:
                 (best, *_) = tested_leaders(study, 1)["models"]
                 tested[arm].append(best["test"]["value"])

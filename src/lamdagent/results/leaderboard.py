@@ -44,6 +44,7 @@ def study_data(read: ReadStudy) -> dict[str, Any]:
         "tokens": state.tokens,
         "usd": state.usd,
         "repeats": collapsed(state),
+        "stopped": state.stopped and dataclasses.asdict(state.stopped),
     }
 
 

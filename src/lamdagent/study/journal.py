@@ -130,8 +130,8 @@ class SqliteJournal:
                 ) from error
             raise
 
-    def read(self) -> Iterator[Event]:
-        for kind, body in self._rows("kind, body"):
+    def read(self, after: int = 0) -> Iterator[Event]:
+        for kind, body in self._rows(after):
             yield from_json(kind, body)
 
     def close(self) -> None:
@@ -142,10 +142,11 @@ class SqliteJournal:
             os.close(self._lock)
             self._lock = None
 
-    def _rows(self, columns: str) -> Iterator[tuple[str, str]]:
+    def _rows(self, after: int) -> Iterator[tuple[str, str]]:
         try:
             if self._schema() > 0:  # else the writer was killed, or is about to make its table: there are no events
-                yield from self._db.execute(f"select {columns} from events order by seq")
+                # seq counts from 1 without gaps: no row is ever deleted, and one that was rolled back leaves none.
+                yield from self._db.execute("select kind, body from events where seq > ? order by seq", (after,))
         except sqlite3.DatabaseError as error:
             raise JournalError(
                 f"{self._file}: cannot be read ({error}). If it is damaged, restore it from a copy."
@@ -199,5 +200,5 @@ class MemoryJournal:
     def append(self, *events: Event) -> None:
         self._events.extend(events)
 
-    def read(self) -> Iterator[Event]:
-        return iter(list(self._events))
+    def read(self, after: int = 0) -> Iterator[Event]:
+        return iter(self._events[after:])

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from lamdagent.core.observers import Observers
 from lamdagent.core.plan import Plan, PlanStatus, follow
-from lamdagent.core.protocols import Display
+from lamdagent.core.protocols import Observer
 from lamdagent.core.search import run
 from lamdagent.core.space import ActionSpace
 from lamdagent.core.state import State
@@ -16,35 +17,30 @@ from lamdagent.study.parts import StudyParts
 
 
 def run_study(
-    file: str | Path, overrides: Sequence[str] = (), *, display: Display | None = None, inline: bool = False
+    file: str | Path, overrides: Sequence[str] = (), *, observers: Sequence[Observer] = (), inline: bool = False
 ) -> State:
     """Run a study file to the end of its budget, or go on where an earlier run stopped.
 
     Args:
         overrides: `key.key=value` texts, as after `--set` on the command line.
-        display: who is told of the progress; None is nobody.
+        observers: who is told of the progress.
         inline: run jobs in this process instead of a worker process.
     Raises:
         UserError: the study file, its data, its journal or the machine needs the user.
     """
-    return run_loaded(load_study(Path(file), overrides), display=display, inline=inline)
+    return run_loaded(load_study(Path(file), overrides), observers=observers, inline=inline)
 
 
-def run_loaded(study: Study, *, display: Display | None = None, inline: bool = False) -> State:
+def run_loaded(study: Study, *, observers: Sequence[Observer] = (), inline: bool = False) -> State:
     """The same for a study that was read before."""
-    from lamdagent.core.quiet import Quiet
-
-    shown = display or Quiet()
-    with open_study(study, watch=shown.progressed, inline=inline) as opened:
-        try:
-            return run(opened.search, opened.runner, shown)
-        finally:
-            shown.close(opened.search.state)
+    heard = Observers(observers)
+    with open_study(study, watch=heard.progressed, inline=inline) as opened:
+        return run(opened.search, opened.runner, [heard])
 
 
 def run_plan(
-    study: Study, plan: Plan, *, display: Display | None = None, inline: bool = False
+    study: Study, plan: Plan, *, observers: Sequence[Observer] = (), inline: bool = False
 ) -> tuple[State, PlanStatus]:
     """Run a study whose policy follows a plan, and say where the plan stands at its end."""
-    state = run_loaded(study, display=display, inline=inline)
+    state = run_loaded(study, observers=observers, inline=inline)
     return state, follow(plan, state, ActionSpace(state, StudyParts(study).action_types))

@@ -9,7 +9,7 @@ or, with every part in your own hands:
 
     open_toy(journal)
     loop = Search(journal=journal, action_types=ACTION_TYPES, policy=MyPolicy(), memory=Table())
-    state = run(loop, Inline(toolkit()), Quiet())
+    state = run(loop, Inline(toolkit()))
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from typing import Any
 from lamdagent.core.action_type import ActionType, Context
 from lamdagent.core.errors import Diverged
 from lamdagent.core.events import Asked, Event, ObjectAdded, StudyOpened
-from lamdagent.core.protocols import Display, Journal, Policy, Runner, Task
+from lamdagent.core.protocols import Journal, Observer, Policy, Runner, Task
 from lamdagent.core.space import ActionSpace
 from lamdagent.core.state import State, reduce_events
 from lamdagent.core.types import (
@@ -256,10 +256,9 @@ def search(
     seed: int = 0,
     models: int = 1,
     runner: Runner | None = None,
-    display: Display | None = None,
+    observers: Sequence[Observer] = (),
 ) -> State:
     """Run a policy on a new toy study to the end of its budget."""
-    from lamdagent.core.quiet import Quiet
     from lamdagent.core.search import Search, run
     from lamdagent.memories.table import Table
     from lamdagent.study.journal import MemoryJournal
@@ -267,7 +266,7 @@ def search(
     journal = MemoryJournal(*first_events(seed=seed, models=models))
     budget = Budget(trials=trials)
     loop = Search(journal=journal, action_types=ACTION_TYPES, policy=policy, memory=Table(), budget=budget)
-    return run(loop, runner or inline(), display or Quiet())
+    return run(loop, runner or inline(), observers)
 
 
 def grown(trials: int, *, seed: int = 0, models: int = 1, running: int = 0) -> State:

@@ -70,7 +70,9 @@ def print_leaderboard(state: State, limit: int, artifacts: ArtifactStore, consol
     widths = [max(len(row[i]) for row in [heads, *cells]) for i in range(len(heads))]
     fits = not console.is_terminal or console.width >= sum(widths) + 2 * len(widths) + HOW_WIDTH
     if not console.is_terminal:
-        console.width = max(console.width, sum(widths) + 2 * len(widths) + max(len(row[-1]) for row in cells))
+        console.width = max(
+            console.width, sum(widths) + 2 * len(widths) + max((len(row[-1]) for row in cells), default=0)
+        )
     table = Table(box=None, pad_edge=False, header_style="bold")
     for head, width in zip(heads, widths, strict=True):
         table.add_column(head, no_wrap=True, min_width=width, justify="right" if head == "#" else "left")

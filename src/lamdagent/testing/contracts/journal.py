@@ -17,6 +17,7 @@ from lamdagent.core.events import (
     MemoryUpdated,
     ObjectAdded,
     Scored,
+    SearchStopped,
     StudyOpened,
     Tested,
     TimeSpent,
@@ -60,6 +61,7 @@ EVERY_EVENT: tuple[Event, ...] = (
     TimeSpent(wall_s=0.001),
     HoldoutOpened(models=("m", "m2")),
     Tested(object_id="m2", scores=_SCORES),
+    SearchStopped(reason="tokens", message="budget.tokens: 9 of 9 are spent"),
 )
 
 
@@ -139,6 +141,20 @@ class JournalContract:
             journal.append(*EVERY_EVENT[4:])
         with self.opened(tmp_path) as journal:
             assert list(journal.read()) == list(EVERY_EVENT)
+
+    def test_who_has_read_some_events_can_go_on_after_them(self, tmp_path: Path) -> None:
+        events: list[Event] = [TimeSpent(wall_s=float(i)) for i in range(5)]
+        with self.opened(tmp_path) as journal:
+            journal.append(*events[:3])
+            try:  # an append that fails takes no place
+                journal.append(StudyOpened(config={"not json": object()}, seed=0, goals=()))
+            except Exception:
+                journal.append(*events[3:])
+            else:
+                events.insert(3, list(journal.read())[3])
+                journal.append(*events[4:])
+            for after in range(len(events) + 2):
+                assert list(journal.read(after=after)) == events[after:]
 
     def test_a_search_folds_to_the_same_state_after_the_journal(self, tmp_path: Path) -> None:
         with self.opened(tmp_path) as journal:

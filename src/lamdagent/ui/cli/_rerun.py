@@ -6,6 +6,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
+from lamdagent.core.protocols import Observer
 from lamdagent.core.types import Budget
 from lamdagent.study.config import Study
 
@@ -20,7 +21,7 @@ def run_change(study: Study, state: Any, steps: Mapping[str, Any], change: Any, 
 
     derived, plan = derive_study(study, state, steps, change), Plan.of(steps, str(study.file))
     print(f"{label}: {len(plan.steps)} steps, in {derived.folder}", file=sys.stderr, flush=True)
-    done, followed = run_plan(derived, plan, display=progress_of(derived, Budget(trials=len(plan.steps))))
+    done, followed = run_plan(derived, plan, observers=[progress_of(derived, Budget(trials=len(plan.steps)))])
     say_how_to_retry(followed, derived)
     return derived.body.study, done, followed
 
@@ -34,7 +35,7 @@ def say_how_to_retry(followed: Any, study: Study) -> None:
         )
 
 
-def progress_of(study: Study, budget: Budget) -> Any:
+def progress_of(study: Study, budget: Budget) -> Observer:
     """Plain lines on standard error, beside a result on standard output."""
     from lamdagent.ui.terminal.plain import Plain
     from lamdagent.ui.terminal.progress import SearchProgress

@@ -43,7 +43,7 @@ def compare(
     base = [*set_, f"budget.trials={trials}"]
     loaded = load_study(study, base)
     states, tested = run_arms(
-        loaded, base, dotted(context.args), grid, seeds, test, lambda s: progress_of(s, StudyParts(s).budget)
+        loaded, base, dotted(context.args), grid, seeds, test, lambda s: [progress_of(s, StudyParts(s).budget)]
     )
     from lamdagent.results.compare import compare as compare_states
 

@@ -51,7 +51,7 @@ def replay(
     write_plan(recipe, to / "pipeline.yaml")
     write_plan(study_file, study.file)
     plan = Plan.of(recipe, str(pipeline))
-    state, followed = run_plan(study, plan, display=progress_of(study, Budget(trials=len(plan.steps))))
+    state, followed = run_plan(study, plan, observers=[progress_of(study, Budget(trials=len(plan.steps)))])
     say_how_to_retry(followed, study)
     data = outcome(recipe, strange, state, followed, StudyParts(study).artifacts)
     made = state.trial_of(followed.ids.get(recipe["result"], ""))

@@ -38,7 +38,7 @@ def run(
 
 
 def _search(file: Path, overrides: Sequence[str], *, plain: bool, as_json: bool) -> None:
-    from lamdagent.core.protocols import Display
+    from lamdagent.core.protocols import Observer
     from lamdagent.results.leaderboard import study_data
     from lamdagent.study.config import load_study
     from lamdagent.study.parts import StudyParts
@@ -51,7 +51,7 @@ def _search(file: Path, overrides: Sequence[str], *, plain: bool, as_json: bool)
     study = load_study(file, overrides)
     budget = StudyParts(study).budget
     progress_text = SearchProgress(budget, study.body.execution.workers)
-    display: Display
+    display: Observer
     if as_json:
         display = Plain(progress_text, out=sys.stderr)
     elif plain or not sys.stdout.isatty():
@@ -60,7 +60,7 @@ def _search(file: Path, overrides: Sequence[str], *, plain: bool, as_json: bool)
         from lamdagent.ui.terminal.live import Live
 
         display = Live(progress_text, budget)
-    state = run_loaded(study, display=display)
+    state = run_loaded(study, observers=[display])
     if as_json:
         typer.echo(json.dumps(study_data(read_study(study.folder)), indent=2, ensure_ascii=False))
         return

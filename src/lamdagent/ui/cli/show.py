@@ -69,6 +69,8 @@ def show(
         typer.echo(json.dumps(study_data(read), indent=2, ensure_ascii=False))
     else:
         print_leaderboard(read.state, limit, read.artifacts)
+        if (stopped := read.state.stopped) is not None:
+            typer.echo(f"stopped: {stopped.message or stopped.reason}")
 
 
 def _print_diagnosis(read: ReadStudy, data: list[dict[str, Any]], as_json: bool) -> None:

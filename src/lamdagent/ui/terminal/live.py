@@ -26,9 +26,9 @@ class Live:
         self._search = self._bars.add_task("search", total=budget.trials, step="")
         self._jobs: dict[int | str, TaskID] = {}
 
-    def began(self, job: Job, state: State) -> None:
+    def started(self, job: Job, state: State) -> None:
         self._bars.start()  # not before: an error in the study file leaves the terminal as it was
-        self._text.began(job.key)
+        self._text.started(job.key)
         self._jobs[job.key] = self._bars.add_task(self._text.title(job.key, state), total=None, step="")
 
     def progressed(self, key: int | str, progress: types.Progress) -> None:
@@ -50,6 +50,6 @@ class Live:
         ended = sum(t.outcome is not None for t in state.trials)
         self._bars.update(self._search, completed=ended, step=self._text.standing(state))
 
-    def close(self, state: State) -> None:
+    def closed(self, state: State) -> None:
         self._bars.stop()
         self._bars.console.print(self._text.closing(state), markup=False, highlight=False)

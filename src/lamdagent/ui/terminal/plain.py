@@ -21,8 +21,8 @@ class Plain:
         self._text, self._out = progress_text, out or sys.stdout
         self._said: dict[int | str, tuple[float, str]] = {}
 
-    def began(self, job: Job, state: State) -> None:
-        self._text.began(job.key)
+    def started(self, job: Job, state: State) -> None:
+        self._text.started(job.key)
         self._said[job.key] = (time.monotonic(), "")
         self._say(self._text.title(job.key, state))
 
@@ -39,7 +39,7 @@ class Plain:
         if isinstance(outcome, Failed):
             self._say(f"  {outcome.message}")
 
-    def close(self, state: State) -> None:
+    def closed(self, state: State) -> None:
         self._say(self._text.closing(state))
 
     def _say(self, text: str) -> None:

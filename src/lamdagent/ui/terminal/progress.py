@@ -1,4 +1,4 @@
-"""What every display says, whatever it looks like: titles, verdicts, the best so far and the time left."""
+"""What every terminal display says, whatever it looks like: titles, verdicts, the best so far and the time left."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class SearchProgress:
         self._seconds: list[float] = []
         self._began: dict[int | str, float] = {}
 
-    def began(self, key: int | str) -> None:
+    def started(self, key: int | str) -> None:
         """Start a job's clock."""
         self._began[key] = time.monotonic()
 
@@ -45,10 +45,8 @@ class SearchProgress:
 
     def standing(self, state: State) -> str:
         """`best model-2 0.705 ± 0.028; about 3 min 5 s left`."""
-        ranked = state.ranked()
-        best = f"best {ranked[0][0].name} {scored(ranked[0][1])}" if ranked else "nothing scored yet"
         left = self.seconds_left(state)
-        return f"{best}; about {duration(left)} left" if left else best
+        return best_of(state) + (f"; about {duration(left)} left" if left else "")
 
     def seconds_left(self, state: State) -> float | None:
         """Seconds until the budget is used up; None before the first trial of this run has ended."""
@@ -65,4 +63,11 @@ class SearchProgress:
         """The last line of a run."""
         failed = sum(isinstance(t.outcome, Failed) for t in state.trials)
         ended = sum(t.outcome is not None for t in state.trials)
-        return f"{ended} trials ended, {failed} failed, {duration(state.wall_s)} in all; {self.standing(state)}"
+        why = f"; stopped: {state.stopped.message or state.stopped.reason}" if state.stopped else ""
+        return f"{ended} trials ended, {failed} failed, {duration(state.wall_s)} in all; {best_of(state)}{why}"
+
+
+def best_of(state: State) -> str:
+    """`best model-2 0.705 ± 0.028`."""
+    ranked = state.ranked()
+    return f"best {ranked[0][0].name} {scored(ranked[0][1])}" if ranked else "nothing scored yet"
