@@ -63,6 +63,17 @@ class TestMean(ActionTypeContract):
         return [{"models": here}, {"models": [toy.point(name, x) for name, x in toy.STARTS.items()]}]
 
 
+class TestBlend(ActionTypeContract):
+    def action_type(self) -> toy.ToyBlend:
+        return toy.ToyBlend()
+
+    def admitted(self) -> list[Inputs]:
+        return [{"datasets": [toy.vector("east", (1.0, 0.0)), toy.vector("north", (0.0, 1.0))]}]
+
+    def refused(self) -> list[Inputs]:
+        return [{"datasets": [toy.vector(name, (1.0, 0.0)) for name in ("east", "orient")]}]
+
+
 class TestSft(ActionTypeContract):
     def action_type(self) -> Sft:
         return Sft()

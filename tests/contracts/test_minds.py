@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+from lamdagent.memories.reflection import Reflection
 from lamdagent.memories.table import Table
+from lamdagent.policies.agent import Agent
 from lamdagent.policies.evolution import Evolution
 from lamdagent.policies.greedy import Greedy
 from lamdagent.policies.random import Random
 from lamdagent.policies.surrogate.policy import Surrogate
 from lamdagent.policies.tpe import Tpe
 from lamdagent.testing.contracts import MemoryContract, PolicyContract
+from lamdagent.testing.fake_chat import FakeClient, fake_chat
 
 
 class TestRandom(PolicyContract):
@@ -24,6 +27,16 @@ class TestTable(MemoryContract):
 class TestLongTable(MemoryContract):
     def memory(self) -> Table:
         return Table(best=50, latest=50)
+
+
+class TestReflection(MemoryContract):
+    def memory(self) -> Reflection:
+        return Reflection(chat=fake_chat(FakeClient()))
+
+
+class TestAgent(PolicyContract):
+    def policy(self) -> Agent:
+        return Agent(chat=fake_chat(FakeClient()), fallback=Random())
 
 
 class TestGreedy(PolicyContract):

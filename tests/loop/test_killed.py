@@ -15,12 +15,14 @@ from lamdagent.core.protocols import Journal
 from lamdagent.core.search import Search, run
 from lamdagent.core.state import State, reduce_events
 from lamdagent.core.types import Budget, Failed, Made, ObjectId
+from lamdagent.memories.reflection import Reflection
 from lamdagent.memories.table import Table
 from lamdagent.policies.random import Random
 from lamdagent.runners.inline import Inline
 from lamdagent.runners.job import Toolkit
 from lamdagent.study.journal import MemoryJournal, SqliteJournal
 from lamdagent.testing import toy
+from lamdagent.testing.fake_chat import FakeClient, fake_chat
 
 TRIALS = 8
 
@@ -72,30 +74,37 @@ def counting_bench(artifacts: Any) -> Toolkit:
     )
 
 
-def go(journal: Journal, toolkit: Toolkit, slots: int = 1) -> State:
-    toy.open_toy(journal, seed=5, models=2)
+def go(journal: Journal, toolkit: Toolkit, slots: int = 1, *, makes_data: bool = False) -> State:
+    toy.open_toy(journal, seed=5, models=2, makes_data=makes_data)
+    # Where datasets are made, the memory that reads most of the state is tried: it speaks of every object.
+    chat = fake_chat(FakeClient()) if makes_data else None
     search = Search(
         journal=journal,
-        action_types=toy.ACTION_TYPES,
+        action_types=toy.DATA_ACTION_TYPES if makes_data else toy.ACTION_TYPES,
         policy=Random(),
-        memory=Table(),
+        memory=Reflection(chat=chat) if chat else Table(),
         budget=Budget(trials=TRIALS),
+        chat=chat,
     )
     return run(search, Inline(toolkit, slots=slots))
 
 
 @pytest.mark.parametrize("slots", [1, 2])
 @pytest.mark.parametrize("written", [False, True], ids=["before", "after"])
-def test_a_search_killed_at_any_append_ends_in_the_same_state(written: bool, slots: int) -> None:
-    whole, at = go(MemoryJournal(), toy.toolkit(), slots), 0
-    assert any(isinstance(trial.outcome, Failed) for trial in whole.trials)
+@pytest.mark.parametrize("makes_data", [False, True], ids=["models", "models and data"])
+def test_a_search_killed_at_any_append_ends_in_the_same_state(makes_data: bool, written: bool, slots: int) -> None:
+    whole, at = go(MemoryJournal(), toy.toolkit(), slots, makes_data=makes_data), 0
+    if makes_data:
+        assert any(trial.choice.action.type == "blend" for trial in whole.trials)
+    else:
+        assert any(isinstance(trial.outcome, Failed) for trial in whole.trials)
     while True:
         journal, artifacts = MemoryJournal(), Counted()
         toolkit = counting_bench(artifacts)
         try:
-            ended = go(Mortal(journal, at=at, written=written), toolkit, slots)
+            ended = go(Mortal(journal, at=at, written=written), toolkit, slots, makes_data=makes_data)
         except Killed:
-            ended = go(journal, toolkit, slots)
+            ended = go(journal, toolkit, slots, makes_data=makes_data)
         else:
             break
         assert toy.without_costs(ended) == toy.without_costs(whole), f"killed at append {at}"

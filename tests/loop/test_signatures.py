@@ -194,7 +194,8 @@ def test_an_agent_that_only_falls_back_is_found() -> None:
 def test_an_agent_whose_answers_can_be_used_is_not_accused_of_them() -> None:
     signature = found(asked([], 12), "unusable answers")
     assert signature.verdict == "ok"
-    assert "0 of 24 answers" in signature.measured
+    assert signature.measured.startswith("The fallback chose 0 of 12 trials")
+    assert "1 of 25 answers" in signature.measured  # the fake model once names what was tried before
 
 
 def test_why_an_answer_was_of_no_use_is_told_apart_in_the_words_of_the_chat() -> None:

@@ -1,19 +1,23 @@
-"""What the journal says for itself: gains with their errors, failures, gaps, repeats. Computed, never remembered."""
+"""What the journal says for itself: gains with their errors, failures, gaps, repeats. Computed, never remembered.
+
+A made dataset has no score of its own: what it is worth is what the models trained on it gained.
+"""
 
 from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from lamdagent.core.format import change, recipe, scored
+from lamdagent.core.format import change, contents, recipe, scored
 from lamdagent.core.state import State
 from lamdagent.core.types import Failed, Object, ObjectId, ObjectiveValue, Trial
 
 BEST = 5
 NEVER_TRIED = 8
 REPEATS = 5
+MADE_DATASETS = 5
 PARTS = ("dataset", "hyperparameters")
 
 
@@ -24,6 +28,18 @@ class Gain:
     trial: Trial
     value: float
     stderr: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeanGain:
+    """The mean of `n` gains with its standard error: of the mean where there are several, else of the only one."""
+
+    value: float
+    stderr: float | None
+    n: int
+
+    def __str__(self) -> str:
+        return f"{change(self.value, self.stderr)} (n={self.n})"
 
 
 def labels(state: State) -> dict[ObjectId, str]:
@@ -43,8 +59,19 @@ def gains(state: State) -> Iterator[Gain]:
         yield Gain(trial=trial, value=made.value - best.value, stderr=_together(made, best))
 
 
+def dataset_gains(state: State) -> dict[ObjectId, MeanGain]:
+    """What models trained on a dataset gained over their best parent, for every dataset that one was trained on."""
+    found: dict[ObjectId, list[Gain]] = defaultdict(list)
+    for gain in gains(state):
+        for obj in _used(state, gain.trial):
+            if obj.kind == "dataset":
+                found[obj.id].append(gain)
+    return {object_id: _mean_gain(of_one) for object_id, of_one in found.items()}
+
+
 def evidence_table(state: State) -> str:
-    """Mean gain over the best parent by action type, dataset and setting; the best pipelines; failures; gaps."""
+    """Mean gain over the best parent by action type, dataset and setting; the best pipelines; made datasets; failures;
+    gaps."""
     groups: dict[str, list[float]] = defaultdict(list)
     for gain in gains(state):
         for label in parts(state, gain.trial):
@@ -55,15 +82,33 @@ def evidence_table(state: State) -> str:
     ranked = state.ranked()[:BEST]
     lines += ["Best models:"]
     lines += [f"- {names[obj.id]} {scored(objective)}: {recipe(state, obj.id, names)}" for obj, objective in ranked]
+    lines += _made_datasets(state, names)
     causes = Counter(t.outcome.cause for t in state.trials if isinstance(t.outcome, Failed))
     if causes:
         lines += ["Failures: " + ", ".join(f"{cause} {n}" for cause, n in causes.most_common())]
-    lines += [f"Of {len(state.scores)} models these {words}" for words in [_guards(state, names)] if words]
+    models = [i for i in names if i in state.scores]
+    lines += [f"Of {len(models)} models these {words}" for words in [_guards(state, names, models)] if words]
     return "\n".join([*lines, *_never(state)])
 
 
-def _guards(state: State, names: dict[ObjectId, str]) -> str:
-    broken = [(names[i], {guard for guard, _ in state.broken(i)}) for i in state.scores]
+def _made_datasets(state: State, names: dict[ObjectId, str]) -> list[str]:
+    """The made datasets that models gained most on, and how many are left to try; nothing where none was made."""
+    made = [obj for obj in state.of_kind("dataset") if obj.made_by is not None]
+    if not made:
+        return []
+    gained = dataset_gains(state)
+    tried = sorted((obj for obj in made if obj.id in gained), key=lambda obj: -gained[obj.id].value)
+    lines = ["Made datasets, by the mean gain of the models trained on them:"]
+    for obj in tried[:MADE_DATASETS]:
+        lines.append(f"- {obj.name} {gained[obj.id]}: {recipe(state, obj.id, names)}, {contents(obj)}")
+    untried = [obj.name for obj in made if obj.id not in gained]
+    if untried:
+        lines.append(f"- no model trained on them yet: {_few(untried)}")
+    return lines
+
+
+def _guards(state: State, names: dict[ObjectId, str], models: Sequence[ObjectId]) -> str:
+    broken = [(names[i], {guard for guard, _ in state.broken(i)}) for i in models]
     by_task = [
         f"{guard.task} (at most -{guard.max_drop:g}): {', '.join(name for name, guards in broken if guard in guards)}"
         for guard in state.guards
@@ -109,26 +154,50 @@ def _used(state: State, trial: Trial) -> list[Object]:
 
 
 def parts(state: State, trial: Trial) -> list[str]:
-    """What a trial used, in words: its action type, and its datasets and settings with that type before them."""
+    """What a trial used, in words: its action type, and its settings and provided datasets with that type before them.
+
+    Made datasets grow in number with the search; what they are worth is said elsewhere, of the best few.
+    """
     type = trial.choice.action.type
-    return [type, *(f"{type} {obj.kind} {obj.name}" for obj in _used(state, trial))]
+    return [type, *(f"{type} {obj.kind} {obj.name}" for obj in _used(state, trial) if obj.made_by is None)]
 
 
 def _never(state: State) -> list[str]:
     used = {i for trial in state.trials for i in trial.choice.action.object_ids}
-    never = [f"{obj.kind} {obj.name}" for obj in state.pool.values() if obj.kind in PARTS and obj.id not in used]
-    pairs = {tuple(o.name for o in _used(state, t)) for t in state.trials}
+    never = [
+        f"{obj.kind} {obj.name}" if obj.made_by is None else obj.name
+        for obj in state.pool.values()
+        if obj.kind in PARTS and obj.id not in used
+    ]
+    pairs = {tuple(o.id for o in _used(state, t)) for t in state.trials}
+    trains = {
+        (trial.choice.action.type, obj.dataset.get("format"))
+        for trial in state.trials
+        for obj in _used(state, trial)
+        if obj.kind == "dataset"
+    }  # which action types have taken datasets of which format: the rest may be none of their business
     open_pairs = [
         f"{dataset.name} with {setting.name}"
         for dataset in state.of_kind("dataset")
         for setting in state.of_kind("hyperparameters")
-        if setting.meta.get("action") == "sft" and (dataset.name, setting.name) not in pairs
+        if (setting.setting.get("action"), dataset.dataset.get("format")) in trains
+        and (dataset.id, setting.id) not in pairs
     ]
-    lines = [f"Never used: {', '.join(never)}"] if never else []
-    if open_pairs:
-        more = f" and {len(open_pairs) - NEVER_TRIED} more" if len(open_pairs) > NEVER_TRIED else ""
-        lines.append(f"Never tried together: {', '.join(open_pairs[:NEVER_TRIED])}{more}")
-    return lines
+    lines = [f"Never used: {_few(never)}"] if never else []
+    return [*lines, *([f"Never tried together: {_few(open_pairs)}"] if open_pairs else [])]
+
+
+def _few(names: Sequence[str]) -> str:
+    more = f" and {len(names) - NEVER_TRIED} more" if len(names) > NEVER_TRIED else ""
+    return f"{', '.join(names[:NEVER_TRIED])}{more}"
+
+
+def _mean_gain(found: Sequence[Gain]) -> MeanGain:
+    n, mean = len(found), math.fsum(gain.value for gain in found) / len(found)
+    if n == 1:
+        return MeanGain(value=mean, stderr=found[0].stderr, n=1)
+    variance = math.fsum((gain.value - mean) ** 2 for gain in found) / (n - 1)
+    return MeanGain(value=mean, stderr=math.sqrt(variance / n), n=n)
 
 
 def _together(a: ObjectiveValue, b: ObjectiveValue) -> float | None:

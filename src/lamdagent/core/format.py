@@ -42,21 +42,22 @@ def origin(state: State, object_id: ObjectId) -> str:
 
 
 def recipe(state: State, object_id: ObjectId, labels: Labels | None = None) -> str:
-    """A model's lineage in one bounded line: `M0 > sft sort/gentle > sft call/firm`, or `ties(M1 + M4, half)`."""
+    """How an object was made, in one bounded line: `M0 > sft sort/gentle > sft call/firm` or `ties(M1 + M4, half)` for a
+    model, `blend(east + north)` for a dataset."""
+    kind = state.pool[object_id].kind
     steps: list[str] = []
     while len(steps) < RECIPE_STEPS:
         trial = state.trial_of(object_id)
         if trial is None:
             return " > ".join([_name(state, object_id, labels), *reversed(steps)]) if steps else "as given"
         objects = [state.pool[i] for i in trial.choice.action.object_ids]
-        models = [obj for obj in objects if obj.kind == "model"]
-        rest = "/".join(obj.name for obj in objects if obj.kind != "model")
-        if len(models) != 1:
-            parts = [" + ".join(_name(state, m.id, labels) for m in models), *([rest] if rest else [])]
-            merged = f"{trial.choice.action.type}({', '.join(parts)})"
-            return " > ".join([merged, *reversed(steps)])
+        alike = [obj for obj in objects if obj.kind == kind]
+        rest = "/".join(_name(state, obj.id, labels) for obj in objects if obj.kind != kind)
+        if kind != "model" or len(alike) != 1:
+            parts = filter(None, [" + ".join(_name(state, obj.id, labels) for obj in alike), rest])
+            return " > ".join([f"{trial.choice.action.type}({', '.join(parts)})", *reversed(steps)])
         steps.append(f"{trial.choice.action.type} {rest}")
-        object_id = models[0].id
+        object_id = alike[0].id
     return " > ".join([_name(state, object_id, labels), *reversed(steps)])
 
 
@@ -70,7 +71,8 @@ def result(state: State, trial: Trial) -> str:
         return "running"
     if isinstance(trial.outcome, Failed):
         return f"failed ({trial.outcome.cause})"
-    return scored(state.objective(trial.choice.action.id))
+    made = trial.outcome.object
+    return contents(made) if made.kind == "dataset" else scored(state.objective(made.id))
 
 
 def guard_breaks(state: State, object_id: ObjectId) -> str:
@@ -82,9 +84,16 @@ def guard_breaks(state: State, object_id: ObjectId) -> str:
     return f"breaks its guard: {', '.join(broken)}" if broken else ""
 
 
+def contents(dataset: Object) -> str:
+    """What a dataset holds: `1,200 rows, messages`."""
+    rows, format = dataset.dataset.get("rows"), dataset.dataset.get("format")
+    count = "? rows" if rows is None else "1 row" if rows == 1 else f"{rows:,} rows"
+    return f"{count}, {format}" if format else count
+
+
 def setting(obj: Object) -> str:
     """What a hyperparameter setting changes of the defaults: `learning_rate=0.001, num_train_epochs=2`."""
-    given = obj.meta.get("given", obj.meta["values"])
+    given = obj.setting.get("given", obj.setting["values"])
     return ", ".join(f"{key}={_shown(value)}" for key, value in given.items()) or "all defaults"
 
 

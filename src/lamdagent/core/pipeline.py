@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lamdagent.core.format import scored, setting
+from lamdagent.core.evidence import dataset_gains
+from lamdagent.core.format import contents, scored, setting
 from lamdagent.core.state import State
 from lamdagent.core.types import Object, ObjectId
 
@@ -81,7 +82,11 @@ def node_label(state: State, node: Pipeline) -> str:
     if obj.kind == "hyperparameters":
         return f"{obj.name}: {setting(obj)}"
     if obj.kind == "dataset":
-        return f"{obj.name}: {obj.meta.get('rows', '?')} rows of {obj.uri}" if obj.uri else obj.name
+        if node.type is None:
+            return f"{obj.name}: {obj.dataset.get('rows', '?')} rows of {obj.uri}" if obj.uri else obj.name
+        gained = dataset_gains(state).get(obj.id)
+        worth = "" if gained is None else f"; models trained on it gained {gained}"
+        return f"{node.type} → {obj.name}: {contents(obj)}{worth}"
     made = f"{node.type} → " if node.type else ""
     return f"{made}{obj.name}  {scored(state.objective(obj.id))}"
 
@@ -118,7 +123,7 @@ def _names(nodes: Sequence[Pipeline]) -> dict[ObjectId, str]:
     names: dict[ObjectId, str] = {}
     for obj in sorted((node.object for node in nodes), key=lambda obj: obj.kind == "hyperparameters"):
         taken = obj.name in names.values()
-        names[obj.id] = f"{obj.meta['action']}.{obj.name}" if taken else obj.name
+        names[obj.id] = f"{obj.setting['action']}.{obj.name}" if taken else obj.name
     return names
 
 
@@ -129,7 +134,7 @@ def _leaf(obj: Object, name: str) -> dict[str, Any]:
     if obj.uri:
         leaf["path"] = obj.uri
     if obj.kind == "hyperparameters":
-        leaf |= {"action": obj.meta["action"], "values": dict(obj.meta["values"])}
+        leaf |= {"action": obj.setting["action"], "values": dict(obj.setting["values"])}
     if obj.kind == "dataset":
-        leaf |= {"rows": obj.meta.get("rows"), "split": obj.meta.get("split")}
+        leaf |= {"rows": obj.dataset.get("rows"), "split": obj.dataset.get("split")}
     return leaf

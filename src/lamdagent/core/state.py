@@ -151,7 +151,9 @@ def _step(state: State, event: Event) -> State:
             if not isinstance(outcome, Made):
                 return state
             made = outcome.object
-            known = {**state.scores, **outcome.rescored, made.id: outcome.scores}
+            # Only models are scored: an entry for a dataset, though empty, would pass for a model that scored nothing.
+            own = {made.id: outcome.scores} if made.kind == "model" else {}
+            known = {**state.scores, **outcome.rescored, **own}
             return replace(state, pool={**state.pool, made.id: made}, scores=known)
         case MemoryUpdated(number=number, memory=memory):
             return replace(state, memory=memory, memories={**state.memories, number: memory})

@@ -10,7 +10,9 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict, cast
+
+from lamdagent.core.errors import ContractViolation
 
 Kind = Literal["model", "dataset", "hyperparameters"]
 Split = Literal["validation", "test"]
@@ -27,14 +29,68 @@ def content_id(value: Any) -> str:
     return hashlib.blake2b(text.encode(), digest_size=10).hexdigest()
 
 
+class _ModelNeeds(TypedDict):
+    root: ObjectId
+
+
+class ModelMeta(_ModelNeeds, total=False):
+    """What is known of a model: `root` is the base model it descends from, which for a base model is itself.
+
+    Models with equal `architecture`, `shapes` and `tokenizer` can be merged. `distance` is how far a made model's
+    weights lie from those of its root.
+    """
+
+    architecture: str
+    dtype: str
+    parameters: int
+    shapes: str
+    tokenizer: str
+    chat_template: bool
+    eos: str
+    distance: float
+
+
+class _DatasetNeeds(TypedDict):
+    rows: int
+    format: str
+
+
+class DatasetMeta(_DatasetNeeds, total=False):
+    """What is known of a dataset: its number of `rows`, and their `format` (see `objects.datasets.formats`).
+
+    `dropped` rows were left out of the dataset `whole`, because they held evaluation items.
+    """
+
+    split: str
+    dropped: int
+    whole: ObjectId
+
+
+class _SettingNeeds(TypedDict):
+    action: str
+    values: Mapping[str, Any]
+
+
+class SettingMeta(_SettingNeeds, total=False):
+    """A hyperparameter setting: the `action` type that it is for, all `values`, and those `given` that are no default."""
+
+    given: Mapping[str, Any]
+
+
+REQUIRED_META: Mapping[Kind, Mapping[str, type]] = {
+    "model": {"root": str},
+    "dataset": {"rows": int, "format": str},
+    "hyperparameters": {"action": str, "values": Mapping},
+}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Object:
     """A member of the pool: what an action takes or makes.
 
     `name` is what people and agents read; it is not part of the id. `uri` says where a provided object came from and is
-    empty for a made one, whose files lie under its id. `meta` holds what others may need to know without opening files:
-    a model's `root` (the id of the base model it descends from), `architecture`, `shapes` and `tokenizer`; a dataset's
-    `rows` and `format`; a setting's `action` and `values`.
+    empty for a made one, whose files lie under its id. `meta` holds what others may need to know without opening files;
+    `model`, `dataset` and `setting` are the same mapping with the keys of that kind, and more where a plugin adds some.
     """
 
     id: ObjectId
@@ -43,6 +99,28 @@ class Object:
     uri: str = ""
     made_by: ActionId | None = None
     meta: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def model(self) -> ModelMeta:
+        return cast(ModelMeta, self._meta_of("model"))
+
+    @property
+    def dataset(self) -> DatasetMeta:
+        return cast(DatasetMeta, self._meta_of("dataset"))
+
+    @property
+    def setting(self) -> SettingMeta:
+        return cast(SettingMeta, self._meta_of("hyperparameters"))
+
+    @property
+    def root(self) -> ObjectId:
+        """The base model that a model descends from; itself where nothing else is known."""
+        return self.model.get("root", self.id)
+
+    def _meta_of(self, kind: Kind) -> Mapping[str, Any]:
+        if self.kind != kind:
+            raise ContractViolation(f"{self.kind} {self.name!r} was taken for a {kind}")
+        return self.meta
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

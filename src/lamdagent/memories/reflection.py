@@ -86,7 +86,8 @@ class Reflection:
 
 
 def _line(state: State, trial: Trial, names: dict[str, str]) -> str:
-    made = names.get(trial.choice.action.id)
+    object_id = trial.choice.action.id
+    made = names.get(object_id) or (state.pool[object_id].name if object_id in state.pool else None)
     message = f": {trial.outcome.message:.120}" if isinstance(trial.outcome, Failed) else ""
     return f"{action_of(state, trial, names)} gave {f'{made}, ' if made else ''}{result(state, trial)}{message}"
 

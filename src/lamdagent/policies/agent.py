@@ -14,8 +14,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model
 
 from lamdagent.core.config import Parts
-from lamdagent.core.evidence import labels, repeats
-from lamdagent.core.format import described, guard_breaks, recipe, scored, setting
+from lamdagent.core.evidence import dataset_gains, labels, repeats
+from lamdagent.core.format import contents, described, guard_breaks, recipe, scored, setting
 from lamdagent.core.protocols import Policy, Shortlist
 from lamdagent.core.space import ActionSpace
 from lamdagent.core.state import State
@@ -213,10 +213,19 @@ def describe(state: State, obj: Object, names: Mapping[ObjectId, str]) -> str:
     if obj.kind == "hyperparameters":
         return setting(obj)
     if obj.kind == "dataset":
-        return f"{obj.meta.get('rows', '?')} rows"
+        return _describe_dataset(state, obj, names)
     by_task = ", ".join(f"{s.task} {s.value:.2f}" for s in state.scores.get(obj.id, ()))
     broken = f"; {words}" if (words := guard_breaks(state, obj.id)) else ""
     return f"objective {scored(state.objective(obj.id))} ({by_task}){broken}; recipe: {recipe(state, obj.id, names)}"
+
+
+def _describe_dataset(state: State, dataset: Object, names: Mapping[ObjectId, str]) -> str:
+    about = contents(dataset)
+    if dataset.made_by is None:
+        return about
+    gained = dataset_gains(state).get(dataset.id)
+    worth = "no model was trained on it yet" if gained is None else f"models trained on it gained {gained}"
+    return f"{about}; made by {recipe(state, dataset.id, names)}; {worth}"
 
 
 def done_with(state: State, object_id: ObjectId, type: str, names: Mapping[ObjectId, str]) -> str:

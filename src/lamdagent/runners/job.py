@@ -21,7 +21,19 @@ from typing import Any
 from lamdagent.core.action_type import ActionType
 from lamdagent.core.errors import ContractViolation, Diverged, Invalid, UserError
 from lamdagent.core.protocols import ArtifactStore
-from lamdagent.core.types import Cause, Cost, Failed, Job, Made, Object, ObjectId, Outcome, Progress, Score
+from lamdagent.core.types import (
+    REQUIRED_META,
+    Cause,
+    Cost,
+    Failed,
+    Job,
+    Made,
+    Object,
+    ObjectId,
+    Outcome,
+    Progress,
+    Score,
+)
 from lamdagent.evaluation.evaluator import Evaluation
 from lamdagent.objects.artifacts import disk_full_as_user_error
 from lamdagent.runners.hardware import machine_kind
@@ -149,7 +161,7 @@ def _make(job: Job, context: JobContext, toolkit: Toolkit) -> Object:
         context.workdir = workdir
         if toolkit.models is not None:
             record["machine"] = machine_kind(toolkit.models.device)
-        record["meta"] = dict(type.execute(inputs, action.seed, context))
+        record["meta"] = _checked(type, dict(type.execute(inputs, action.seed, context)))
         if type.makes == "model" and toolkit.examine is not None:
             context.progress("check", 0)
             record["meta"] |= toolkit.examine(action.id, context.object(record["meta"]["root"]), context)
@@ -158,11 +170,26 @@ def _make(job: Job, context: JobContext, toolkit: Toolkit) -> Object:
     return dataclasses.replace(made, meta=record["meta"])
 
 
+def _checked(type: ActionType, meta: dict[str, Any]) -> dict[str, Any]:
+    """What an action type returned, if all is there that its kind of object must have.
+
+    Raises:
+        ContractViolation: it is not; everything that reads the object later relies on it.
+    """
+    wanted = REQUIRED_META[type.makes]
+    if missing := [f"{key} ({of.__name__})" for key, of in wanted.items() if not isinstance(meta.get(key), of)]:
+        raise ContractViolation(
+            f"action type {type.name!r} makes a {type.makes}, and its execute() returned no {', '.join(missing)}; "
+            f"it returned {', '.join(sorted(meta)) or 'nothing'}"
+        )
+    return meta
+
+
 def _score(model: Object, job: Job, context: JobContext, toolkit: Toolkit) -> tuple[Scores, dict[ObjectId, Scores]]:
     """The model's scores, and the leader's new ones where the two raced beyond what the leader had been asked."""
 
     def scores(of: Object, n: int | None) -> Scores:
-        root = of.meta.get("root", of.id)
+        root = of.root
         return toolkit.evaluation.scores(of, job.split, context, n, context.object(root) if root != of.id else None)
 
     first = job.items or (toolkit.evaluation.first if job.split == "validation" else None)

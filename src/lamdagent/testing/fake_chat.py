@@ -54,8 +54,9 @@ def fake_chat(client: FakeClient, *, budget: Budget = Budget(), max_failures: in
 
 def obliging(prompt: str, schema: type[BaseModel]) -> str:
     """An answer that fits the schema; which of the allowed values it names follows from the prompt."""
-    turn = zlib.crc32(prompt.encode())
-    return json.dumps({name: _value(part, turn) for name, part in schema.model_json_schema()["properties"].items()})
+    # A draw for each field: with one for all, only a few combinations would ever be named.
+    turns = {name: zlib.crc32(f"{name}:{prompt}".encode()) for name in schema.model_json_schema()["properties"]}
+    return json.dumps({n: _value(part, turns[n]) for n, part in schema.model_json_schema()["properties"].items()})
 
 
 def _value(part: dict[str, Any], turn: int) -> Any:

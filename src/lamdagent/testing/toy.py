@@ -10,6 +10,9 @@ or, with every part in your own hands:
     open_toy(journal)
     loop = Search(journal=journal, action_types=ACTION_TYPES, policy=MyPolicy(), memory=Table())
     state = run(loop, Inline(toolkit()))
+
+`makes_data=True` adds `blend`, which makes the dataset halfway between two others: what a search does with it shows in
+the models that are trained on it.
 """
 
 from __future__ import annotations
@@ -106,6 +109,26 @@ class ToyMean:
         return {"x": x, "root": models[0].meta["root"]}
 
 
+class ToyBlend:
+    """Make the dataset halfway between two others."""
+
+    name, version = "blend", 1
+    makes: Kind = "dataset"
+    slots = (Slot(name="datasets", kind="dataset", at_least=2, at_most=2),)
+
+    def validate(self, inputs: Mapping[str, Sequence[Object]]) -> str | None:
+        first, second = inputs["datasets"]
+        if first.meta["x"] == second.meta["x"]:
+            return f"{first.name} and {second.name} are the same vector"
+        return None
+
+    def execute(self, inputs: Mapping[str, Sequence[Object]], seed: int, ctx: Context) -> Mapping[str, Any]:
+        datasets = inputs["datasets"]
+        ctx.progress("blend", 1, 1)
+        x = [math.fsum(axis) / len(datasets) for axis in zip(*(d.meta["x"] for d in datasets), strict=True)]
+        return _vector_meta(x)
+
+
 class ToyOpen:
     """An action type with any slots, which admits everything and is never executed."""
 
@@ -158,6 +181,7 @@ class ToyTask:
 
 
 ACTION_TYPES: Mapping[str, ActionType] = {"step": ToyStep(), "mean": ToyMean()}
+DATA_ACTION_TYPES: Mapping[str, ActionType] = {**ACTION_TYPES, "blend": ToyBlend()}
 TASKS: tuple[Task, ...] = (ToyTask("near-east", (1.5, 0.5)), ToyTask("near-north", (0.5, 1.5)))
 GOALS = (TaskWeight(task="near-east", weight=2.0), TaskWeight(task="near-north"))
 
@@ -170,7 +194,12 @@ def point(name: str, x: Sequence[float], *, root: ObjectId | None = None) -> Obj
 
 def vector(name: str, x: Sequence[float]) -> Object:
     """A dataset: where training on it moves a model."""
-    return Object(id=content_id(["dataset", name, list(x)]), kind="dataset", name=name, uri=name, meta={"x": list(x)})
+    object_id = content_id(["dataset", name, list(x)])
+    return Object(id=object_id, kind="dataset", name=name, uri=name, meta=_vector_meta(x))
+
+
+def _vector_meta(x: Sequence[float]) -> dict[str, Any]:
+    return {"x": list(x), "rows": 1, "format": "vector"}
 
 
 def rate(name: str, value: float, *, action: str = "step") -> Object:
@@ -179,21 +208,35 @@ def rate(name: str, value: float, *, action: str = "step") -> Object:
     return Object(id=content_id(["hyperparameters", meta]), kind="hyperparameters", name=name, meta=meta)
 
 
-def first_events(*, seed: int = 0, models: int = 1) -> tuple[Event, ...]:
+def first_events(*, seed: int = 0, models: int = 1, makes_data: bool = False) -> tuple[Event, ...]:
     """How a toy study begins: up to three base models, three datasets, three settings."""
     objects = [
         *(point(name, x) for name, x in list(STARTS.items())[:models]),
         *(vector(name, x) for name, x in DATASETS.items()),
         *(rate(name, value) for name, value in RATES.items()),
     ]
-    opened = StudyOpened(config={"study": "toy", "seed": seed}, seed=seed, goals=GOALS)
+    config: dict[str, Any] = {"study": "toy", "seed": seed}
+    if makes_data:
+        config["actions"] = list(DATA_ACTION_TYPES)
+    opened = StudyOpened(config=config, seed=seed, goals=GOALS)
     return (opened, *(ObjectAdded(object=obj) for obj in objects))
 
 
-def open_toy(journal: Journal, *, seed: int = 0, models: int = 1) -> None:
+def open_toy(journal: Journal, *, seed: int = 0, models: int = 1, makes_data: bool = False) -> None:
     """Begin a toy study in a journal that is empty; leave one that has begun as it is."""
     if next(iter(journal.read()), None) is None:
-        journal.append(*first_events(seed=seed, models=models))
+        journal.append(*first_events(seed=seed, models=models, makes_data=makes_data))
+
+
+def action_types(state: State) -> Mapping[str, ActionType]:
+    """The action types of a toy study: those that its config names, else `step` and `mean`."""
+    names = state.config.get("actions", ACTION_TYPES)
+    return {name: DATA_ACTION_TYPES[name] for name in names}
+
+
+def space(state: State) -> ActionSpace:
+    """What can be done in a toy study now."""
+    return ActionSpace(state, action_types(state))
 
 
 class Unwritten:
@@ -231,7 +274,7 @@ class Unwritten:
         return [] if object_id in self.records else [f"{object_id}: missing"]
 
 
-def toolkit(action_types: Mapping[str, ActionType] = ACTION_TYPES) -> Toolkit:
+def toolkit(action_types: Mapping[str, ActionType] = DATA_ACTION_TYPES) -> Toolkit:
     """What `lamdagent.runners.job.work`, and so `lamdagent.runners.inline.Inline`, needs to run toy jobs."""
     return Toolkit(
         action_types=action_types,
@@ -255,6 +298,7 @@ def search(
     trials: int,
     seed: int = 0,
     models: int = 1,
+    makes_data: bool = False,
     runner: Runner | None = None,
     observers: Sequence[Observer] = (),
 ) -> State:
@@ -263,29 +307,29 @@ def search(
     from lamdagent.memories.table import Table
     from lamdagent.study.journal import MemoryJournal
 
-    journal = MemoryJournal(*first_events(seed=seed, models=models))
-    budget = Budget(trials=trials)
-    loop = Search(journal=journal, action_types=ACTION_TYPES, policy=policy, memory=Table(), budget=budget)
+    journal = MemoryJournal(*first_events(seed=seed, models=models, makes_data=makes_data))
+    types = DATA_ACTION_TYPES if makes_data else ACTION_TYPES
+    loop = Search(journal=journal, action_types=types, policy=policy, memory=Table(), budget=Budget(trials=trials))
     return run(loop, runner or inline(), observers)
 
 
-def grown(trials: int, *, seed: int = 0, models: int = 1, running: int = 0) -> State:
+def grown(trials: int, *, seed: int = 0, models: int = 1, running: int = 0, makes_data: bool = False) -> State:
     """The state of a toy study after some random trials, and with some more that are running."""
-    state: State = pickle.loads(_grown(trials, seed, models))
+    state: State = pickle.loads(_grown(trials, seed, models, makes_data))
     if not running:
         return state
     from lamdagent.policies.random import Random
 
-    choices = Random().select(state, ActionSpace(state, ACTION_TYPES), running)
+    choices = Random().select(state, space(state), running)
     return reduce_events((Asked(number=trials + i, choice=choice) for i, choice in enumerate(choices)), state)
 
 
 @lru_cache(maxsize=64)
-def _grown(trials: int, seed: int, models: int) -> bytes:
+def _grown(trials: int, seed: int, models: int, makes_data: bool) -> bytes:
     # Pickled, so that whoever changes what it is given spoils nothing for the next one.
     from lamdagent.policies.random import Random
 
-    return pickle.dumps(search(Random(), trials=trials, seed=seed, models=models))
+    return pickle.dumps(search(Random(), trials=trials, seed=seed, models=models, makes_data=makes_data))
 
 
 def without_costs(state: State) -> State:

@@ -43,6 +43,8 @@ _SCORES = (
 _COST = Cost(wall_s=1.25, phases_s={"train": 1.0, "write": 0.25}, peak_bytes=2**40)
 _MADE = Object(id="m2", kind="model", name="model-0", made_by="m2", meta={"x": [0.5, -1.0], "root": "m", "deep": {}})
 
+_DATA = Object(id="d2", kind="dataset", name="dataset-1", made_by="d2", meta={"rows": 7, "format": "text"})
+
 _CALL = LLMCall(
     key="k", trial=0, purpose="choose", model="some:model", system="You search.", prompt="“What next?”\n{}",
     answer='{"type": "step"}', tokens_in=1200, tokens_out=7, usd=0.00031, wall_s=0.5,
@@ -54,6 +56,7 @@ EVERY_EVENT: tuple[Event, ...] = (
     Scored(object_id="m", scores=_SCORES, cost=_COST),
     Asked(number=0, choice=_CHOICE),
     Told(number=0, outcome=Made(object=_MADE, scores=_SCORES, cost=_COST, rescored={"m": _SCORES})),
+    Told(number=2, outcome=Made(object=_DATA, scores=(), cost=_COST)),
     Told(number=1, outcome=Failed(cause="oom", message="out of memory", log_tail="line\nline", cost=_COST)),
     MemoryUpdated(number=0, memory="…\n\ttext"),
     LLMCalled(call=_CALL),

@@ -40,9 +40,10 @@ class ObserverContract:
         raise NotImplementedError
 
     def test_it_hears_a_whole_search_with_failures(self) -> None:
-        observer, recorded = self.observer(), _a_search()
-        for tell in recorded.told:
-            tell(observer)
+        for makes_data in (False, True):
+            observer, recorded = self.observer(), _a_search(makes_data=makes_data)
+            for tell in recorded.told:
+                tell(observer)
 
     def test_it_leaves_what_it_is_told_as_it_is(self) -> None:
         observer, recorded = self.observer(), _a_search()
@@ -68,11 +69,11 @@ class ObserverContract:
         self.observer().closed(State())
 
 
-def _a_search() -> Recorded:
+def _a_search(*, makes_data: bool = False) -> Recorded:
     from lamdagent.policies.random import Random
 
     recorded = Recorded()
     runner = toy.inline(slots=2, watch=recorded.progressed)
-    state = toy.search(Random(), trials=25, runner=runner, observers=[recorded])
-    assert any(isinstance(trial.outcome, Failed) for trial in state.trials)
+    state = toy.search(Random(), trials=25, runner=runner, observers=[recorded], makes_data=makes_data)
+    assert makes_data or any(isinstance(trial.outcome, Failed) for trial in state.trials)
     return recorded

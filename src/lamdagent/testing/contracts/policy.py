@@ -10,7 +10,6 @@ from dataclasses import replace
 
 from lamdagent.core.events import ObjectAdded, StudyOpened
 from lamdagent.core.protocols import Policy
-from lamdagent.core.space import ActionSpace
 from lamdagent.core.state import State, reduce_events
 from lamdagent.core.types import Choice
 from lamdagent.testing import toy
@@ -24,15 +23,22 @@ class PolicyContract:
         raise NotImplementedError
 
     def states(self) -> list[State]:
-        """From nothing tried to much tried, with failed and running trials and several base models."""
-        return [toy.grown(0), toy.grown(1, running=1), toy.grown(15, seed=5), toy.grown(25, models=3, running=3)]
+        """From nothing tried to much tried, with failed and running trials, several base models, and made datasets."""
+        return [
+            toy.grown(0),
+            toy.grown(1, running=1),
+            toy.grown(15, seed=5),
+            toy.grown(0, makes_data=True),
+            toy.grown(12, models=2, running=2, makes_data=True),
+            toy.grown(25, models=3, running=3),
+        ]
 
     def select(self, state: State, n: int) -> Sequence[Choice]:
-        return self.policy().select(state, ActionSpace(state, toy.ACTION_TYPES), n)
+        return self.policy().select(state, toy.space(state), n)
 
     def test_it_chooses_only_what_the_menu_admits(self) -> None:
         for state, n in itertools.product(self.states(), (1, 4)):
-            space = ActionSpace(state, toy.ACTION_TYPES)
+            space = toy.space(state)
             for choice in self.select(state, n):
                 assert space.why_invalid(choice.action) is None
 
@@ -59,7 +65,7 @@ class PolicyContract:
     def test_what_it_was_asked_before_changes_nothing(self) -> None:
         policy, (early, *_, late) = self.policy(), self.states()
         for state in (late, early, late):
-            chosen = policy.select(state, ActionSpace(state, toy.ACTION_TYPES), 2)
+            chosen = policy.select(state, toy.space(state), 2)
             assert list(chosen) == list(self.select(state, 2))
 
     def test_an_empty_menu_gives_no_choice(self) -> None:
@@ -83,5 +89,6 @@ class PolicyContract:
             assert state == before
 
     def test_a_search_of_thirty_trials_breaks_no_contract(self) -> None:
-        state = toy.search(self.policy(), trials=30, runner=toy.inline(slots=2))
-        assert len(state.trials) == 30
+        for makes_data in (False, True):
+            state = toy.search(self.policy(), trials=30, runner=toy.inline(slots=2), makes_data=makes_data)
+            assert len(state.trials) == 30

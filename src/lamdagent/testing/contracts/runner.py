@@ -49,6 +49,16 @@ class RunnerContract:
         assert outcome.object.id == outcome.object.made_by == job.action.id
         assert [(s.task, s.split) for s in outcome.scores] == [(task.name, "validation") for task in toy.TASKS]
 
+    def test_a_made_dataset_comes_back_with_what_is_known_of_it_and_no_scores(self, tmp_path: Path) -> None:
+        job = blend_job()
+        with self.started(tmp_path) as runner:
+            ((_, outcome),) = outcomes(runner, [job])
+        assert isinstance(outcome, Made)
+        assert job.action is not None
+        assert (outcome.object.id, outcome.object.kind) == (job.action.id, "dataset")
+        assert outcome.object.dataset["rows"] == 1
+        assert outcome.scores == ()
+
     def test_a_brought_model_is_scored_and_stays_itself(self, tmp_path: Path) -> None:
         model = toy.point("base", (0.0, 0.0))
         with self.started(tmp_path) as runner:
@@ -83,9 +93,10 @@ class RunnerContract:
     def test_a_search_ends_as_it_does_in_this_process(self, tmp_path: Path) -> None:
         from lamdagent.policies.random import Random
 
-        with self.started(tmp_path) as runner:
-            state = toy.search(Random(), trials=8, runner=runner)
-        assert toy.without_costs(state) == toy.without_costs(toy.grown(8))
+        for makes_data in (False, True):
+            with self.started(tmp_path) as runner:
+                state = toy.search(Random(), trials=8, runner=runner, makes_data=makes_data)
+            assert toy.without_costs(state) == toy.without_costs(toy.grown(8, makes_data=makes_data))
 
 
 def step_jobs(count: int, *, setting: str = "slow") -> list[Job]:
@@ -95,6 +106,13 @@ def step_jobs(count: int, *, setting: str = "slow") -> list[Job]:
     return [
         Job(key=i, action=Action(type="step", version=1, inputs=inputs, seed=i), objects=objects) for i in range(count)
     ]
+
+
+def blend_job() -> Job:
+    """A job of the toy world that makes a dataset."""
+    objects = tuple(toy.vector(name, toy.DATASETS[name]) for name in ("east", "north"))
+    inputs = {"datasets": tuple(obj.id for obj in objects)}
+    return Job(key=0, action=Action(type="blend", version=1, inputs=inputs), objects=objects)
 
 
 def outcomes(runner: Runner, jobs: Sequence[Job], *, within_s: float = 60.0) -> list[tuple[int | str, Outcome]]:

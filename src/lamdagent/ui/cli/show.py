@@ -97,7 +97,7 @@ def _print_trial(state: State, trial: Trial) -> None:
     if asked := llm_calls_for(state, trial):
         lines.append(f"language model: {len(asked)} questions, {spending(asked)}")
     if isinstance(outcome, Made):
-        scores = state.scores[trial.choice.action.id]
+        scores = state.scores.get(trial.choice.action.id, ())
         lines += [f"  {s.task}: {scored(s)} on {s.n} items{_gained(s)}" for s in scores]
         lines += [f"  {words}" for words in [guard_breaks(state, trial.choice.action.id)] if words]
         lines += [f"  {key}: {outcome.object.meta[key]}" for key in MADE_FACTS if key in outcome.object.meta]
