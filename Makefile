@@ -2,6 +2,8 @@
 PYTHON ?= python3
 PIP = .venv/bin/pip --disable-pip-version-check install -q -c constraints.txt
 export HF_HUB_OFFLINE ?= 1
+# Tests marked as one xdist_group stay on one core: what they share is made once.
+CORES = -n auto --dist loadgroup
 
 help: ## list what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 8
@@ -10,14 +12,17 @@ demo: .venv/base ## install, then a whole search on a tiny language model: minut
 	test -e demo/study.yaml || .venv/bin/lamdagent init --template tiny demo
 	.venv/bin/lamdagent run demo/study.yaml
 
-test: .venv/dev ## install, then every test, the slow ones included
-	.venv/bin/python -m pytest -q
+test: .venv/dev ## install, then the tests on every core, those that train tiny real models too
+	.venv/bin/python -m pytest -q $(CORES) -m "not torture and not gpu"
 
 quick: .venv/dev ## the tests that take seconds
-	.venv/bin/python -m pytest -q -m "not slow and not gpu"
+	.venv/bin/python -m pytest -q $(CORES) -m "not slow and not torture and not gpu"
 
 slow: .venv/dev ## the tests that train tiny real models
-	.venv/bin/python -m pytest -q -m slow
+	.venv/bin/python -m pytest -q $(CORES) -m slow
+
+torture: .venv/dev ## kill real searches over and over: many minutes
+	.venv/bin/python -m pytest -q -m torture
 
 picture: ## draw docs/demo.svg from the demo's search
 	.venv/bin/python docs/picture.py demo/study.yaml
@@ -47,4 +52,4 @@ docs: .venv/dev ## write docs/config.md and docs/cli.md anew
 	$(PIP) -e '.[dev]'
 	touch $@
 
-.PHONY: help demo test quick slow gpu check bench docs picture
+.PHONY: help demo test quick slow torture gpu check bench docs picture

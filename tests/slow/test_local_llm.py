@@ -14,7 +14,7 @@ from lamdagent.llm.config import ChatConfig
 from lamdagent.llm.llama_cpp import Local, smollm2
 
 pytest.importorskip("xllamacpp")
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("local llm")]  # two servers at once share the cores
 
 
 @pytest.fixture(scope="module")

@@ -9,24 +9,16 @@ from typing import Any
 
 import pytest
 
-from lamdagent.study.templates import tiny
 from lamdagent.study.templates.tiny.model import CHARACTERS, batch_of
 from lamdagent.study.templates.tiny.skills import SKILLS, QAPair
 
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    import torch
-
-    folder = tmp_path_factory.mktemp("world")
-    before, threads, steps = torch.get_rng_state(), torch.get_num_threads(), []
-    tiny.write(folder, report=lambda done, total: steps.append((done, total)))
-    assert torch.equal(torch.get_rng_state(), before)
-    assert torch.get_num_threads() == threads
-    assert [done for done, _ in steps] == list(range(1, steps[-1][1] + 1))
-    return folder
+def test_making_it_tells_each_step_and_leaves_the_random_state_and_the_threads_as_they_were(world: Path) -> None:
+    made = json.loads((world / "made.json").read_text())
+    assert made["random_state_kept"] and made["threads_kept"]
+    assert [done for done, _ in made["steps"]] == list(range(1, made["steps"][-1][1] + 1))
 
 
 def load(world: Path) -> tuple[Any, Any]:

@@ -41,12 +41,12 @@ STEP = {
 
 
 def test_a_menu_of_a_thousand_models_draws_and_lists_options_at_once() -> None:
-    space, rng, began = ActionSpace(many_models(1000), toy.ACTION_TYPES), random.Random(0), time.monotonic()
+    space, rng, began = ActionSpace(many_models(1000), toy.ACTION_TYPES), random.Random(0), time.process_time()
     drawn = [space.sample(rng) for _ in range(20)]
     assert len(space.options("mean")["models"]) == 1000
     assert space.size("mean") == 1000 * 999 // 2 + 1000 * 999 * 998 // 6
     assert len(list(itertools.islice(space.of_type("mean"), 20))) == 20
-    assert time.monotonic() - began < 1.0
+    assert time.process_time() - began < 1.0
     assert all(action is not None and space.why_invalid(action) is None for action in drawn)
 
 
@@ -54,9 +54,9 @@ def test_iteration_begins_before_the_product_is_known() -> None:
     space = ActionSpace(
         many_models(200), {"open": toy.ToyOpen(Slot(name="models", kind="model", at_least=9, at_most=9))}
     )
-    began = time.monotonic()
+    began = time.process_time()
     assert next(iter(space)).type == "open"
-    assert time.monotonic() - began < 1.0
+    assert time.process_time() - began < 1.0
 
 
 SLOTS = st.builds(

@@ -77,8 +77,8 @@ class ActionTypeContract:
             assert inputs == before
 
     def test_asking_is_cheap_and_loads_no_torch(self) -> None:
-        type, had_torch, began = self.action_type(), "torch" in sys.modules, time.monotonic()
+        type, had_torch, began = self.action_type(), "torch" in sys.modules, time.process_time()
         for inputs in itertools.islice(itertools.cycle((*self.admitted(), *self.refused())), 1000):
             type.validate(inputs)
-        assert time.monotonic() - began < 1.0, "an action space asks for every pair of models"
+        assert time.process_time() - began < 1.0, "an action space asks for every pair of models"
         assert ("torch" in sys.modules) == had_torch

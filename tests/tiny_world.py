@@ -1,15 +1,18 @@
-"""One tiny world for all slow tests, and studies made from it."""
+"""Fixtures: one tiny world for all tests that need a real model, and studies made from it."""
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from filelock import FileLock
 
 STUDY = """
 study: slow
@@ -37,15 +40,38 @@ execution: {device: cpu, threads: 1, batch_size: 32}
 
 @pytest.fixture(scope="session")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny world, read only."""
+    """A tiny world, read only, made once: all of pytest's workers wait for the first of them to make it.
+
+    `made.json` beside it says what making it did to the process.
+    """
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    folder = shared / "world"
+    with FileLock(shared / "world.lock"):
+        if not folder.exists():
+            partial = shared / "world.partial"  # one that a failure left behind is no world
+            shutil.rmtree(partial, ignore_errors=True)
+            made = _write(partial)
+            (partial / "made.json").write_text(json.dumps(made))
+            partial.rename(folder)
+    return folder
+
+
+def _write(folder: Path) -> dict[str, Any]:
     import torch
 
     from lamdagent.study.templates.tiny import write
 
-    torch.set_num_threads(1)  # more threads than free cores make a tiny model many times slower
-    folder = tmp_path_factory.mktemp("world")
-    write(folder)
-    return folder
+    torch.set_num_threads(2)  # what it must leave as it was; more threads than free cores are many times slower
+    random_state, steps = torch.get_rng_state(), list[tuple[int, int]]()
+    write(folder, report=lambda done, total: steps.append((done, total)))
+    kept = torch.get_num_threads() == 2
+    torch.set_num_threads(1)
+    return {
+        "steps": steps,
+        "random_state_kept": torch.equal(torch.get_rng_state(), random_state),
+        "threads_kept": kept,
+    }
 
 
 @pytest.fixture
