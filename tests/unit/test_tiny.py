@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -104,3 +105,11 @@ def test_importing_the_world_imports_no_heavy_library() -> None:
     code = f"import sys, lamdagent.study.templates.tiny; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_the_world_of_seed_0_is_the_one_that_all_measured_figures_are_of(tmp_path: Path) -> None:
+    write_data(tmp_path, seed=0)
+    digest = hashlib.blake2b(digest_size=10)
+    for file in sorted([*(tmp_path / "data").glob("*.jsonl"), *(tmp_path / "tasks").glob("*.jsonl")]):
+        digest.update(file.name.encode() + file.read_bytes())
+    assert digest.hexdigest() == "84443a1a71ceb2f48653"

@@ -24,7 +24,7 @@ NO_ANSWER, UNREADABLE, REPEATED, NOT_OFFERED = (
     "no answer came",
     "not as asked for",
     "tried before",
-    "not on the action space",
+    "not offered",
 )
 REMEDIES = {
     NO_ANSWER: "Look after the server; policy.timeout_s may be raised in mid-study.",

@@ -32,7 +32,7 @@ _CONSONANTS = "bdfgklmnprstvz"
 _VOWELS = "aeiou"
 _CALLS = {
     "play": ("jazz", "rock", "news", "folk", "soul"),
-    "dim": ("lamp", "hall", "context", "bath", "porch"),
+    "dim": ("lamp", "hall", "desk", "bath", "porch"),
     "heat": ("oven", "room", "pool", "tank", "soup"),
     "lock": ("door", "gate", "safe", "shed", "case"),
     "water": ("rose", "lawn", "fern", "herb", "palm"),
