@@ -31,16 +31,17 @@ from lamdagent.policies.random import Random
 from lamdagent.results.diagnosis import diagnose
 from lamdagent.results.diagnosis.answers import NO_ANSWER, NOT_OFFERED, REPEATED, UNREADABLE, cause
 from lamdagent.results.diagnosis.chance import turns_of
-from lamdagent.results.diagnosis.signature import Signature, as_data
+from lamdagent.results.diagnosis.signature import Diagnosis, Signature
 from lamdagent.results.holdout import holdout_results_of
-from lamdagent.results.report import findings, to_test
+from lamdagent.results.report import report, to_test
+from lamdagent.results.result import dumps
 from lamdagent.runners.inline import Inline
 from lamdagent.study.journal import MemoryJournal, SqliteJournal, from_json
 from lamdagent.testing import toy
 from lamdagent.testing.fake_chat import FakeClient, Line, fake_chat, obliging
 from lamdagent.ui.cli.app import app
-from lamdagent.ui.report.html import page
-from lamdagent.ui.report.markdown import markdown
+from lamdagent.ui.render.html import page
+from lamdagent.ui.render.markdown import markdown
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 
@@ -225,7 +226,8 @@ def test_a_sealed_test_stays_sealed_and_the_command_that_opens_it_is_named() -> 
 def test_a_diagnosis_is_a_pure_function_of_the_journal() -> None:
     events = at_random(30)
     assert diagnose(events, toy.ACTION_TYPES, "S") == diagnose(list(events), toy.ACTION_TYPES, "S")
-    json.dumps(as_data(diagnose(events, toy.ACTION_TYPES, "S")))
+    found = Diagnosis(study="S", signatures=diagnose(events, toy.ACTION_TYPES, "S"))
+    assert len(json.loads(dumps(found))["signatures"]) == 6
 
 
 def test_even_draws_are_from_the_menu_of_their_time() -> None:
@@ -294,9 +296,8 @@ def test_a_report_says_what_may_have_gone_wrong_in_markdown_html_and_json(tmp_pa
         *(OnTest(object_id=i, scores=as_test(state.scores[i])) for i in ids),
     ]
     signatures = diagnose(events, toy.ACTION_TYPES, "S.yaml")
-    data = findings("toy", state, holdout_results_of(events), LocalArtifacts(tmp_path), 6, signatures)
-    assert [s["name"] for s in data["diagnosis"]] == [s.name for s in signatures]
-    assert "validation overfitting" in json.dumps(data)
+    data = report("toy", state, holdout_results_of(events), LocalArtifacts(tmp_path), 6, signatures)
+    assert [s["name"] for s in json.loads(dumps(data))["diagnosis"]] == [s.name for s in signatures]
     text, html = markdown(data), page(data)
     for signature in signatures:
         assert f"| {signature.name} | {signature.verdict} | " in text

@@ -31,7 +31,7 @@ def test_a_report_opens_the_test_once_and_counts_it(study: Path, lamdagent: Any)
     best = data["models"][0]
     assert best["tasks"]["reverse"]["test"]["n"] == 32
     assert best["gap"] == best["validation"]["value"] - best["test"]["value"]
-    assert best["against"][0]["is"] == "base model"
+    assert best["against"][0]["relation"] == "base model"
     assert len(data["diagnosis"]) == 6
     again = lamdagent("report", study, "--top", "2", "--json", *sets(*TESTS))
     assert json.loads(again.stdout) == data
@@ -81,7 +81,7 @@ def test_a_comparison_shares_what_its_searches_make_and_goes_on_where_it_stopped
     data = json.loads(done.stdout)
     assert list(data["arms"]) == ["random", "without-ties"]
     assert data["arms"]["without-ties"]["gain"]["n"] == 2
-    for end in ("json", "png", "html"):
+    for end in ("json", "md", "png", "html"):
         assert (study.parent / f"runs/slow.comparison/comparison.{end}").exists()
     again = lamdagent(*command)
     assert json.loads(again.stdout)["arms"] == data["arms"]

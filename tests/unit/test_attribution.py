@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,10 +16,12 @@ from lamdagent.core.space import ActionSpace
 from lamdagent.core.state import State, reduce_events
 from lamdagent.core.types import Choice, Made, Object, Score
 from lamdagent.policies.replay import Replay
-from lamdagent.results.attribution import Variant, attribution, variants
+from lamdagent.results.attribution import Attribution, Variant, attribution, variants
+from lamdagent.results.rerun import Rerun
+from lamdagent.results.result import pictures
 from lamdagent.testing import toy
-from lamdagent.ui.plots import draw_attribution
-from lamdagent.ui.tables import attribution_table
+from lamdagent.ui.plots import save
+from lamdagent.ui.render.markdown import markdown
 
 
 class NoBase(toy.ToyMean):
@@ -161,7 +164,7 @@ class Kept:
         return [score.value + 0.1 * (-1) ** i for i in range(score.n)]
 
 
-def attributed(state: State, number: int) -> dict[str, Any]:
+def attributed(state: State, number: int) -> Attribution:
     whole = pipeline_of(state, state.trials[number].choice.action.id)
     found = variants(whole, state, toy.ACTION_TYPES)
     data = plan_data(state, [whole, *(v.pipeline for v in found if v.pipeline)])
@@ -169,7 +172,8 @@ def attributed(state: State, number: int) -> dict[str, Any]:
     again = toy.search(Replay(plan=plan), trials=100)
     followed = follow(plan, again, ActionSpace(again, toy.ACTION_TYPES))
     artifacts: Any = Kept()
-    return attribution(whole, found, state, (data, again, followed), artifacts)
+    done = Rerun(study="toy.attribute", state=again, status=followed)
+    return attribution("toy", whole, found, state, data, done, artifacts)
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -179,14 +183,15 @@ def test_worths_are_the_differences_of_objectives_on_the_toy_world(seed: int) ->
     assert trial is not None
     data = attributed(state, trial.number)
     steps = [n for n in pipeline_of(state, trial.choice.action.id).nodes() if n.type]
-    assert len(data["steps"]) == len(steps)
-    for step in data["steps"]:
-        if step["objective"] is None:
-            assert step["lost"]
-            assert step["worth"] is None
+    assert len(data.steps) == len(steps)
+    for step in data.steps:
+        if step.objective is None:
+            assert step.lost
+            assert step.worth is None
         else:
-            assert step["worth"]["value"] == pytest.approx(data["objective"]["value"] - step["objective"]["value"])
-            assert set(step["tasks"]) == {goal.task for goal in toy.GOALS}
+            assert step.worth is not None and data.objective is not None
+            assert step.worth.value == pytest.approx(data.objective.value - step.objective.value)
+            assert set(step.tasks) == {goal.task for goal in toy.GOALS}
 
 
 def test_an_attribution_reads_as_a_table_and_a_picture(tmp_path: Any) -> None:
@@ -194,7 +199,7 @@ def test_an_attribution_reads_as_a_table_and_a_picture(tmp_path: Any) -> None:
     trial = state.trial_of(state.ranked()[0][0].id)
     assert trial is not None
     data = attributed(state, trial.number)
-    assert "worth of the step" in attribution_table(data)
-    draw_attribution(data, tmp_path / "a.png")
+    assert "worth of the step" in markdown(data)
+    save(pictures(data.sections())[0], tmp_path / "a.png")
     assert (tmp_path / "a.png").stat().st_size > 5_000
-    draw_attribution({**data, "steps": []}, tmp_path / "empty.png")
+    save(pictures(replace(data, steps=()).sections())[0], tmp_path / "empty.png")

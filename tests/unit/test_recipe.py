@@ -10,12 +10,12 @@ import yaml
 
 from lamdagent.core.errors import ConfigError
 from lamdagent.core.plan import PlanStatus
-from lamdagent.core.state import State
 from lamdagent.objects.artifacts import LocalArtifacts
-from lamdagent.results.export.pipeline_file import outcome, read_recipe, strangers, study_data, weights_digest
+from lamdagent.results.export.pipeline_file import read_recipe, strangers, study_data, weights_digest
+from lamdagent.results.export.replayed import ReplayOutcome, replay_outcome
 from lamdagent.study.config import Document, load_study
 from lamdagent.study.initial_pool import load_pool
-from lamdagent.ui.tables import outcome_text
+from lamdagent.ui.render.markdown import markdown
 
 STEP = {"make": "model-3", "id": "x", "action": "sft", "seed": 7, "weights": "digest",
         "inputs": {"model": ["base"], "dataset": ["math"], "hyperparameters": ["gentle"]}}  # fmt: skip
@@ -102,29 +102,26 @@ def test_a_recipe_without_a_part_is_refused(tmp_path: Path) -> None:
             study_data({k: v for k, v in RECIPE.items() if k != key}, tmp_path)
 
 
-def made(
-    tmp_path: Path, versions: dict[str, str], machine: dict[str, Any], digest: str | None = None
-) -> dict[str, Any]:
+def made(tmp_path: Path, versions: dict[str, str], machine: dict[str, Any], digest: str | None = None) -> ReplayOutcome:
     artifacts = LocalArtifacts(tmp_path)
     with artifacts.write("here", {"versions": versions, "machine": machine}) as folder:
         (folder / "model.safetensors").write_text("weights")
     step = {**STEP, "weights": digest or weights_digest(artifacts.record("here"))}
     followed = PlanStatus(ids={"model-3": "here"})
-    data = outcome({**RECIPE, "steps": [step]}, [], State(), followed, artifacts)
-    return {**data, "model": "there/model"}
+    return replay_outcome({**RECIPE, "steps": [step]}, [], followed, artifacts, model="there/model")
 
 
 def test_equal_weights_are_said_to_be_bit_identical(tmp_path: Path) -> None:
     data = made(tmp_path, {"torch": "2.0"}, {"threads": 2, "device": "cpu"})
-    assert data["identical"] is True
-    assert (data["versions"], data["machine"]) == ({}, {})
-    assert "the weights are bit-identical to those exported" in outcome_text(data)
+    assert data.identical is True
+    assert (data.versions, data.machine) == ({}, {})
+    assert "the weights are bit-identical to those exported" in markdown(data)
 
 
 def test_other_weights_are_said_to_differ_with_the_versions_and_the_machine_that_do(tmp_path: Path) -> None:
     data = made(tmp_path, {"torch": "3.0"}, {"threads": 2, "device": "H100"}, digest="other")
-    assert data["identical"] is False
-    text = outcome_text(data)
+    assert data.identical is False
+    text = markdown(data)
     assert "not bit-identical; the first step that differs makes model-3 (sft)" in text
     assert "version torch: 2.0 then, 3.0 here" in text
     assert "machine device: cpu then, H100 here" in text
@@ -133,6 +130,6 @@ def test_other_weights_are_said_to_differ_with_the_versions_and_the_machine_that
 
 def test_a_model_that_was_not_made_is_not_said_to_be_anything(tmp_path: Path) -> None:
     followed = PlanStatus(unreachable={"model-3": "it failed (oom): too large"})
-    data = outcome(RECIPE, [], State(), followed, LocalArtifacts(tmp_path))
-    assert data["identical"] is None
-    assert outcome_text({**data, "model": None}) == "model-3 was not made: it failed (oom): too large"
+    data = replay_outcome(RECIPE, [], followed, LocalArtifacts(tmp_path), model=None)
+    assert data.identical is None
+    assert data.sections()[0].parts == ["model-3 was not made: it failed (oom): too large"]

@@ -15,13 +15,15 @@ from lamdagent.core.space import ActionSpace
 from lamdagent.core.state import State
 from lamdagent.core.types import Score, TaskWeight
 from lamdagent.policies.replay import Replay
-from lamdagent.results.rerun import StudyChange, derive_study
-from lamdagent.results.scaling import chosen, data_changes, model_change, scale_data
+from lamdagent.results.rerun import Rerun, StudyChange, derive_study
+from lamdagent.results.result import pictures
+from lamdagent.results.scale_changes import chosen, data_changes, model_change
+from lamdagent.results.scaling import Scaling, scaling
 from lamdagent.results.statistics import item_agreement
 from lamdagent.study.config import load_study
 from lamdagent.testing import toy
-from lamdagent.ui.plots import draw_scale
-from lamdagent.ui.tables import scale_table
+from lamdagent.ui.plots import save
+from lamdagent.ui.render.markdown import markdown
 
 STUDY = """
 study: cheap
@@ -48,7 +50,7 @@ def kept() -> Any:
     return Kept()
 
 
-def again(state: State, picked: dict[str, str], stretched: float) -> tuple[str, State, Any]:
+def again(state: State, picked: dict[str, str], stretched: float) -> Rerun:
     """The pipelines done again, every objective's distance from 1 stretched or (below 0) turned round."""
     plan = Plan.of(plan_data(state, picked.values()), "here")
     done = toy.search(Replay(plan=plan), trials=100)
@@ -56,32 +58,34 @@ def again(state: State, picked: dict[str, str], stretched: float) -> tuple[str, 
         i: tuple(replace(s, value=0.5 + stretched * (s.value - 0.5)) for s in group) for i, group in done.scores.items()
     }
     done = replace(done, scores=scores)
-    return "toy.scale", done, follow(plan, done, ActionSpace(done, toy.ACTION_TYPES))
+    return Rerun(study="toy.scale", state=done, status=follow(plan, done, ActionSpace(done, toy.ACTION_TYPES)))
 
 
-def scaled(*stretches: float, count: int = 5) -> dict[str, Any]:
+def scaled(*stretches: float, count: int = 5) -> Scaling:
     state = toy.grown(40)
     picked = chosen(state, count, 0)
     arms = {f"{k + 2}x": again(state, picked, stretch) for k, stretch in enumerate(stretches)}
-    return scale_data("toy", state, picked, count, arms, kept())
+    return scaling("toy", state, picked, count, arms, kept())
 
 
 def test_an_order_that_holds_agrees_in_full_and_every_gap_is_safe() -> None:
-    arm = scaled(0.5)["arms"]["2x"]
-    assert arm["agreement"]["tau"] == pytest.approx(1.0)
-    assert arm["flips"] == []
-    assert arm["safe_gap"] == pytest.approx(min(pair["gap"] for pair in arm["pairs"] if pair["gap"] > 1e-9))
+    arm = scaled(0.5).arms["2x"]
+    assert arm.agreement is not None
+    assert arm.agreement.tau == pytest.approx(1.0)
+    assert arm.flips == ()
+    assert arm.safe_gap == pytest.approx(min(pair.gap for pair in arm.pairs if pair.gap > 1e-9))
 
 
 def test_an_order_that_is_turned_round_disagrees_in_full_and_no_gap_is_safe() -> None:
     data = scaled(0.5, -0.5)
-    arm = data["arms"]["3x"]
-    assert arm["agreement"]["tau"] == pytest.approx(-1.0)
-    assert len(arm["flips"]) == sum(pair["gap"] > 1e-9 for pair in arm["pairs"])
-    assert arm["safe_gap"] is None
-    assert data["safe_gap"] is None
-    assert sum(band["flipped"] for band in data["bands"]) == len(arm["flips"])
-    text = scale_table(data)
+    arm = data.arms["3x"]
+    assert arm.agreement is not None
+    assert arm.agreement.tau == pytest.approx(-1.0)
+    assert len(arm.flips) == sum(pair.gap > 1e-9 for pair in arm.pairs)
+    assert arm.safe_gap is None
+    assert data.safe_gap is None
+    assert sum(band.flipped for band in data.bands) == len(arm.flips)
+    text = markdown(data)
     assert "2x: rank agreement tau-b 1.00" in text
     assert "now trails by" in text
     assert "no gap was always kept" in text
@@ -90,16 +94,16 @@ def test_an_order_that_is_turned_round_disagrees_in_full_and_no_gap_is_safe() ->
 def test_a_pipeline_that_is_lost_has_no_score_and_the_reason_is_named(tmp_path: Path) -> None:
     state = toy.grown(40)
     picked = chosen(state, 3, 0)
-    name, done, followed = again(state, picked, 1.0)
+    done = again(state, picked, 1.0)
     gone = next(iter(picked))
-    ids = {n: i for n, i in followed.ids.items() if n != gone}
-    followed = replace(followed, ids=ids, unreachable={gone: "it failed (oom): too large"})
-    data = scale_data("toy", state, picked, 3, {"2x": (name, done, followed)}, kept())
-    assert data["pipelines"][0]["replayed"] == {"2x": None}
-    assert data["pipelines"][0]["lost"] == {"2x": "it failed (oom): too large"}
-    assert len(data["arms"]["2x"]["pairs"]) == 1
-    assert f"{gone} has no score at 2x: it failed (oom): too large" in scale_table(data)
-    draw_scale(data, tmp_path / "scale.png")
+    ids = {n: i for n, i in done.status.ids.items() if n != gone}
+    done = replace(done, status=replace(done.status, ids=ids, unreachable={gone: "it failed (oom): too large"}))
+    data = scaling("toy", state, picked, 3, {"2x": done}, kept())
+    assert data.pipelines[0].replayed == {"2x": None}
+    assert data.pipelines[0].lost == {"2x": "it failed (oom): too large"}
+    assert len(data.arms["2x"].pairs) == 1
+    assert f"{gone} has no score at 2x: it failed (oom): too large" in markdown(data)
+    save(pictures(data.sections())[0], tmp_path / "scale.png")
     assert (tmp_path / "scale.png").stat().st_size > 10_000
 
 

@@ -207,9 +207,9 @@ def _together(a: ObjectiveValue, b: ObjectiveValue) -> float | None:
 def _mean(values: list[float]) -> str:
     mean = sum(values) / len(values)
     if len(values) < 2:
-        return f"{mean:+.3f}"
+        return change(mean)
     variance = sum((v - mean) ** 2 for v in values) / (len(values) - 1)
-    return f"{mean:+.3f} ± {math.sqrt(variance / len(values)):.3f}"
+    return change(mean, math.sqrt(variance / len(values)))
 
 
 def _by_mean(group: tuple[str, list[float]]) -> float:

@@ -14,14 +14,47 @@ RECIPE_STEPS = 6
 
 def scored(value: Score | ObjectiveValue | None) -> str:
     """`0.612 ± 0.024`: a value with its standard error, or `-` where there is none."""
-    if value is None:
-        return "-"
-    return f"{value.value:.3f}" + ("" if value.stderr is None else f" ± {value.stderr:.3f}")
+    return "-" if value is None else with_error(value.value, value.stderr)
 
 
-def change(value: float, stderr: float | None) -> str:
+def with_error(value: float, stderr: float | None) -> str:
+    """`0.612 ± 0.024`: a value with its standard error, where that is known."""
+    return f"{value:.3f}" + ("" if stderr is None else f" ± {stderr:.3f}")
+
+
+def change(value: float, stderr: float | None = None) -> str:
     """`-0.120 ± 0.020`: a difference with its standard error."""
     return f"{value:+.3f}" + ("" if stderr is None else f" ± {stderr:.3f}")
+
+
+def interval(low: float | None, high: float | None) -> str:
+    """`0.565 to 0.659`, or `-` where it is not known."""
+    return "-" if low is None or high is None else f"{low:.3f} to {high:.3f}"
+
+
+def with_interval(value: float, low: float | None, high: float | None) -> str:
+    """`0.612 (0.565 to 0.659)`, or `0.612` where the interval is not known."""
+    return f"{value:.3f}" + ("" if low is None else f" ({interval(low, high)})")
+
+
+def change_interval(low: float | None, high: float | None) -> str:
+    """`+0.081 to +0.159`, or `-` where it is not known."""
+    return "-" if low is None or high is None else f"{low:+.3f} to {high:+.3f}"
+
+
+def change_with_interval(value: float, low: float | None, high: float | None) -> str:
+    """`+0.120 (+0.081 to +0.159)`, or `+0.120` where the interval is not known."""
+    return change(value) + ("" if low is None else f" ({change_interval(low, high)})")
+
+
+def percent(share: float) -> str:
+    """`64%`."""
+    return f"{share:.0%}"
+
+
+def p_value(p: float | None) -> str:
+    """`0.0123`: three digits, or `-` where there was nothing to test."""
+    return "-" if p is None else f"{p:.3g}"
 
 
 def action_of(state: State, trial: Trial, labels: Labels | None = None) -> str:

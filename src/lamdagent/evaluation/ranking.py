@@ -9,16 +9,20 @@ from typing import Any
 from lamdagent.core.protocols import ArtifactStore
 from lamdagent.core.state import State
 from lamdagent.core.types import ObjectId, Score
+from lamdagent.evaluation.estimates import Corrected
+
+ItemsById = Mapping[ObjectId, Mapping[str, Any]]
+"""What each item gave to a model, an array by task, by the model's id."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Ranking:
     """`contenders` cannot be told from the leader, among the `compared` models whose items are kept and that hold all
-    guards. `corrected` (`statistics.Corrected`) is the leader's objective less what being picked adds."""
+    guards. `corrected` is the leader's objective less what being picked adds."""
 
     compared: int
     contenders: frozenset[ObjectId]
-    corrected: Any = None
+    corrected: Corrected | None = None
 
 
 def rank_models(state: State, artifacts: ArtifactStore) -> Ranking:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
 import numpy as np
@@ -26,6 +25,7 @@ from lamdagent.evaluation.bootstrap import (
     scales_of,
     shared,
 )
+from lamdagent.evaluation.estimates import Corrected, Difference, Stability
 
 # Names end in axes: B draws, M models, T top models, N items, pipelines or seeds, P pairs.
 Scores = Sequence[float]
@@ -41,38 +41,6 @@ DIGITS = 12
 
 
 METHOD = "bootstrap around shrunken scores"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Difference:
-    """One model's objective less another's, its interval, and the two-sided p-value of no difference."""
-
-    value: float
-    stderr: float
-    low: float
-    high: float
-    p: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Corrected:
-    """The leader's objective as measured, and less the luck of having been picked, with the error that remains."""
-
-    raw: float
-    corrected: float
-    stderr: float
-    method: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stability:
-    """How well `size` items a task rank: median tau-b, its 95 % interval, and how often the best model is first."""
-
-    size: int
-    tau: float
-    tau_low: float
-    tau_high: float
-    best_first: float
 
 
 def objective_error(items: Items, goals: TaskWeights, *, seed: int, resamples: int = RESAMPLES) -> float:

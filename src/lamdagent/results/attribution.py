@@ -14,13 +14,16 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from lamdagent.core.action_type import ActionType
-from lamdagent.core.format import action_of
+from lamdagent.core.format import action_of, change_with_interval, scored
 from lamdagent.core.pipeline import Pipeline
 from lamdagent.core.plan import PlanStatus
 from lamdagent.core.protocols import ArtifactStore
 from lamdagent.core.state import State
-from lamdagent.core.types import Object, ObjectId, TaskWeight, content_id
-from lamdagent.evaluation.ranking import items_of
+from lamdagent.core.types import Object, ObjectId, ObjectiveValue, TaskWeight, content_id
+from lamdagent.evaluation.estimates import Difference
+from lamdagent.evaluation.ranking import ItemsById, items_of
+from lamdagent.results.rerun import Rerun
+from lamdagent.results.result import Part, Picture, Section, Table
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,19 +164,86 @@ class _Done:
         return self.followed.unreachable.get(self.names[pipeline.object.id], "it was not done")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepWorth:
+    """What one step of the pipeline is worth."""
+
+    step: str
+    """The name of what the step makes."""
+    action: str
+    """The step, in one line."""
+    stands_in: tuple[str, ...]
+    """What stood in for what without it, in words."""
+    without: str | None
+    """The name of the model without the step; null where there is none."""
+    objective: ObjectiveValue | None
+    """The objective of that model."""
+    lost: str | None
+    """Why there is no such model, or no score of it."""
+    worth: Difference | None
+    """The whole less what is without the step, on the same items; null where items are not kept, or too few."""
+    tasks: Mapping[str, Difference | None]
+    """The same by task."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return self.stands_in if self.lost in (None, *self.stands_in) else (*self.stands_in, str(self.lost))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attribution:
+    """What each step of a pipeline is worth."""
+
+    study: str
+    """The study's name."""
+    pipeline: str
+    """The name of the pipeline's model."""
+    objective: ObjectiveValue | None
+    """Its objective when done again."""
+    lost: str | None
+    """Why it could not be done again."""
+    goals: tuple[TaskWeight, ...]
+    """The tasks of the objective with their weights."""
+    steps: tuple[StepWorth, ...]
+    """Its steps, first steps first."""
+
+    @property
+    def title(self) -> str:
+        return f"attribution of {self.pipeline} of {self.study}"
+
+    def sections(self) -> list[Section]:
+        parts: list[Part] = [f"{self.pipeline}: {scored(self.objective)}"]
+        if self.lost is not None:
+            parts.append(f"{self.pipeline} could not be done again: {self.lost}")
+        rows = [[s.step, scored(s.objective), _words(s.worth), s.action] for s in self.steps]
+        notes = [f"without {step.step}: {note}" for step in self.steps for note in step.notes]
+        sums = "worth: the whole less what is without the step, on the same items (95 %); worths do not add up"
+        parts += [
+            Table(heads=["without", "objective", "worth of the step", "step"], rows=rows, notes=[*notes, sums]),
+            Picture(name="worth", caption="What each step is worth, with 95 % intervals", data=self),
+        ]
+        return [Section(parts=parts)]
+
+
+def _words(worth: Difference | None) -> str:
+    return "-" if worth is None else change_with_interval(worth.value, worth.low, worth.high)
+
+
 def attribution(
+    study: str,
     pipeline: Pipeline,
     found: Sequence[Variant],
     search: State,
-    done: tuple[Mapping[str, Any], State, PlanStatus],
+    plan: Mapping[str, Any],
+    done: Rerun,
     artifacts: ArtifactStore,
-) -> dict[str, Any]:
-    """All of an attribution as JSON values.
+) -> Attribution:
+    """Hold a pipeline against the same without each of its steps.
 
     Args:
-        done: the plan as data, and the state of the derived study that followed it, and how far.
+        plan: the plan as data, which the derived study of `done` followed.
     """
-    plan, replay, followed = done
+    replay, followed = done.state, done.status
     names = {step["id"]: step["make"] for step in plan["steps"]}
     names |= {leaf["id"]: name for name, leaf in plan["objects"].items()}
     made = _Done(replay=replay, followed=followed, names=names)
@@ -181,54 +251,47 @@ def attribution(
     items = items_of(
         replay.scores, [i for i in map(made.id_of, [pipeline, *(v.pipeline for v in found)]) if i], artifacts
     )
-    return {
-        "pipeline": pipeline.object.name,
-        "objective": None if whole is None else _objective(replay, whole),
-        "lost": None if whole is not None else made.why_not(pipeline),
-        "goals": [{"task": g.task, "weight": g.weight, "max_score": g.max_score} for g in replay.goals],
-        "steps": [_step(variant, whole, search, made, items) for variant in found],
-    }
+    return Attribution(
+        study=study,
+        pipeline=pipeline.object.name,
+        objective=None if whole is None else replay.objective(whole),
+        lost=None if whole is not None else made.why_not(pipeline),
+        goals=replay.goals,
+        steps=tuple(_step(variant, whole, search, made, items) for variant in found),
+    )
 
 
-def _step(
-    variant: Variant, whole: ObjectId | None, search: State, made: _Done, items: Mapping[ObjectId, Any]
-) -> dict[str, Any]:
+def _step(variant: Variant, whole: ObjectId | None, search: State, made: _Done, items: ItemsById) -> StepWorth:
     step, rest, goals = variant.without, variant.pipeline, made.replay.goals
     trial, without = search.trial_of(step.object.id), made.id_of(rest)
     lost = None
     if without is None:
         lost = variant.notes[-1] if rest is None else made.why_not(rest)
-    return {
-        "step": step.object.name,
-        "action": action_of(search, trial) if trial else str(step.type),
-        "stands_in": list(variant.notes),
-        "without": None if rest is None else made.names[rest.object.id],
-        "objective": None if without is None else _objective(made.replay, without),
-        "lost": lost,
-        "worth": _worth(made.replay, items, whole, without, goals),
-        "tasks": {g.task: _worth(made.replay, items, whole, without, [TaskWeight(task=g.task)]) for g in goals},
-    }
+    return StepWorth(
+        step=step.object.name,
+        action=action_of(search, trial) if trial else str(step.type),
+        stands_in=variant.notes,
+        without=None if rest is None else made.names[rest.object.id],
+        objective=None if without is None else made.replay.objective(without),
+        lost=lost,
+        worth=_worth(made.replay, items, whole, without, goals),
+        tasks={g.task: _worth(made.replay, items, whole, without, [TaskWeight(task=g.task)]) for g in goals},
+    )
 
 
 def _worth(
     replay: State,
-    items: Mapping[ObjectId, Any],
+    items: ItemsById,
     whole: ObjectId | None,
     without: ObjectId | None,
     goals: Sequence[TaskWeight],
-) -> dict[str, float] | None:
+) -> Difference | None:
     """The original less what is without the step, on the same items; None where one has no items, or too few."""
     from lamdagent.evaluation.statistics import difference
 
     if whole is None or without is None or whole not in items or without not in items:
         return None
     try:
-        found = difference(items[whole], items[without], goals, seed=replay.seed)
+        return difference(items[whole], items[without], goals, seed=replay.seed)
     except ValueError:
         return None
-    return {"value": found.value, "stderr": found.stderr, "low": found.low, "high": found.high, "p": found.p}
-
-
-def _objective(state: State, object_id: ObjectId) -> dict[str, float | None] | None:
-    found = state.objective(object_id)
-    return None if found is None else {"value": found.value, "stderr": found.stderr}

@@ -1,93 +1,253 @@
-"""A study as data: trials, scores, the best so far."""
+"""The models of a study by objective, its trials, and what the scores can tell."""
 
 from __future__ import annotations
 
-import dataclasses
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass
 
-from lamdagent.core.evidence import collapsed
+from lamdagent.core.events import SearchStopped
+from lamdagent.core.evidence import REPEATS, collapsed
+from lamdagent.core.format import change, origin, with_error
+from lamdagent.core.protocols import ArtifactStore
 from lamdagent.core.state import State
-from lamdagent.core.types import Failed, LLMCall, Made, ObjectiveValue, Score, Trial
-from lamdagent.evaluation.ranking import rank_models
-from lamdagent.study.read import ReadStudy, best_trial
+from lamdagent.core.types import Object, ObjectiveValue
+from lamdagent.evaluation.estimates import Corrected
+from lamdagent.evaluation.ranking import Ranking, rank_models
+from lamdagent.results.history import History, history_of
+from lamdagent.results.result import Part, Picture, Section, Table
+from lamdagent.results.trial import TaskScore, TrialRecord, spending, task_scores, trial_record
+from lamdagent.study.read import best_trial
 
 
-def best_so_far(state: State, trials: int) -> list[float | None]:
-    """The best objective among base models and trials, before the first trial and after each; None where none is known.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaderboardRow:
+    """A scored model."""
 
-    Models that break a guard do not count.
-    """
-    base = [state.objective(o.id) for o in state.of_kind("model") if o.made_by is None]
-    best = max((v.value for v in base if v is not None), default=None)
-    curve = [best]
-    for trial in state.trials[:trials]:
-        found = state.objective(trial.choice.action.id)
-        if found is not None and not state.broken(trial.choice.action.id):
-            best = found.value if best is None else max(best, found.value)
-        curve.append(best)
-    return curve + [best] * (trials + 1 - len(curve))
+    rank: int
+    """From 1: models that hold all guards first, best objective first."""
+    name: str
+    """Its name in the study."""
+    trial: int | None
+    """The number of the trial that made it; null for what the user provided."""
+    objective: float
+    """Its validation objective."""
+    stderr: float | None
+    """The standard error of that."""
+    scores: Mapping[str, TaskScore]
+    """Its validation scores by task."""
+    contender: bool
+    """Whether it cannot be told from the leader (95 %, paired on the same items)."""
+    worst_task: str | None
+    """The task on which it lost most, or gained least, against its base model; null for base models."""
+    worst_drop: float | None
+    """How much it lost there: 0 or less."""
+    broken_guards: tuple[str, ...]
+    """The tasks whose guards it breaks."""
+    how: str
+    """The action that made it, in one line."""
 
 
-def study_data(read: ReadStudy) -> dict[str, Any]:
-    """A study as one JSON object."""
-    state, best, standing = read.state, best_trial(read.state), rank_models(read.state, read.artifacts)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BestTrial:
+    """The trial that made the best model by validation."""
+
+    trial: int
+    """Its number."""
+    objective: float
+    """Its validation objective."""
+    stderr: float | None
+    """The standard error of that."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recommendation:
+    """The trial to take, and by which rule."""
+
+    trial: int
+    """Its number."""
+    model: str
+    """The name of its model."""
+    rule: str
+    """How it was picked: `best validation objective`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leaderboard:
+    """A study as one result: models by objective, trials, what the scores can tell, and what it cost."""
+
+    study: str
+    """The study's name."""
+    base: Mapping[str, float | None]
+    """The objective of every provided model by name; null where it is not scored yet."""
+    base_scores: Mapping[str, Mapping[str, TaskScore]]
+    """Their validation scores by task."""
+    models: tuple[LeaderboardRow, ...]
+    """Every scored model, best first."""
+    trials: tuple[TrialRecord, ...]
+    """Every trial."""
+    history: History
+    """How the search went."""
+    tasks: tuple[str, ...]
+    """The tasks of the objective."""
+    compared: int
+    """How many models are held against the leader on the same items."""
+    contenders: tuple[str, ...]
+    """The models that cannot be told from the leader."""
+    leader: Corrected | None
+    """The leader's objective, and without the luck of having been picked; null where items are not kept."""
+    best: BestTrial | None
+    """The best trial by validation; null where none is scored."""
+    recommended: Recommendation | None
+    """The trial to take; null where none is scored."""
+    wall_s: float
+    """Seconds that the search took, over all its restarts."""
+    tokens: int
+    """Tokens that a language model was asked and answered."""
+    tokens_in: int
+    """Those asked."""
+    tokens_out: int
+    """Those answered."""
+    usd: float
+    """What these cost, as far as prices are known."""
+    unpriced: bool
+    """Whether there are answers whose price is not known."""
+    repeats: int
+    """How many choices went on with a pattern that the five before had, too: a count of mode collapse."""
+    stopped: SearchStopped | None
+    """Why the search stopped; null while it goes on."""
+
+    @property
+    def title(self) -> str:
+        return f"leaderboard of {self.study}"
+
+    def sections(self, limit: int | None = None) -> list[Section]:
+        """`limit` is how many of the best models are listed; provided models always are."""
+        shown = [row for row in self.models if limit is None or row.rank <= limit or row.trial is None]
+        parts: list[Part] = [self._table(shown)]
+        if len(shown) < len(self.models):
+            parts.append(f"{len(shown)} of {len(self.models)} models shown; more with --limit")
+        parts += ["\n".join(lines)] if (lines := self._verdicts()) else []
+        if self.tokens or self.unpriced:
+            spent = spending(self.tokens_in, self.tokens_out, None if self.unpriced else self.usd)
+            repeated = f"{self.repeats} of {len(self.trials)} choices repeat the {REPEATS} before"
+            parts.append(f"language model: {spent}\nmode collapse: {repeated}")
+        if running := [f"trial {t.number}" for t in self.trials if t.status == "running"]:
+            parts.append(f"open: {', '.join(running)}")
+        if self.stopped is not None:
+            parts.append(f"stopped: {self.stopped.message or self.stopped.reason}")
+        if self.history.points:
+            parts.append(Picture(name="history", caption="The objective of every trial", data=self.history))
+        return [Section(parts=parts), *self._failures()]
+
+    def _table(self, shown: list[LeaderboardRow]) -> Table:
+        rows = [
+            [
+                f"≈ {row.rank}" if row.contender else str(row.rank),
+                row.name,
+                with_error(row.objective, row.stderr) + (" guard" if row.broken_guards else ""),
+                *(_cell(row.scores.get(task)) for task in self.tasks),
+                "-" if row.worst_drop is None else f"{change(row.worst_drop)} {row.worst_task}",
+                row.how,
+            ]
+            for row in shown
+        ]
+        return Table(
+            heads=["#", "model", "objective", *self.tasks, "worst drop", "how"],
+            rows=rows,
+            strong=frozenset(place for place, row in enumerate(shown) if row.trial is None),
+            last_is_extra=True,
+        )
+
+    def _verdicts(self) -> list[str]:
+        """What the scores can tell and what not, a line for each mark of the table."""
+        lines = []
+        if self.compared:
+            lines.append(
+                f"≈ cannot be told from the leader: {len(self.contenders)} of {self.compared} models "
+                "(95 %, paired on the same items, corrected for picking the best)"
+            )
+        if self.leader is not None:
+            lines.append(
+                f"the leader's {self.leader.raw:.3f} is {with_error(self.leader.corrected, self.leader.stderr)} "
+                "without the luck of having been picked"
+            )
+        if broken := sum(bool(row.broken_guards) for row in self.models):
+            lines.append(
+                f"guard: {broken} models lost more of a guarded skill than allowed, and rank behind the others"
+            )
+        return lines
+
+    def _failures(self) -> list[Section]:
+        failed = [t for t in self.trials if t.status == "failed"]
+        rows = [
+            [str(t.number), str(t.cause), (t.message or "").partition("\n")[0], t.label]
+            for t in failed
+        ]  # fmt: skip
+        table = Table(heads=["trial", "cause", "message", "action"], rows=rows)
+        return [Section(heading=f"{len(failed)} failed", parts=[table])] if failed else []
+
+
+def leaderboard(study: str, state: State, artifacts: ArtifactStore) -> Leaderboard:
+    """A study's leaderboard."""
+    best, ranking = _best(state), rank_models(state, artifacts)
     provided = [o for o in state.of_kind("model") if o.made_by is None]
-    return {
-        "study": read.name,
-        "base": {o.name: _value(state.objective(o.id)) for o in provided},
-        "base_scores": {o.name: _scores(state.scores.get(o.id, ())) for o in provided},
-        "trials": [trial_data(state, t) for t in state.trials],
-        "contenders": [read.state.pool[i].name for i in sorted(standing.contenders)],
-        "best_corrected": standing.corrected and standing.corrected.corrected,
-        "best": None if best is None else {"trial": best.number, **_objective(state.objective(best.choice.action.id))},
-        "wall_s": round(state.wall_s, 1),
-        "tokens": state.tokens,
-        "usd": state.usd,
-        "repeats": collapsed(state),
-        "stopped": state.stopped and dataclasses.asdict(state.stopped),
-    }
+    return Leaderboard(
+        study=study,
+        base={o.name: _value(state.objective(o.id)) for o in provided},
+        base_scores={o.name: task_scores(state.scores.get(o.id, ())) for o in provided},
+        models=tuple(_row(state, ranking, rank, *row) for rank, row in enumerate(state.ranked(), 1)),
+        trials=tuple(trial_record(state, t) for t in state.trials),
+        history=history_of(state),
+        tasks=tuple(goal.task for goal in state.goals),
+        compared=ranking.compared,
+        contenders=tuple(state.pool[i].name for i in sorted(ranking.contenders)),
+        leader=ranking.corrected,
+        best=best,
+        recommended=None if best is None else _recommended(state, best),
+        wall_s=round(state.wall_s, 1),
+        tokens=state.tokens,
+        tokens_in=sum(call.tokens_in for call in state.llm_calls),
+        tokens_out=sum(call.tokens_out for call in state.llm_calls),
+        usd=state.usd,
+        unpriced=any(call.usd is None for call in state.llm_calls),
+        repeats=collapsed(state),
+        stopped=state.stopped,
+    )
 
 
-def llm_calls_for(state: State, trial: Trial) -> list[LLMCall]:
-    return [call for call in state.llm_calls if call.trial == trial.number]
+def _best(state: State) -> BestTrial | None:
+    trial = best_trial(state)
+    objective = None if trial is None else state.objective(trial.choice.action.id)
+    if trial is None or objective is None:
+        return None
+    return BestTrial(trial=trial.number, objective=objective.value, stderr=objective.stderr)
 
 
-def trial_data(state: State, trial: Trial, *, transcript: bool = False) -> dict[str, Any]:
-    outcome, action, asked = trial.outcome, trial.choice.action, llm_calls_for(state, trial)
-    status = "running" if outcome is None else "failed" if isinstance(outcome, Failed) else "made"
-    return {
-        "number": trial.number,
-        "status": status,
-        **_objective(state.objective(action.id)),
-        "scores": _scores(outcome.scores) if isinstance(outcome, Made) else {},
-        "action": {
-            "type": action.type,
-            "inputs": {slot: [state.pool[i].name for i in ids] for slot, ids in action.inputs.items()},
-            "id": action.id,
-        },
-        "broken_guards": [guard.task for guard, _ in state.broken(action.id)],
-        "reason": trial.choice.reason,
-        "by": trial.choice.by,
-        "cause": outcome.cause if isinstance(outcome, Failed) else None,
-        "message": outcome.message if isinstance(outcome, Failed) else None,
-        "cost": None if outcome is None else dataclasses.asdict(outcome.cost),
-        "tokens": sum(e.tokens_in + e.tokens_out for e in asked),
-        "usd": None if any(e.usd is None for e in asked) else sum(e.usd or 0.0 for e in asked),
-        "memory": state.memories.get(trial.number),
-        **({"transcript": [dataclasses.asdict(e) for e in asked]} if transcript else {}),
-    }
+def _recommended(state: State, best: BestTrial) -> Recommendation:
+    made = state.pool[state.trials[best.trial].choice.action.id]
+    return Recommendation(trial=best.trial, model=made.name, rule="best validation objective")
 
 
 def _value(objective: ObjectiveValue | None) -> float | None:
     return None if objective is None else objective.value
 
 
-def _objective(objective: ObjectiveValue | None) -> dict[str, float | None]:
-    return {"objective": _value(objective), "stderr": None if objective is None else objective.stderr}
+def _row(state: State, ranking: Ranking, rank: int, obj: Object, objective: ObjectiveValue) -> LeaderboardRow:
+    trial, worst = state.trial_of(obj.id), state.worst_drop(obj.id)
+    return LeaderboardRow(
+        rank=rank,
+        name=obj.name,
+        trial=None if trial is None else trial.number,
+        objective=objective.value,
+        stderr=objective.stderr,
+        scores=task_scores(state.scores[obj.id]),
+        contender=obj.id in ranking.contenders,
+        worst_task=None if worst is None else worst.task,
+        worst_drop=None if worst is None or worst.gain is None else min(0.0, worst.gain),
+        broken_guards=tuple(guard.task for guard, _ in state.broken(obj.id)),
+        how=origin(state, obj.id),
+    )
 
 
-def _scores(scores: tuple[Score, ...]) -> dict[str, dict[str, Any]]:
-    return {
-        s.task: {"value": s.value, "stderr": s.stderr, "n": s.n, "gain": s.gain, "gain_stderr": s.gain_stderr}
-        for s in scores
-    }
+def _cell(score: TaskScore | None) -> str:
+    return "-" if score is None else with_error(score.value, score.stderr)

@@ -1,22 +1,219 @@
-"""What a report says, as plain data."""
+"""What the sealed test says of the best models of a study."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
-from typing import Any
+from dataclasses import dataclass
+from typing import Literal
 
-from lamdagent.core.format import guard_breaks, origin
+from lamdagent.core.format import (
+    change,
+    change_with_interval,
+    guard_breaks,
+    interval,
+    origin,
+    with_error,
+)
 from lamdagent.core.pipeline import node_label, pipeline_of, render
 from lamdagent.core.protocols import ArtifactStore
 from lamdagent.core.state import State, objective_of
-from lamdagent.core.types import Failed, Object, ObjectId, ObjectiveValue, TaskWeight
-from lamdagent.evaluation.ranking import items_of, rank_models
-from lamdagent.results.diagnosis.signature import Signature, as_data
+from lamdagent.core.types import Failed, Object, ObjectId, ObjectiveValue, Score, TaskWeight
+from lamdagent.evaluation.estimates import Corrected, Difference
+from lamdagent.evaluation.ranking import ItemsById, items_of, rank_models
+from lamdagent.results.diagnosis.signature import Signature, signature_table
+from lamdagent.results.history import History, history_of
 from lamdagent.results.holdout import HoldoutResults
-from lamdagent.results.leaderboard import best_so_far
+from lamdagent.results.result import Picture, Section, Table, Verbatim
 
 NORMAL_95 = 1.959963984540054  # half the width of a 95 % interval, in standard errors
+NAMED = 10
+"""How many contenders are named; more are counted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SideObjective:
+    """A model's objective on one side."""
+
+    value: float
+    """The weighted mean of its scores, each divided by its maximum."""
+    stderr: float | None
+    """The standard error of that."""
+    low: float | None
+    """Lower end of the 95 % interval."""
+    high: float | None
+    """Upper end."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SideScore:
+    """A model's score on one side of one task, in the task's unit."""
+
+    value: float
+    """The mean over the items."""
+    stderr: float | None
+    """The standard error of that."""
+    n: int
+    """How many items."""
+
+    @property
+    def words(self) -> str:
+        return with_error(self.value, self.stderr)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BothSides:
+    """A model's scores on one task."""
+
+    validation: SideScore
+    """What the search chose by."""
+    test: SideScore
+    """What it never saw."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Against:
+    """A model's test scores less those of another model, paired on the same items."""
+
+    name: str
+    """The other model."""
+    relation: Literal["base model", "parent"]
+    """What it is to the model."""
+    objective: Difference | None
+    """The difference of objectives; null where items are not kept."""
+    tasks: Mapping[str, Difference]
+    """The differences by task."""
+    test: Mapping[str, float]
+    """The other model's test scores by task."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TestedModel:
+    """One of the best models, on both sides."""
+
+    name: str
+    """Its name."""
+    trial: int | None
+    """The number of the trial that made it."""
+    how: str
+    """The action that made it, in one line."""
+    guards: str
+    """Which guards it breaks and by how much, in words; empty where it holds them all."""
+    validation: SideObjective | None
+    """Its objective on validation."""
+    test: SideObjective | None
+    """Its objective on the test."""
+    gap: float | None
+    """Validation less test."""
+    tasks: Mapping[str, BothSides]
+    """Its scores by task."""
+    against: tuple[Against, ...]
+    """It is held against its base model, then its parents."""
+
+    def section(self) -> Section:
+        others = [a for a in self.against if a.objective is not None]
+        objective = [scored_side(self.validation), scored_side(self.test)]
+        rows = [["objective", *objective, *(_change(a.objective) for a in others)]]
+        for task, sides in self.tasks.items():
+            changes = [f"{a.test[task]:.3f}, {_change(a.tasks[task])}" for a in others]
+            rows.append([task, sides.validation.words, sides.test.words, *changes])
+        heads = ["task", "validation", "test", *(f"{a.relation} {a.name}" for a in others)]
+        picture = Picture(name=self.name, caption=f"Test scores of {self.name}", data=self)
+        return Section(heading=f"{self.name}, task by task", parts=[self.how, picture, Table(heads=heads, rows=rows)])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """The best models of a study by validation, on the sealed test."""
+
+    study: str
+    """The study's name."""
+    seed: int
+    """Its seed."""
+    trials: int
+    """How many trials there are."""
+    failed: int
+    """How many of them failed."""
+    hours: float
+    """How long the search took."""
+    goals: tuple[TaskWeight, ...]
+    """The tasks of the objective with their weights."""
+    test_opened: int
+    """How often the test was opened."""
+    contenders: tuple[str, ...]
+    """The models that cannot be told from the leader on validation, the leader first."""
+    compared: int
+    """How many models are held against the leader."""
+    leader: Corrected | None
+    """The leader's validation objective, and without the luck of having been picked."""
+    models: tuple[TestedModel, ...]
+    """The best models, best by validation first."""
+    history: History
+    """How the search went."""
+    diagnosis: tuple[Signature, ...]
+    """What may have gone wrong."""
+    lineage: str
+    """The pipeline of the best model by validation, as a tree."""
+
+    @property
+    def title(self) -> str:
+        return f"Report of the study {self.study}"
+
+    def sections(self) -> list[Section]:
+        history = Picture(name="history", caption="The objective of every trial", data=self.history)
+        found = [
+            Section(parts=self._summary()),
+            Section(heading="The search", parts=[history]),
+            Section(heading="The best on the sealed test", parts=[self._ranking()]),
+            *(model.section() for model in self.models),
+            Section(heading="What may have gone wrong", parts=[signature_table(self.diagnosis)]),
+        ]
+        if self.lineage:
+            parts = [Verbatim(text=self.lineage)]
+            found.append(Section(heading="How the best by validation was made", parts=parts))
+        return found
+
+    def _summary(self) -> list[str]:
+        """What was searched, how often the test was opened, and what the ranking can tell."""
+        times = "once" if self.test_opened == 1 else f"{self.test_opened} times"
+        lines = [
+            f"{self.trials} trials, {self.failed} of them failed, seed {self.seed}, {self.hours:.2f} hours. "
+            f"The test has been opened {times}; choose by validation, and look at the test once.",
+        ]
+        if self.leader is not None:
+            lines.append(
+                f"The leader's validation score of {self.leader.raw:.3f} is "
+                f"{with_error(self.leader.corrected, self.leader.stderr)} "
+                f"without the luck of having been picked from {self.compared} models."
+            )
+            leader, *others = self.contenders
+            names = ", ".join(others[:NAMED]) or "none"
+            more = f" and {len(others) - NAMED} more" if len(others) > NAMED else ""
+            lines.append(f"Not to be told from the leader, {leader}, on validation (95 %): {names}{more}.")
+        return lines
+
+    def _ranking(self) -> Table:
+        heads = ["model", "validation", "test", "test, 95 %", "validation - test", "guards"]
+        rows = [
+            [
+                m.name,
+                scored_side(m.validation),
+                scored_side(m.test),
+                "-" if m.test is None else interval(m.test.low, m.test.high),
+                "-" if m.gap is None else change(m.gap),
+                m.guards or "-",
+            ]
+            for m in self.models
+        ]
+        return Table(heads=heads, rows=rows)
+
+
+def scored_side(side: SideObjective | None) -> str:
+    """`0.612 ± 0.024`, or `-`."""
+    return "-" if side is None else with_error(side.value, side.stderr)
+
+
+def _change(difference: Difference | None) -> str:
+    return "-" if difference is None else change_with_interval(difference.value, difference.low, difference.high)
 
 
 def leaders(state: State, top: int) -> list[ObjectId]:
@@ -39,92 +236,76 @@ def to_test(state: State, top: int) -> list[ObjectId]:
     return list(dict.fromkeys([*roots, *related, *chosen]))
 
 
-def findings(
-    name: str, state: State, test: HoldoutResults, artifacts: ArtifactStore, top: int, signatures: Sequence[Signature]
-) -> dict[str, Any]:
-    """All of a report as JSON values."""
-    chosen, standing = leaders(state, top), rank_models(state, artifacts)
+def report(
+    study: str, state: State, test: HoldoutResults, artifacts: ArtifactStore, top: int, signatures: Sequence[Signature]
+) -> Report:
+    """The report on the `top` models, whose test scores are there."""
+    chosen, ranking = leaders(state, top), rank_models(state, artifacts)
     items = items_of(test.scores, test.scores, artifacts)
-    failed = sum(isinstance(t.outcome, Failed) for t in state.trials)
-    return {
-        "study": name,
-        "seed": state.seed,
-        "trials": len(state.trials),
-        "failed": failed,
-        "hours": round(state.wall_s / 3600, 3),
-        "goals": [{"task": g.task, "weight": g.weight, "max_score": g.max_score} for g in state.goals],
-        "test_opened": test.opened,
-        "contenders": [obj.name for obj, _ in state.ranked() if obj.id in standing.contenders],
-        "compared": standing.compared,
-        "winner": standing.corrected and asdict(standing.corrected),
-        "models": [_model(state, test, items, object_id) for object_id in chosen],
-        "curve": curve(state),
-        "diagnosis": as_data(signatures),
-        "lineage": _lineage(state, chosen[0]) if chosen else "",
-    }  # fmt: skip
+    return Report(
+        study=study,
+        seed=state.seed,
+        trials=len(state.trials),
+        failed=sum(isinstance(t.outcome, Failed) for t in state.trials),
+        hours=round(state.wall_s / 3600, 3),
+        goals=state.goals,
+        test_opened=test.opened,
+        contenders=tuple(obj.name for obj, _ in state.ranked() if obj.id in ranking.contenders),
+        compared=ranking.compared,
+        leader=ranking.corrected,
+        models=tuple(_model(state, test, items, object_id) for object_id in chosen),
+        history=history_of(state),
+        diagnosis=tuple(signatures),
+        lineage=_lineage(state, chosen[0]) if chosen else "",
+    )
 
 
-def curve(state: State) -> list[dict[str, Any]]:
-    """The objective of every scored trial with its error, and the best so far."""
-    best = best_so_far(state, len(state.trials))
-    scored = [(trial.number, state.objective(trial.choice.action.id)) for trial in state.trials]
-    return [{"trial": n, "value": v.value, "stderr": v.stderr, "best": best[n + 1]} for n, v in scored if v is not None]
-
-
-def _model(state: State, test: HoldoutResults, items: Mapping[ObjectId, Any], object_id: ObjectId) -> dict[str, Any]:
+def _model(state: State, test: HoldoutResults, items: ItemsById, object_id: ObjectId) -> TestedModel:
     obj, trial = state.pool[object_id], state.trial_of(object_id)
     validation, tested = state.objective(object_id), objective_of(state.goals, test.scores[object_id])
-    gap = None if validation is None or tested is None else validation.value - tested.value
-    return {
-        "name": obj.name,
-        "trial": trial.number if trial else None,
-        "how": origin(state, object_id),
-        "guards": guard_breaks(state, object_id),
-        "validation": _interval(validation),
-        "test": _interval(tested),
-        "gap": gap,
-        "tasks": {
-            goal.task: {"validation": _task(state.scores[object_id], goal), "test": _task(test.scores[object_id], goal)}
+    return TestedModel(
+        name=obj.name,
+        trial=None if trial is None else trial.number,
+        how=origin(state, object_id),
+        guards=guard_breaks(state, object_id),
+        validation=_side(validation),
+        test=_side(tested),
+        gap=None if validation is None or tested is None else validation.value - tested.value,
+        tasks={
+            goal.task: BothSides(
+                validation=_score(state.scores[object_id], goal), test=_score(test.scores[object_id], goal)
+            )
             for goal in state.goals
         },
-        "against": [_against(state, test, items, obj, state.pool[i]) for i in relatives(state, object_id)],
-    }
+        against=tuple(_against(state, test, items, obj, state.pool[i]) for i in relatives(state, object_id)),
+    )
 
 
-def _against(
-    state: State, test: HoldoutResults, items: Mapping[ObjectId, Any], obj: Object, other: Object
-) -> dict[str, Any]:
-    """Test differences to another model, paired on the same items, with 95 % intervals."""
-    base = other.made_by is None
-    found: dict[str, Any] = {"name": other.name, "is": "base model" if base else "parent", "tasks": {}}
-    if obj.id not in items or other.id not in items:
-        return found
-    found["objective"] = _difference(items[obj.id], items[other.id], state.goals)
-    for goal in state.goals:
-        one = [TaskWeight(task=goal.task)]
-        theirs = {s.task: s.value for s in test.scores[other.id]}[goal.task]
-        found["tasks"][goal.task] = {"test": theirs, **_difference(items[obj.id], items[other.id], one)}
-    return found
-
-
-def _difference(a: Any, b: Any, goals: Sequence[TaskWeight]) -> dict[str, float]:
+def _against(state: State, test: HoldoutResults, items: ItemsById, obj: Object, other: Object) -> Against:
     from lamdagent.evaluation.statistics import difference
 
-    found = difference(a, b, goals, seed=0)
-    return {"value": found.value, "low": found.low, "high": found.high, "p": found.p}
+    paired = obj.id in items and other.id in items
+    alone = [(goal.task, [TaskWeight(task=goal.task)]) for goal in state.goals] if paired else []
+    return Against(
+        name=other.name,
+        relation="base model" if other.made_by is None else "parent",
+        objective=difference(items[obj.id], items[other.id], state.goals, seed=0) if paired else None,
+        tasks={task: difference(items[obj.id], items[other.id], goals, seed=0) for task, goals in alone},
+        test={s.task: s.value for s in test.scores[other.id]} if paired else {},
+    )
 
 
-def _interval(objective: ObjectiveValue | None) -> dict[str, float | None] | None:
+def _side(objective: ObjectiveValue | None) -> SideObjective | None:
     if objective is None:
         return None
     reach = None if objective.stderr is None else NORMAL_95 * objective.stderr
     low, high = (None, None) if reach is None else (objective.value - reach, objective.value + reach)
-    return {"value": objective.value, "stderr": objective.stderr, "low": low, "high": high}
+    return SideObjective(value=objective.value, stderr=objective.stderr, low=low, high=high)
 
 
-def _task(scores: Sequence[Any], goal: TaskWeight) -> dict[str, Any]:
+def _score(scores: Sequence[Score], goal: TaskWeight) -> SideScore:
     score = next(s for s in scores if s.task == goal.task)
-    return {"value": score.value, "stderr": score.stderr, "n": score.n}
+    return SideScore(value=score.value, stderr=score.stderr, n=score.n)
 
 
 def _lineage(state: State, object_id: ObjectId) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 
 from lamdagent.core.errors import UserError
-from lamdagent.core.plan import Plan
+from lamdagent.core.plan import Plan, PlanStatus
 from lamdagent.core.state import State, reduce_events
 from lamdagent.study.config import Document, Study
 from lamdagent.study.config.schema import study_of
@@ -31,6 +31,15 @@ class StudyChange:
     label: str
     limits: Mapping[str, int] = field(default_factory=dict)
     models: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rerun:
+    """A derived study that was run to its end. `status` says where its plan stands in it."""
+
+    study: str
+    state: State
+    status: PlanStatus
 
 
 def require_begun(study: Study) -> None:

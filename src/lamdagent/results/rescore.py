@@ -5,8 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from dataclasses import asdict
-from typing import Any
 
 from lamdagent.core.errors import UserError
 from lamdagent.core.search import with_roots
@@ -14,18 +12,17 @@ from lamdagent.core.types import Job, Made, ObjectId, Outcome, Split
 from lamdagent.evaluation.ranking import items_of
 from lamdagent.results.diagnosis import diagnose
 from lamdagent.results.holdout import holdout_results_of
-from lamdagent.results.report import findings, leaders, to_test
+from lamdagent.results.report import Report, leaders, report, to_test
 from lamdagent.results.rerun import require_begun
+from lamdagent.results.validation_size import ValidationSizes, validation_sizes
 from lamdagent.study.config import Study
 from lamdagent.study.journal import read_journal
 from lamdagent.study.open import OpenStudy, open_study
 from lamdagent.study.parts import StudyParts
 
-ENOUGH = 0.9
 
-
-def tested_leaders(study: Study, top: int) -> dict[str, Any]:
-    """The findings on the test side, after scoring what was not tested before.
+def tested_leaders(study: Study, top: int) -> Report:
+    """The report on the best models, after scoring on the test what was not tested before.
 
     Raises:
         UserError: a task has no test side, or nothing was made yet.
@@ -49,11 +46,15 @@ def tested_leaders(study: Study, top: int) -> dict[str, Any]:
                 search.record_test(search.state.pool[object_id], outcome)
         seen = holdout_results_of(read_journal(study.folder))
         signatures = diagnose(read_journal(study.folder), search.action_types, str(study.file))
-        return findings(study.body.study, search.state, seen, opened.parts.artifacts, top, signatures)
+        return report(study.body.study, search.state, seen, opened.parts.artifacts, top, signatures)
 
 
-def size_table(study: Study, sizes: Sequence[int], top: int) -> dict[str, Any]:
-    """Rank stability by validation size, and one sentence of advice."""
+def measured_sizes(study: Study, sizes: Sequence[int], top: int) -> ValidationSizes:
+    """Rank stability by validation size, after asking more items where a size needs them.
+
+    Raises:
+        UserError: fewer than 3 scored trials, or one cannot be scored.
+    """
     from lamdagent.evaluation.statistics import contenders, stability
 
     with _begun(study) as opened:
@@ -70,35 +71,7 @@ def size_table(study: Study, sizes: Sequence[int], top: int) -> dict[str, Any]:
         stored = min(score.n for i in models for score in scores[i])
         rows = stability(models, state.goals, sizes, top, seed=state.seed)
         alike = len(contenders(models, state.goals, seed=state.seed))
-    data = [asdict(row) for row in rows]
-    return {
-        "study": study.body.study,
-        "top": len(models),
-        "stored": stored,
-        "sizes": data,
-        "contenders": alike,
-        "advice": _advice(data, stored, alike),
-    }
-
-
-def _advice(rows: Sequence[dict[str, Any]], stored: int, alike: int) -> str:
-    enough = next((row for row in rows if row["best_first"] >= ENOUGH), None)
-    beyond = f" (sizes beyond the {stored} items asked are an extrapolation: the items are taken for all there are)"
-    note = beyond if rows[-1]["size"] > stored else ""
-    if enough is None:
-        return (
-            f"Even {rows[-1]['size']} items per task put the best model first in {rows[-1]['best_first']:.0%} of draws "
-            f"only: its lead is too small for validation to see; take any of the contenders{note}."
-        )
-    fewer = "" if enough is rows[0] else "; fewer are not enough to choose by"
-    doubt = (
-        f" This takes the order on the stored items for the true one; on them, {alike - 1} of the other models cannot be "
-        "told from the first." if alike > 1 else ""
-    )  # fmt: skip
-    return (
-        f"{enough['size']} items per task put the best model first in {enough['best_first']:.0%} of draws{fewer}{note}."
-        f"{doubt}"
-    )
+    return validation_sizes(study.body.study, rows, top=len(models), stored=stored, contenders=alike)
 
 
 def _begun(study: Study) -> AbstractContextManager[OpenStudy]:

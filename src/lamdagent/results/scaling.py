@@ -7,241 +7,311 @@ up; it finds that gaps of more than 5 points hold and gaps of less than 3 may fl
 from __future__ import annotations
 
 import itertools
-import os
-import random
-import re
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
 
-from lamdagent.core.errors import UserError, nearest
-from lamdagent.core.format import recipe
-from lamdagent.core.plan import Plan, PlanStatus
+from lamdagent.core.format import change_interval, recipe, scored
 from lamdagent.core.protocols import ArtifactStore
 from lamdagent.core.state import State
-from lamdagent.core.types import ObjectId, ObjectiveValue, content_id
-from lamdagent.evaluation.ranking import items_of
-from lamdagent.results.rerun import StudyChange
-from lamdagent.study.config import Study
-from lamdagent.study.initial_pool import row_count
+from lamdagent.core.types import ObjectId, ObjectiveValue, TaskWeight
+from lamdagent.evaluation.estimates import Agreement
+from lamdagent.evaluation.ranking import ItemsById, items_of
+from lamdagent.results.rerun import Rerun
+from lamdagent.results.result import Part, Picture, Section, Table
 
 BANDS = ((0.0, 0.03), (0.03, 0.05), (0.05, None))
 """Gaps of the objective, in the paper's bands: below 3 points, 3 to 5, 5 and more."""
 
 
-def chosen(state: State, top: int, others: int) -> dict[str, ObjectId]:
-    """The `top` made models by validation and `others` drawn from the rest by the study's seed; ids by name.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScaledPipeline:
+    """A pipeline of the search, and what it gave in each replay."""
 
-    Raises:
-        UserError: fewer than two, so that there is no order to keep.
-    """
-    made = [obj for obj, _ in state.ranked() if obj.made_by is not None]
-    rest = made[top:]
-    drawn = random.Random(f"{state.seed}:scale").sample(rest, min(others, len(rest)))
-    picked = [*made[:top], *(obj for obj in rest if obj in drawn)]
-    if len(picked) < 2:
-        raise UserError(
-            f"{len(made)} scored trials, of which --top {top} --random {others} takes {len(picked)}: an order takes 2 or "
-            "more pipelines. Go on with the search, or take more."
+    name: str
+    """The name of its model."""
+    picked: Literal["top", "random"]
+    """Whether it is one of the best, or was drawn."""
+    how: str
+    """How it was made, in one line."""
+    original: ObjectiveValue | None
+    """Its objective in the search."""
+    replayed: Mapping[str, ObjectiveValue | None]
+    """Its objective by replay, such as `2x`."""
+    lost: Mapping[str, str]
+    """By replay, why it has no score there."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScaledBase:
+    """A provided model in each replay."""
+
+    original: ObjectiveValue | None
+    """Its objective in the search."""
+    replayed: Mapping[str, ObjectiveValue | None]
+    """Its objective by replay."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pair:
+    """Two pipelines, the better one in the search first. Intervals are paired, 95 %, null where items are not kept."""
+
+    better: str
+    """The one that led."""
+    worse: str
+    """The other."""
+    gap: float
+    """By how much it led."""
+    low: float | None
+    """Lower end of that."""
+    high: float | None
+    """Upper end."""
+    replayed_gap: float
+    """By how much it leads in the replay; below 0 where it trails."""
+    replayed_low: float | None
+    """Lower end of that."""
+    replayed_high: float | None
+    """Upper end."""
+    flipped: bool
+    """Whether the two changed places."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScaledOrder:
+    """How the order of the search was kept in one replay."""
+
+    study: str
+    """The derived study, which `show` reads."""
+    agreement: Agreement | None
+    """Kendall's tau-b with its 95 % interval over items; null where there is no order, or items are not kept."""
+    pairs: tuple[Pair, ...]
+    """Every two pipelines that have a score in both."""
+    safe_gap: float | None
+    """The smallest gap in the search from which on no pair changed places; null where the widest did."""
+
+    @property
+    def flips(self) -> tuple[Pair, ...]:
+        return tuple(pair for pair in self.pairs if pair.flipped)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Band:
+    """The pairs of all replays whose gap in the search lies between `low` and `high`."""
+
+    low: float
+    """Where it begins."""
+    high: float | None
+    """Where it ends; null has no end."""
+    pairs: int
+    """How many pairs there are; equal ones do not count."""
+    flipped: int
+    """How many of them changed places."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scaling:
+    """The best pipelines done again at a larger scale, and whether their order holds."""
+
+    study: str
+    """The study's name."""
+    goals: tuple[TaskWeight, ...]
+    """The tasks of the objective with their weights."""
+    pipelines: tuple[ScaledPipeline, ...]
+    """The pipelines that were done again, best first."""
+    base: Mapping[str, ScaledBase]
+    """The provided models by name."""
+    arms: Mapping[str, ScaledOrder]
+    """Each replay by its label, such as `2x`."""
+    safe_gap: float | None
+    """The smallest gap from which on no pair changed places in any replay; null where there is none."""
+    bands: tuple[Band, ...]
+    """How many pairs changed places, by how far apart they were in the search."""
+
+    @property
+    def title(self) -> str:
+        return f"scaling of {self.study}"
+
+    def sections(self) -> list[Section]:
+        parts: list[Part] = [self._table(), Picture(name="scale", caption="Objectives at each scale", data=self)]
+        parts += [
+            f"{row.name} has no score at {label}: {why}" for row in self.pipelines for label, why in row.lost.items()
+        ]
+        for label, arm in self.arms.items():
+            parts += ["\n".join(_order(label, arm))]
+        shown = [_band(band) for band in self.bands if band.pairs]
+        if shown:
+            parts.append(f"pairs that changed places over all, by their gap in the search: {'; '.join(shown)}")
+        return [Section(parts=parts)]
+
+    def _table(self) -> Table:
+        rows = [
+            [
+                row.name if row.picked == "top" else f"{row.name} (random)",
+                *map(scored, (row.original, *(row.replayed[label] for label in self.arms))),
+                row.how,
+            ]
+            for row in self.pipelines
+        ]
+        rows += [
+            [name, *map(scored, (row.original, *(row.replayed[label] for label in self.arms))), "as given"]
+            for name, row in self.base.items()
+        ]
+        return Table(heads=["pipeline", "1x", *self.arms, "how"], rows=rows, last_is_extra=True)
+
+
+def _order(label: str, arm: ScaledOrder) -> list[str]:
+    found = arm.agreement
+    if found is None:
+        tau = "no rank agreement (fewer than two scored pipelines, all equal, or items not kept)"
+    else:
+        tau = f"rank agreement tau-b {found.tau:.2f} ({found.low:.2f} to {found.high:.2f}, items drawn anew)"
+    lines = [f"{label}: {tau}; {len(arm.flips)} of {len(arm.pairs)} pairs changed places"]
+    for pair in arm.flips:
+        now = None if pair.replayed_low is None else -pair.replayed_low
+        lines.append(
+            f"  {pair.better} led {pair.worse} by {pair.gap:.3f}{_bracketed(pair.low, pair.high)}, now trails by "
+            f"{-pair.replayed_gap:.3f}{_bracketed(None if pair.replayed_high is None else -pair.replayed_high, now)}"
         )
-    return {obj.name: obj.id for obj in picked}
+    if arm.pairs and arm.safe_gap is None:
+        lines.append("  no gap was always kept: the widest one changed places, or all are equal")
+    elif arm.pairs:
+        lines.append(f"  no pair that was {arm.safe_gap:.3f} apart or more changed places")
+    return lines
 
 
-def data_changes(study: Study, state: State, plan: Plan, factors: Sequence[int]) -> list[StudyChange]:
-    """A change for each factor: every dataset of the plan that many times as large as its `limit`.
-
-    Raises:
-        UserError: a dataset has no limit, or too few rows.
-    """
-    lines, limits = [], {}
-    for name in plan.used("dataset"):
-        entry = state.config["datasets"][name]
-        rows, limit = row_count(study, entry), entry.get("limit")
-        limits[name] = min(limit or rows, rows)
-        if limit is None:
-            lines.append(f"  {name}: no limit, so the study trained on all its {rows:,} rows; largest factor: 1")
-        elif limit * max(factors) > rows:
-            needed = f"{max(factors)}x takes {limit * max(factors):,}"
-            lines.append(
-                f"  {name}: {rows:,} rows there, limit {limit:,}, {needed}; largest factor: {max(1, rows // limit)}"
-            )
-    if lines:
-        raise UserError(
-            f"{study.file}: not enough rows for --data {','.join(map(str, factors))}:\n" + "\n".join(lines) + "\n"
-            "Give smaller factors or more rows; a search to be scaled needs a `limit` on every dataset "
-            f"(such as --set datasets.{plan.used('dataset')[0]}.limit=100 for a new study)."
-        )
-    return [
-        StudyChange(label=f"scale-data-{k}", limits={name: k * limit for name, limit in limits.items()})
-        for k in factors
-    ]
+def _bracketed(low: float | None, high: float | None) -> str:
+    return "" if low is None else f" ({change_interval(low, high)})"
 
 
-def model_change(study: Study, plan: Plan, given: Sequence[str]) -> StudyChange:
-    """Other base models, given as `NAME=PATH`: a path from the study file's folder or from here, or a hub id.
-
-    Raises:
-        UserError: not of that form, or a model that the plan does not use.
-    """
-    models = {}
-    for one in given:
-        name, equals, path = one.partition("=")
-        if not equals or not path:
-            raise UserError(f"--model {one}: expected NAME=PATH, such as base=Qwen/Qwen3-0.6B.")
-        if name not in plan.used("model"):
-            raise UserError(f"--model {one}: the pipelines use no model {name!r}. {nearest(name, plan.used('model'))}")
-        local = Path(path).expanduser()
-        if not (study.home / local).exists() and local.exists():
-            path = os.path.relpath(local, study.home)
-        models[name] = path
-    stems = "-".join(f"{name}-{re.sub(r'[^A-Za-z0-9.]+', '-', Path(path).name)}" for name, path in models.items())
-    return StudyChange(label=f"scale-{stems}-{content_id(models)[:4]}", models=models)
+def _band(band: Band) -> str:
+    end = "and more" if band.high is None else f"to {band.high:g}"
+    return f"of {band.low:g} {end}: {band.flipped} of {band.pairs}"
 
 
-def scale_data(
+def scaling(
     study: str,
     state: State,
     picked: Mapping[str, ObjectId],
     top: int,
-    arms: Mapping[str, Any],
+    arms: Mapping[str, Rerun],
     artifacts: ArtifactStore,
-) -> dict[str, Any]:
-    """All of a scaling as JSON values.
+) -> Scaling:
+    """Hold replays against the search.
 
     Args:
-        arms: by label such as `2x`: the derived study's name, its `State` and its `PlanStatus`.
+        picked: the ids of the pipelines' models by name, the `top` best first.
+        arms: the reruns by label, such as `2x`.
     """
     cheap = items_of(state.scores, picked.values(), artifacts)
-    found = {label: _arm(state, picked, cheap, artifacts, *arm) for label, arm in arms.items()}
-    kept = [arm["safe_gap"] for arm in found.values()]
-    return {
-        "study": study,
-        "goals": [{"task": g.task, "weight": g.weight, "max_score": g.max_score} for g in state.goals],
-        "pipelines": [
-            {
-                "name": name,
-                "picked": "top" if place < top else "random",
-                "how": recipe(state, object_id),
-                "original": _objective(state.objective(object_id)),
-                "replayed": {label: arm["objectives"][name] for label, arm in found.items()},
-                "lost": {label: arm["lost"][name] for label, arm in found.items() if name in arm["lost"]},
-            }
+    found = {label: _kept_order(state, picked, cheap, artifacts, arm) for label, arm in arms.items()}
+    kept = [arm.safe_gap for arm in found.values()]
+    gaps = [gap for gap in kept if gap is not None]
+    return Scaling(
+        study=study,
+        goals=state.goals,
+        pipelines=tuple(
+            ScaledPipeline(
+                name=name,
+                picked="top" if place < top else "random",
+                how=recipe(state, object_id),
+                original=state.objective(object_id),
+                replayed={label: _replayed(arm, name) for label, arm in arms.items()},
+                lost={label: _why(arm, name) for label, arm in arms.items() if _replayed(arm, name) is None},
+            )
             for place, (name, object_id) in enumerate(picked.items())
-        ],
-        "base": {
-            obj.name: {
-                "original": _objective(state.objective(obj.id)),
-                "replayed": {label: arm["base"].get(obj.name) for label, arm in found.items()},
-            }
+        ),
+        base={
+            obj.name: ScaledBase(
+                original=state.objective(obj.id),
+                replayed={label: _base(arm.state).get(obj.name) for label, arm in arms.items()},
+            )
             for obj in state.of_kind("model")
             if obj.made_by is None
         },
-        "arms": {
-            label: {key: value for key, value in arm.items() if key not in ("objectives", "lost", "base")}
-            for label, arm in found.items()
-        },
-        "safe_gap": max(kept) if kept and None not in kept else None,
-        "bands": _bands([pair for arm in found.values() for pair in arm["pairs"]]),
-    }
+        arms=found,
+        safe_gap=max(gaps) if gaps and len(gaps) == len(kept) else None,
+        bands=_bands([pair for arm in found.values() for pair in arm.pairs]),
+    )
 
 
-def _arm(
-    state: State, picked: Mapping[str, ObjectId], cheap: Mapping[ObjectId, Any], artifacts: ArtifactStore,
-    name: str, replay: State, followed: PlanStatus,
-) -> dict[str, Any]:  # fmt: skip
-    """One replay of the pipelines: objectives, what was lost and why, and how the order was kept."""
+def _replayed(arm: Rerun, name: str) -> ObjectiveValue | None:
+    return arm.state.objective(arm.status.ids[name]) if name in arm.status.ids else None
+
+
+def _why(arm: Rerun, name: str) -> str:
+    return arm.status.unreachable.get(name, "it was not done")
+
+
+def _base(replay: State) -> dict[str, ObjectiveValue | None]:
+    return {o.name: replay.objective(o.id) for o in replay.of_kind("model") if o.made_by is None}
+
+
+def _kept_order(
+    state: State, picked: Mapping[str, ObjectId], cheap: ItemsById, artifacts: ArtifactStore, arm: Rerun
+) -> ScaledOrder:
     from lamdagent.results.statistics import safe_gap
 
-    objectives = {n: replay.objective(followed.ids[n]) if n in followed.ids else None for n in picked}
-    both = [n for n in picked if objectives[n] is not None and state.objective(picked[n]) is not None]
-    full = items_of(replay.scores, [followed.ids[n] for n in both], artifacts)
-    pairs = [_pair(a, b, state, replay, picked, followed, cheap, full) for a, b in itertools.combinations(both, 2)]
-    before = [_value(state, picked[n]) for n in both]
-    after = [_value(replay, followed.ids[n]) for n in both]
-    return {
-        "study": name,
-        "objectives": {n: _objective(objective) for n, objective in objectives.items()},
-        "lost": {n: followed.unreachable.get(n, "it was not done") for n in picked if objectives[n] is None},
-        "base": {o.name: _objective(replay.objective(o.id)) for o in replay.of_kind("model") if o.made_by is None},
-        "agreement": _agreement(state, [picked[n] for n in both], [followed.ids[n] for n in both], cheap, full),
-        "pairs": pairs,
-        "flips": [pair for pair in pairs if pair["flipped"]],
-        "safe_gap": safe_gap(before, after) if len(both) > 1 else None,
-    }
+    both = [n for n in picked if _replayed(arm, n) is not None and state.objective(picked[n]) is not None]
+    ids = {n: arm.status.ids[n] for n in both}
+    full = items_of(arm.state.scores, ids.values(), artifacts)
+    before = {n: _value(state, picked[n]) for n in both}
+    after = {n: _value(arm.state, ids[n]) for n in both}
+    pairs = []
+    for a, b in itertools.combinations(both, 2):
+        better, worse = (b, a) if before[a] < before[b] else (a, b)
+        gap, now = before[better] - before[worse], after[better] - after[worse]
+        low, high = _interval(state, cheap, picked[better], picked[worse])
+        replayed_low, replayed_high = _interval(state, full, ids[better], ids[worse])
+        pairs.append(
+            Pair(
+                better=better, worse=worse, gap=gap, low=low, high=high, replayed_gap=now,
+                replayed_low=replayed_low, replayed_high=replayed_high, flipped=gap * now < 0,
+            )
+        )  # fmt: skip
+    return ScaledOrder(
+        study=arm.study,
+        agreement=_agreement(state, [picked[n] for n in both], list(ids.values()), cheap, full),
+        pairs=tuple(pairs),
+        safe_gap=safe_gap(list(before.values()), list(after.values())) if len(both) > 1 else None,
+    )
 
 
-def _pair(
-    a: str,
-    b: str,
-    state: State,
-    replay: State,
-    picked: Mapping[str, ObjectId],
-    followed: PlanStatus,
-    cheap: Any,
-    full: Any,
-) -> dict[str, Any]:
-    """Two pipelines, the better one first: by how much it led, and by how much it leads in the replay."""
-    if _value(state, picked[a]) < _value(state, picked[b]):
-        a, b = b, a
-    gap = _value(state, picked[a]) - _value(state, picked[b])
-    now = _value(replay, followed.ids[a]) - _value(replay, followed.ids[b])
-    return {
-        "better": a,
-        "worse": b,
-        "gap": gap,
-        "interval": _interval(state, cheap, picked[a], picked[b]),
-        "replayed_gap": now,
-        "replayed_interval": _interval(state, full, followed.ids[a], followed.ids[b]),
-        "flipped": gap * now < 0,
-    }
-
-
-def _interval(state: State, items: Mapping[ObjectId, Any], a: ObjectId, b: ObjectId) -> list[float] | None:
-    """The paired 95 % interval of a gap; None where the items are not kept, or too few."""
+def _interval(state: State, items: ItemsById, a: ObjectId, b: ObjectId) -> tuple[float | None, float | None]:
+    """The paired 95 % interval of a gap; nothing where the items are not kept, or too few."""
     from lamdagent.evaluation.statistics import difference
 
     if a not in items or b not in items:
-        return None
+        return None, None
     try:
         found = difference(items[a], items[b], state.goals, seed=state.seed)
     except ValueError:
-        return None
-    return [found.low, found.high]
+        return None, None
+    return found.low, found.high
 
 
 def _agreement(
-    state: State,
-    before: Sequence[ObjectId],
-    after: Sequence[ObjectId],
-    cheap: Mapping[str, Any],
-    full: Mapping[str, Any],
-) -> dict[str, Any] | None:
-    """Rank agreement with its interval over items; None where there is no order, or the items are not kept."""
+    state: State, before: Sequence[ObjectId], after: Sequence[ObjectId], cheap: ItemsById, full: ItemsById
+) -> Agreement | None:
     from lamdagent.results.statistics import item_agreement
 
     if any(i not in cheap for i in before) or any(i not in full for i in after):
         return None
     try:
-        found = item_agreement([cheap[i] for i in before], [full[i] for i in after], state.goals, seed=state.seed)
+        return item_agreement([cheap[i] for i in before], [full[i] for i in after], state.goals, seed=state.seed)
     except ValueError:
         return None
-    return {"tau": found.tau, "low": found.low, "high": found.high, "n": found.n}
 
 
-def _bands(pairs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """How many of the pairs whose original gap lies in each band changed places. Pairs that were equal do not count."""
+def _bands(pairs: Iterable[Pair]) -> tuple[Band, ...]:
     rows = []
+    apart = [pair for pair in pairs if pair.gap > 0]
     for low, high in BANDS:
-        inside = [p for p in pairs if p["gap"] > 0 and p["gap"] >= low and (high is None or p["gap"] < high)]
-        rows.append({"from": low, "to": high, "pairs": len(inside), "flipped": sum(p["flipped"] for p in inside)})
-    return rows
+        inside = [p for p in apart if p.gap >= low and (high is None or p.gap < high)]
+        rows.append(Band(low=low, high=high, pairs=len(inside), flipped=sum(p.flipped for p in inside)))
+    return tuple(rows)
 
 
 def _value(state: State, object_id: ObjectId) -> float:
     found = state.objective(object_id)
     assert found is not None
     return found.value
-
-
-def _objective(objective: ObjectiveValue | None) -> dict[str, float | None] | None:
-    return None if objective is None else {"value": objective.value, "stderr": objective.stderr}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from scipy import stats  # type: ignore[import-untyped]
@@ -18,36 +17,11 @@ from lamdagent.evaluation.bootstrap import (
     scales_of,
     shared,
 )
+from lamdagent.evaluation.estimates import Agreement, Paired
 from lamdagent.evaluation.statistics import DIGITS, Scores
 
 FAR = 30.0
 """A noncentrality at which a test's power is 1; scipy's noncentral t fails far beyond it."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Agreement:
-    """Kendall's tau-b of two scorings of `n` pipelines, in [-1, 1], with its 95 % interval."""
-
-    tau: float
-    low: float
-    high: float
-    n: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Paired:
-    """The mean of `n` paired differences, its 95 % interval, tests of no difference, and Cohen's d_z as `effect`.
-
-    What the differences do not allow to compute is None.
-    """
-
-    mean: float
-    low: float | None
-    high: float | None
-    t_p: float | None
-    wilcoxon_p: float | None
-    effect: float | None
-    n: int
 
 
 def agreement(cheap: Scores, full: Scores, *, seed: int) -> Agreement:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from lamdagent.core.errors import DataError
@@ -10,16 +11,38 @@ from lamdagent.core.state import State
 from lamdagent.core.types import Action, Object
 from lamdagent.evaluation.evaluator import mean_and_error
 from lamdagent.objects.models.hub import HUB, folder_id, locate
+from lamdagent.results.result import Section
 from lamdagent.study.initial_pool import setting_id
 
 
-def verify_study(state: State, artifacts: ArtifactStore, home: Path) -> tuple[int, list[str]]:
-    """How many objects and scores were checked, and what is wrong, in words.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verification:
+    """What was checked of a study, and what is wrong."""
+
+    study: str
+    """The study's name."""
+    checked: int
+    """How many objects and scores."""
+    problems: tuple[str, ...]
+    """What is wrong, in words."""
+
+    @property
+    def title(self) -> str:
+        return f"verification of {self.study}"
+
+    def sections(self) -> list[Section]:
+        told = f"{self.checked} objects and scores checked, {len(self.problems)} problems"
+        return [Section(parts=[*self.problems, told])]
+
+
+def verify_study(study: str, state: State, artifacts: ArtifactStore, home: Path) -> Verification:
+    """Check every object and every score.
 
     Args:
         home: the folder that relative paths of the study file start from.
     """
-    checked, problems = 0, []
+    checked = 0
+    problems: list[str] = []
     for obj in state.pool.values():
         checked += 1
         problems += [f"{obj.kind} {obj.name}: {what}" for what in _object(obj, artifacts, home)]
@@ -30,7 +53,7 @@ def verify_study(state: State, artifacts: ArtifactStore, home: Path) -> tuple[in
             if values is None or mean_and_error(values) != (score.value, score.stderr):
                 name = state.pool[object_id].name
                 problems.append(f"score of {name} on {score.task}: the items kept in scores/ do not give it")
-    return checked, problems
+    return Verification(study=study, checked=checked, problems=tuple(problems))
 
 
 def _object(obj: Object, artifacts: ArtifactStore, home: Path) -> list[str]:

@@ -1,87 +1,153 @@
-"""Results as pictures."""
+"""The pictures of results: one function for each kind of data, one set-up of the axes for all."""
 
 from __future__ import annotations
 
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import singledispatch
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lamdagent.core.errors import UserError
-from lamdagent.ui.cli._output import Data
+from lamdagent.results.attribution import Attribution
+from lamdagent.results.compare import Comparison
+from lamdagent.results.history import History
+from lamdagent.results.report import NORMAL_95, TestedModel
+from lamdagent.results.result import Picture
+from lamdagent.results.scaling import Scaling
+from lamdagent.results.validation_size import ValidationSizes
 
-
-def draw_comparison(data: Data, file: Path) -> None:
-    """Best-so-far curves with 95 % intervals over seeds."""
+if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(7.5, 4.2), layout="constrained")
+BASE, MODEL, LINE = "#9aa5b1", "#1f6fb2", "#333333"
+WIDTH, HEIGHT = 7.5, 4.2
+
+
+def figure_of(picture: Picture) -> Figure:
+    """The picture as a matplotlib figure."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(WIDTH, height_of(picture.data)), layout="constrained")
     axes = figure.subplots()
     axes.spines[["top", "right"]].set_visible(False)
-    for arm, row in data["arms"].items():
-        at = range(len(row["curve"]))
-        (line,) = axes.plot(at, [p["mean"] for p in row["curve"]], label=arm)
-        if len(data["seeds"]) > 1:  # where all seeds agree, as before the first trial, there is no spread
-            low, high = ([p["mean"] if p[key] is None else p[key] for p in row["curve"]] for key in ("low", "high"))
+    draw(picture.data, axes)
+    if axes.get_legend_handles_labels()[0] and axes.get_legend() is None:
+        axes.legend(frameon=False)
+    return figure
+
+
+def save(picture: Picture, file: Path) -> None:
+    """Write the picture to a .png, .svg or .pdf file.
+
+    Raises:
+        UserError: the folder does not exist, or the ending is that of no picture.
+    """
+    try:
+        with _reproducible():
+            figure_of(picture).savefig(file, dpi=150)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{file}: {error}. Give a .png or .svg file in a folder that exists.") from error
+
+
+def svg(picture: Picture) -> str:
+    """The picture as an SVG element for a page."""
+    text = io.StringIO()
+    with _reproducible():
+        figure_of(picture).savefig(text, format="svg", metadata={"Date": None})
+    return text.getvalue()[text.getvalue().index("<svg") :]
+
+
+@contextmanager
+def _reproducible() -> Iterator[None]:
+    """The same data give the same file: ids in an SVG are random without a salt."""
+    from matplotlib import rc_context
+
+    with rc_context({"svg.hashsalt": "lamdagent", "svg.fonttype": "none"}):
+        yield
+
+
+def height_of(data: object) -> float:
+    """Inches: a bar for each step takes room of its own."""
+    return 1.2 + 0.45 * len(data.steps) if isinstance(data, Attribution) else HEIGHT
+
+
+@singledispatch
+def draw(data: object, axes: Any) -> None:
+    """Draw data of one kind into axes that are set up."""
+    raise TypeError(f"no picture of {type(data).__name__}")
+
+
+@draw.register
+def _(data: History, axes: Any) -> None:
+    trials, values = [p.trial for p in data.points], [p.value for p in data.points]
+    errors = [p.stderr or 0.0 for p in data.points]
+    axes.errorbar(trials, values, yerr=errors, fmt="o", ms=4, lw=1, color=MODEL, label="trial, with its standard error")
+    axes.step(trials, [p.best for p in data.points], where="post", color=LINE, lw=1.2, label="best so far")
+    axes.set(xlabel="trial", ylabel="objective on validation")
+
+
+@draw.register
+def _(data: TestedModel, axes: Any) -> None:
+    tasks, places = list(data.tasks), range(len(data.tasks))
+    base = next((a for a in data.against if a.relation == "base model" and a.tasks), None)
+    errors = [NORMAL_95 * (sides.test.stderr or 0.0) for sides in data.tasks.values()]
+    if base is not None:
+        axes.bar([p - 0.2 for p in places], [base.test[t] for t in tasks], 0.4, color=BASE, label=base.name)
+    values = [sides.test.value for sides in data.tasks.values()]
+    label = f"{data.name}, 95 % interval"
+    axes.bar([p + 0.2 for p in places], values, 0.4, yerr=errors, color=MODEL, label=label)
+    axes.set_xticks(list(places), tasks)
+    axes.set(ylabel="score on the test")
+
+
+@draw.register
+def _(data: Comparison, axes: Any) -> None:
+    for name, arm in data.arms.items():
+        at = range(len(arm.curve))
+        (line,) = axes.plot(at, [p.mean for p in arm.curve], label=name)
+        if len(data.seeds) > 1:  # where all seeds agree, as before the first trial, there is no spread
+            low = [p.mean if p.low is None else p.low for p in arm.curve]
+            high = [p.mean if p.high is None else p.high for p in arm.curve]
             axes.fill_between(at, low, high, alpha=0.15, color=line.get_color())
     axes.set(xlabel="trials", ylabel="best objective so far (validation)")
-    axes.legend(frameon=False)
-    figure.savefig(file, dpi=150)
 
 
-def draw_validation_size(data: dict[str, Any], file: Path) -> None:
-    from matplotlib.figure import Figure
-
-    rows, figure = data["sizes"], Figure(figsize=(7, 3.6), layout="constrained")
-    axes, sizes = figure.subplots(), [row["size"] for row in data["sizes"]]
-    low, high = [row["tau_low"] for row in rows], [row["tau_high"] for row in rows]
-    axes.fill_between(sizes, low, high, alpha=0.2, label="95 %")
-    axes.plot(sizes, [row["tau"] for row in rows], "o-", label="rank agreement (tau-b)")
-    axes.plot(sizes, [row["best_first"] for row in rows], "s--", label="the best is first")
+@draw.register
+def _(data: ValidationSizes, axes: Any) -> None:
+    sizes = [row.size for row in data.sizes]
+    axes.fill_between(sizes, [r.tau_low for r in data.sizes], [r.tau_high for r in data.sizes], alpha=0.2, label="95 %")
+    axes.plot(sizes, [row.tau for row in data.sizes], "o-", label="rank agreement (tau-b)")
+    axes.plot(sizes, [row.best_first for row in data.sizes], "s--", label="the best is first")
     axes.set(xscale="log", xlabel="validation items per task", ylim=(-0.05, 1.05))
     axes.set_xticks(sizes, [str(size) for size in sizes])
-    axes.legend(frameon=False)
-    try:
-        figure.savefig(file)
-    except (OSError, ValueError) as error:  # no such folder, or an ending that is no picture's
-        raise UserError(f"--plot {file}: {error}. Give a .png or .svg file in a folder that exists.") from error
 
 
-def draw_scale(data: Data, file: Path) -> None:
+@draw.register
+def _(data: Scaling, axes: Any) -> None:
     """A line for each pipeline over the replays; dashed for those drawn at random, dotted for base models."""
-    from matplotlib.figure import Figure
-
-    labels = ["1x", *data["arms"]]
-    figure = Figure(figsize=(7.5, 4.2), layout="constrained")
-    axes = figure.subplots()
-    axes.spines[["top", "right"]].set_visible(False)
-    lines = [(row["name"], row, "-" if row["picked"] == "top" else "--") for row in data["pipelines"]]
-    lines += [(name, row, ":") for name, row in data["base"].items()]
-    for place, (name, row, style) in enumerate(lines):
-        points = [row["original"], *(row["replayed"][label] for label in data["arms"])]
-        at = [i + 0.02 * (place - len(lines) / 2) for i, p in enumerate(points) if p is not None]
-        known = [p for p in points if p is not None]
-        errors = [p["stderr"] or 0.0 for p in known]
-        axes.errorbar(at, [p["value"] for p in known], errors, fmt=f"o{style}", markersize=4, capsize=2, label=name)
-    axes.set_xticks(range(len(labels)), labels)
+    lines = [(row.name, row.original, row.replayed, "-" if row.picked == "top" else "--") for row in data.pipelines]
+    lines += [(name, row.original, row.replayed, ":") for name, row in data.base.items()]
+    for place, (name, original, replayed, style) in enumerate(lines):
+        points = [(i, p) for i, p in enumerate([original, *(replayed[label] for label in data.arms)]) if p is not None]
+        at = [i + 0.02 * (place - len(lines) / 2) for i, _ in points]
+        values, errors = [p.value for _, p in points], [p.stderr or 0.0 for _, p in points]
+        axes.errorbar(at, values, errors, fmt=f"o{style}", markersize=4, capsize=2, label=name)
+    axes.set_xticks(range(1 + len(data.arms)), ["1x", *data.arms])
     axes.set(ylabel="objective (validation) ± standard error")
     axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
-    figure.savefig(file, dpi=150)
 
 
-def draw_attribution(data: Data, file: Path) -> None:
-    """A bar for each step's worth, with its 95 % interval."""
-    from matplotlib.figure import Figure
-
-    steps = [step for step in data["steps"] if step["worth"] is not None][::-1]
-    figure = Figure(figsize=(7.5, 1.2 + 0.45 * len(steps)), layout="constrained")
-    axes = figure.subplots()
-    axes.spines[["top", "right"]].set_visible(False)
-    values = [step["worth"]["value"] for step in steps]
-    reach = [[max(0.0, v - s["worth"]["low"]) for v, s in zip(values, steps, strict=True)],
-             [max(0.0, s["worth"]["high"] - v) for v, s in zip(values, steps, strict=True)]]  # fmt: skip
-    axes.barh(
-        range(len(steps)), values, xerr=reach if steps else None, height=0.6, capsize=3, color="tab:blue", alpha=0.7
-    )
-    axes.set_yticks(range(len(steps)), [f"{step['step']}\n{step['action'].partition('(')[0]}" for step in steps])
-    axes.axvline(0.0, color="black", linewidth=0.8)
-    axes.set(xlabel=f"worth: objective of {data['pipeline']} less that without the step (95 %)")
-    figure.savefig(file, dpi=150)
+@draw.register
+def _(data: Attribution, axes: Any) -> None:
+    """A bar for each step's worth, first steps above, with its 95 % interval."""
+    steps = [(step, step.worth) for step in data.steps if step.worth is not None][::-1]
+    values = [worth.value for _, worth in steps]
+    reach = [[max(0.0, worth.value - worth.low) for _, worth in steps],
+             [max(0.0, worth.high - worth.value) for _, worth in steps]]  # fmt: skip
+    places = range(len(steps))
+    axes.barh(places, values, xerr=reach if steps else None, height=0.6, capsize=3, color=MODEL, alpha=0.7)
+    axes.set_yticks(places, [f"{step.step}\n{step.action.partition('(')[0]}" for step, _ in steps])
+    axes.axvline(0.0, color=LINE, linewidth=0.8)
+    axes.set(xlabel=f"worth: objective of {data.pipeline} less that without the step (95 %)")

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from lamdagent.core.config import Config
+from lamdagent.core.format import with_error
 from lamdagent.core.space import ActionSpace
 from lamdagent.core.state import ONE_SIDED_95, State
 from lamdagent.core.types import Action, Choice, Failed, Guard, ObjectId, Slot, Trial
@@ -242,7 +243,7 @@ class SurrogateModel:
         strongest = sorted((one for one in found if abs(one[0]) >= SHOWN), key=lambda one: -abs(one[0]))[:TERMS]
         terms = "; ".join(["", *(shown for _, shown in strongest)])
         return (
-            f"predicted {prediction.mean[row]:.3f} ± {prediction.sd[row]:.3f}, best so far {self.incumbent:.3f}{terms}"
+            f"predicted {with_error(prediction.mean[row], prediction.sd[row])}, best so far {self.incumbent:.3f}{terms}"
         )
 
 

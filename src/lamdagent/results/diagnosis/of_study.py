@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from lamdagent.core.action_type import ActionType
 from lamdagent.core.errors import ConfigError
+from lamdagent.results.diagnosis.signature import Diagnosis
 from lamdagent.study.journal import read_journal
 from lamdagent.study.read import ReadStudy
 
 
-def diagnosis_of(study: ReadStudy, typed: Path) -> list[dict[str, Any]]:
-    """The failure signatures of a study as JSON values.
+def diagnosis_of(study: ReadStudy, typed: Path) -> Diagnosis:
+    """The failure signatures of a study.
 
     Args:
         typed: how the user named the study, for the commands that are advised; most of them take its file only.
     """
     from lamdagent.results.diagnosis import diagnose
-    from lamdagent.results.diagnosis.signature import as_data
 
     file = typed if typed.is_file() else typed / "study.yaml"
     named = str(file) if file.is_file() else "STUDY.yaml"
-    return as_data(diagnose(read_journal(study.folder), _action_types(study), named))
+    found = diagnose(read_journal(study.folder), _action_types(study), named)
+    return Diagnosis(study=study.name, signatures=found)
 
 
 def _action_types(study: ReadStudy) -> dict[str, ActionType]:

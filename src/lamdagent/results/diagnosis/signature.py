@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
+
+from lamdagent.results.result import Facts, Section, Table
 
 Verdict = Literal["ok", "watch", "alarm", "unknown"]
 VERDICTS: tuple[Verdict, ...] = ("unknown", "ok", "watch", "alarm")
@@ -51,12 +53,19 @@ class Figure:
     """
 
     label: str
+    """What was measured."""
     value: float
+    """What it gave."""
     n: int
+    """Over how many cases."""
     stderr: float | None = None
+    """Its standard error."""
     low: float | None = None
+    """Lower end of its 95 % interval."""
     high: float | None = None
+    """Upper end."""
     range_of: Literal["value", "even draws"] = "value"
+    """What the interval is of."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,10 +76,15 @@ class Signature:
     """
 
     name: str
+    """What it is called."""
     verdict: Verdict
+    """How grave it is; `unknown` where it cannot be judged yet."""
     measured: str
+    """What was found, in words."""
     advice: str
+    """What would help."""
     figures: tuple[Figure, ...] = ()
+    """The same in numbers."""
 
 
 def unknown(name: str, missing: str, advice: str, figures: Sequence[Figure] = ()) -> Signature:
@@ -102,6 +116,27 @@ def share(label: str, k: int, n: int) -> Figure:
     return Figure(label=label, value=k / n, n=n, low=float(interval.low), high=float(interval.high))
 
 
-def as_data(signatures: Iterable[Signature]) -> list[dict[str, Any]]:
-    """Signatures as JSON values."""
-    return [{**asdict(s), "figures": [asdict(f) for f in s.figures]} for s in signatures]
+def signature_table(signatures: Iterable[Signature]) -> Table:
+    """The signatures with their verdicts, one a row."""
+    rows = [[s.name, s.verdict, s.measured, s.advice] for s in signatures]
+    return Table(heads=["signature", "verdict", "measured", "advice"], rows=rows)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Diagnosis:
+    """Every signature of a study, in the order in which a search goes through them."""
+
+    study: str
+    """The study's name."""
+    signatures: tuple[Signature, ...]
+    """The signatures."""
+
+    @property
+    def title(self) -> str:
+        return f"diagnosis of {self.study}"
+
+    def sections(self) -> list[Section]:
+        advised = [(s, "" if s.verdict == "ok" else f"\n-> {s.advice}") for s in self.signatures]
+        return [
+            Section(parts=[Facts(rows=[(f"{s.verdict.upper():8} {s.name}", s.measured + tail) for s, tail in advised])])
+        ]

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from lamdagent.core.errors import ConfigError, DataError, nearest
-from lamdagent.core.plan import Plan, PlanStatus, plan_data
+from lamdagent.core.plan import Plan, plan_data
 from lamdagent.core.protocols import ArtifactStore
 from lamdagent.core.state import State
 from lamdagent.core.types import Object, ObjectId, content_id
@@ -186,41 +186,3 @@ def strangers(recipe: Mapping[str, Any], here: Sequence[Object]) -> list[str]:
         sizes = f" ({leaf.get('rows')} rows then, {obj.meta.get('rows')} here)" if leaf["kind"] == "dataset" else ""
         lines.append(f"{leaf['kind']} {name}: {obj.uri} is {obj.id}, and {leaf['id']} was exported{sizes}")
     return lines
-
-
-def outcome(
-    recipe: Mapping[str, Any], strange: Sequence[str], state: State, followed: PlanStatus, artifacts: ArtifactStore
-) -> dict[str, Any]:
-    """What making a recipe again gave, as JSON values: are the weights the same bits, and if not, what differs."""
-    steps = []
-    for step in recipe["steps"]:
-        made = followed.ids.get(step["make"])
-        here = None if made is None else weights_digest(artifacts.record(made))
-        same = None if here is None or step.get("weights") is None else here == step["weights"]
-        steps.append(
-            {
-                "make": step["make"],
-                "action": step["action"],
-                "exported": step.get("weights"),
-                "here": here,
-                "identical": same,
-                "lost": None if made else followed.unreachable.get(step["make"], "it was not done"),
-            }
-        )
-    last = next((s for s in steps if s["make"] == recipe["result"]), None)
-    record = artifacts.record(followed.ids.get(recipe["result"], "")) or {}
-    return {
-        "result": recipe["result"],
-        "identical": last and last["identical"],
-        "lost": last and last["lost"],
-        "steps": steps,
-        "objects": list(strange),
-        "versions": _differing(recipe["versions"], record.get("versions", {})),
-        "machine": _differing(recipe["machine"], record.get("machine", {})),
-    }
-
-
-def _differing(then: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
-    """What is otherwise here; nothing where it was not recorded then."""
-    keys = [key for key in {**then, **now} if then and then.get(key) != now.get(key)]
-    return {key: {"exported": then.get(key), "here": now.get(key)} for key in keys}

@@ -1,34 +1,47 @@
-"""How a command hands over what it found: data, a picture, one page of both, and the table on the screen."""
+"""How a command hands over what it found: on the screen, and as files."""
 
 from __future__ import annotations
 
-import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import typer
 
-Data = Mapping[str, Any]
+from lamdagent.results.result import Result, Section, dumps, pictures
 
 
-def write_outputs(
-    data: Data,
-    folder: Path,
-    name: str,
-    draw: Callable[[Data, Path], None],
-    table: Callable[[Data], str],
-    as_json: bool,
-) -> None:
-    """Write NAME.json, NAME.png and NAME.html to a folder, and print the table or the data."""
-    from lamdagent.ui.report.html import sheet
+def show_result(result: Result, *, as_json: bool, sections: Sequence[Section] | None = None) -> None:
+    """Print a result, or its JSON.
+
+    Args:
+        sections: what is shown of it; all where left out. The JSON is always whole.
+    """
+    from lamdagent.ui.render.terminal import print_sections
+
+    if as_json:
+        typer.echo(dumps(result))
+    else:
+        print_sections(result.sections() if sections is None else sections)
+
+
+def write_outputs(result: Result, folder: Path, name: str, *, as_json: bool) -> None:
+    """Write NAME.json, NAME.md, NAME.html and the pictures to a folder, and print the result or its JSON.
+
+    One picture is NAME.png; of several, each is NAME.PICTURE.png.
+    """
+    from lamdagent.ui.plots import save
+    from lamdagent.ui.render.html import page
+    from lamdagent.ui.render.markdown import markdown
 
     folder.mkdir(parents=True, exist_ok=True)
-    as_text, picture = json.dumps(data, indent=2, ensure_ascii=False), folder / f"{name}.png"
-    draw(data, picture)
-    page = sheet(f"{name} of {data['study']}", table(data), picture.read_bytes())
-    (folder / f"{name}.json").write_text(as_text, encoding="utf-8")
-    (folder / f"{name}.html").write_text(page, encoding="utf-8")
-    typer.echo(as_text if as_json else table(data))
-    print(f"written: {', '.join(str(folder / f'{name}.{end}') for end in ('json', 'png', 'html'))}", file=sys.stderr)
+    texts = {"json": dumps(result), "md": markdown(result), "html": page(result)}
+    for end, text in texts.items():
+        (folder / f"{name}.{end}").write_text(text, encoding="utf-8")
+    drawn = pictures(result.sections())
+    names = [f"{name}.png" if len(drawn) == 1 else f"{name}.{picture.name}.png" for picture in drawn]
+    for picture, file in zip(drawn, names, strict=True):
+        save(picture, folder / file)
+    show_result(result, as_json=as_json)
+    written = [*(f"{name}.{end}" for end in texts), *names]
+    print(f"written: {', '.join(str(folder / file) for file in written)}", file=sys.stderr)

@@ -6,27 +6,28 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
+from lamdagent.core.plan import Plan, PlanStatus
 from lamdagent.core.protocols import Observer
+from lamdagent.core.state import State
 from lamdagent.core.types import Budget
+from lamdagent.results.rerun import Rerun, StudyChange, derive_study
 from lamdagent.study.config import Study
 
 BEGUN_HELP = "The study file of a search that has begun. Run the command again to go on where it stopped."
 
 
-def run_change(study: Study, state: Any, steps: Mapping[str, Any], change: Any, label: str) -> tuple[str, Any, Any]:
-    """A derived study run to its end: its name, its state, and where the plan stands."""
-    from lamdagent.core.plan import Plan
-    from lamdagent.results.rerun import derive_study
+def run_change(study: Study, state: State, steps: Mapping[str, Any], change: StudyChange, label: str) -> Rerun:
+    """Run a derived study to its end."""
     from lamdagent.study.run import run_plan
 
     derived, plan = derive_study(study, state, steps, change), Plan.of(steps, str(study.file))
     print(f"{label}: {len(plan.steps)} steps, in {derived.folder}", file=sys.stderr, flush=True)
     done, followed = run_plan(derived, plan, observers=[progress_of(derived, Budget(trials=len(plan.steps)))])
     say_how_to_retry(followed, derived)
-    return derived.body.study, done, followed
+    return Rerun(study=derived.body.study, state=done, status=followed)
 
 
-def say_how_to_retry(followed: Any, study: Study) -> None:
+def say_how_to_retry(followed: PlanStatus, study: Study) -> None:
     if followed.unreachable:
         print(
             f"{len(followed.unreachable)} of the steps were not done. A study does nothing that failed again: to try anew, "

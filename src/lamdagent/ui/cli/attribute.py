@@ -15,7 +15,7 @@ def attribute(
     study: Path = typer.Argument(help=BEGUN_HELP),
     trial: str = typer.Argument("best", help=TRIAL_HELP),
     set_: list[str] = typer.Option([], "--set", help=SET_HELP),
-    to: Path | None = typer.Option(None, "--to", help="Folder for attribution.json, .png and .html. Unset: "
+    to: Path | None = typer.Option(None, "--to", help="Folder for attribution.json, .md, .html and .png. Unset: "
                                    "runs/NAME.attribute-TRIAL."),
     as_json: bool = typer.Option(False, "--json", help="Print all of it, by task too, as one JSON object."),
 ) -> None:  # fmt: skip
@@ -33,8 +33,6 @@ def attribute(
     from lamdagent.study.config import load_study
     from lamdagent.study.parts import StudyParts
     from lamdagent.study.read import ReadStudy, made_trial
-    from lamdagent.ui.plots import draw_attribution
-    from lamdagent.ui.tables import attribution_table
 
     loaded = load_study(study, set_)
     name, state = loaded.body.study, load_state(loaded)
@@ -43,12 +41,6 @@ def attribute(
     without = variants(whole, state, StudyParts(loaded).action_types)
     steps = plan_data(state, [whole, *(v.pipeline for v in without if v.pipeline is not None)])
     change = StudyChange(label=f"attribute-{found.number}")
-    _, replay, followed = run_change(
-        loaded, state, steps, change, f"{whole.object.name}, {len(without)} times without a step"
-    )
-    data = {
-        "study": name,
-        **attribution(whole, without, state, (steps, replay, followed), StudyParts(loaded).artifacts),
-    }
-    folder = to or loaded.root / f"{name}.{change.label}"
-    write_outputs(data, folder, "attribution", draw_attribution, attribution_table, as_json)
+    done = run_change(loaded, state, steps, change, f"{whole.object.name}, {len(without)} times without a step")
+    result = attribution(name, whole, without, state, steps, done, StudyParts(loaded).artifacts)
+    write_outputs(result, to or loaded.root / f"{name}.{change.label}", "attribution", as_json=as_json)

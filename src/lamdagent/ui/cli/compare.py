@@ -11,8 +11,6 @@ from lamdagent.core.errors import UserError
 from lamdagent.results.compare import Arm, run_arms
 from lamdagent.ui.cli._options import SET_HELP, dotted
 from lamdagent.ui.cli._output import write_outputs
-from lamdagent.ui.plots import draw_comparison
-from lamdagent.ui.tables import comparison_table
 
 
 def compare(
@@ -26,7 +24,7 @@ def compare(
     trials: int = typer.Option(30, min=1, help="Trials per search."),
     set_: list[str] = typer.Option([], "--set", help=SET_HELP),
     test: bool = typer.Option(False, "--test", help="Open the sealed test for the best model of every search."),
-    to: Path | None = typer.Option(None, "--to", help="Folder for comparison.json, .png and .html. "
+    to: Path | None = typer.Option(None, "--to", help="Folder for comparison.json, .md, .html and .png. "
                                    "Unset: runs/NAME.comparison."),
     as_json: bool = typer.Option(False, "--json", help="Print the comparison as one JSON object."),
 ) -> None:  # fmt: skip
@@ -47,15 +45,8 @@ def compare(
     )
     from lamdagent.results.compare import compare as compare_states
 
-    data = {"study": loaded.body.study, **compare_states(states, trials, tested if test else None)}
-    write_outputs(
-        data,
-        to or loaded.root / f"{loaded.body.study}.comparison",
-        "comparison",
-        draw_comparison,
-        comparison_table,
-        as_json,
-    )
+    found = compare_states(loaded.body.study, states, trials, tested if test else None)
+    write_outputs(found, to or loaded.root / f"{found.study}.comparison", "comparison", as_json=as_json)
 
 
 def _from_options(policies: str, without: list[str]) -> dict[str, Arm]:

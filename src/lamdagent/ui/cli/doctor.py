@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.metadata
-import json
 import os
 import shutil
 import sys
@@ -15,20 +14,16 @@ import typer
 
 from lamdagent.core.format import size
 from lamdagent.objects.models import memory_bytes, pick_device
+from lamdagent.results.result import Section
 from lamdagent.runners.job import VERSIONED
+from lamdagent.ui.cli._output import show_result
 
 
 def doctor(as_json: bool = typer.Option(False, "--json", help="Print one JSON object instead.")) -> None:
     """Check this machine: versions, device, memory, disk and hub access. Exits with 1 where something must be mended."""
-    pass
-
-    found = checks(Path.cwd())
-    if as_json:
-        typer.echo(json.dumps([{"check": c.name, "status": c.status, "found": c.found} for c in found], indent=2))
-    else:
-        for check in found:
-            typer.echo(f"{check.status:5} {check.name}: {check.found}")
-    if any(check.status == "FAIL" for check in found):
+    found = Health(checks=tuple(checks(Path.cwd())))
+    show_result(found, as_json=as_json)
+    if any(check.status == "FAIL" for check in found.checks):
         raise typer.Exit(1)
 
 
@@ -37,11 +32,29 @@ LOW_DISK_BYTES = 10_000_000_000
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One finding: FAIL must be mended, warn may surprise."""
+    """One finding."""
 
-    name: str
+    check: str
+    """What was looked at."""
     status: Literal["ok", "warn", "FAIL"]
+    """`FAIL` must be mended, `warn` may surprise."""
     found: str
+    """What was found, and what would help."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Health:
+    """What was found on this machine."""
+
+    checks: tuple[Check, ...]
+    """One for each thing that a search depends on."""
+
+    @property
+    def title(self) -> str:
+        return "this machine"
+
+    def sections(self) -> list[Section]:
+        return [Section(parts=["\n".join(f"{c.status:5} {c.check}: {c.found}" for c in self.checks)])]
 
 
 def checks(place: Path) -> list[Check]:

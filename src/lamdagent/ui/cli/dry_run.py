@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import shutil
-from typing import Any
-
-import typer
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from lamdagent.core.format import setting, size
 from lamdagent.core.protocols import Task
 from lamdagent.core.space import ActionSpace
 from lamdagent.core.state import State
+from lamdagent.core.types import Kind, Object
 from lamdagent.evaluation.tasks.config import TaskConfig
+from lamdagent.results.result import Facts, Part, Section
 from lamdagent.study.config import Study
 from lamdagent.study.initial_pool import load_pool, to_fetch
 from lamdagent.study.open import check_tasks
@@ -21,34 +21,86 @@ from lamdagent.study.parts import StudyParts
 BYTES_PER_PARAMETER = {"float32": 4, "bfloat16": 2, "float16": 2}
 
 
-def print_plan(study: Study, *, as_json: bool) -> None:
-    """Check a study as a run would, and print its pool, actions, tasks, what is fetched, and the disk it needs.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedObject:
+    """An object that the search starts with."""
+
+    kind: Kind
+    """Model, dataset or hyperparameters."""
+    name: str
+    """Its name in the study file."""
+    about: str
+    """What is known of it without opening it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedTask:
+    """A task that models will be scored on."""
+
+    task: str
+    """Its name."""
+    metric: str
+    """How an answer is judged."""
+    weight: float
+    """How it counts in the objective."""
+    items: str
+    """How many items are asked, in words."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunPlan:
+    """What a run would do."""
+
+    study: str
+    """The study's name."""
+    seed: int
+    """Its seed."""
+    folder: str
+    """Its run folder."""
+    pool: tuple[PlannedObject, ...]
+    """What the search starts with."""
+    actions: Mapping[str, int]
+    """How many actions of each type can be done first."""
+    tasks: tuple[PlannedTask, ...]
+    """What models are scored on."""
+    policy: str
+    """Who selects."""
+    memory: str
+    """What is remembered."""
+    budget: str
+    """Where the search stops, in words."""
+    disk: str
+    """What it takes on the disk, in words."""
+    to_fetch: tuple[str, ...]
+    """What is fetched before it begins."""
+
+    @property
+    def title(self) -> str:
+        return f"plan of {self.study}"
+
+    def sections(self) -> list[Section]:
+        tasks = [(t.task, f"{t.items} ({t.metric}, weight {t.weight:g})") for t in self.tasks]
+        parts: list[Part] = [
+            f"study {self.study}, seed {self.seed}, in {self.folder}",
+            "pool:",
+            Facts(rows=[(f"{o.kind} {o.name}", o.about) for o in self.pool]),
+            "actions that can be done first (the number grows with every model made):",
+            Facts(rows=[(name, f"{n:,}") for name, n in self.actions.items()]),
+            "tasks:",
+            Facts(rows=tasks),
+            f"policy {self.policy}, memory {self.memory}, budget {self.budget}",
+            f"disk: {self.disk}",
+            "to be fetched:\n" + "\n".join(f"  {w}" for w in self.to_fetch) if self.to_fetch else "nothing to fetch",
+        ]
+        return [Section(parts=parts)]
+
+
+def plan_of(study: Study) -> RunPlan:
+    """Check a study as a run would, and say what a run would do.
 
     Raises:
         UserError: as a run would.
     """
-    data = plan(study)
-    if as_json:
-        typer.echo(json.dumps(data, indent=2, ensure_ascii=False))
-        return
-    lines = [f"study {data['study']}, seed {data['seed']}, in {data['folder']}", "pool:"]
-    lines += [f"  {o['kind']} {o['name']}: {o['about']}" for o in data["pool"]]
-    lines += ["actions that can be done first (the number grows with every model made):"]
-    lines += [f"  {name}: {n:,}" for name, n in data["actions"].items()]
-    lines += [
-        "tasks:",
-        *(f"  {t['task']} ({t['metric']}, weight {t['weight']:g}): {t['items']}" for t in data["tasks"]),
-    ]
-    lines += [f"policy {data['policy']}, memory {data['memory']}, budget {data['budget']}"]
-    lines += [f"disk: {data['disk']}"]
-    lines += (
-        ["to be fetched:", *(f"  {what}" for what in data["to_fetch"])] if data["to_fetch"] else ["nothing to fetch"]
-    )
-    typer.echo("\n".join(lines))
-
-
-def plan(study: Study) -> dict[str, Any]:
-    """The same as plain data."""
     parts = StudyParts(study)
     check_tasks(parts)
     objects = load_pool(study, {}, offline=True).objects
@@ -57,22 +109,22 @@ def plan(study: Study) -> dict[str, Any]:
     space = ActionSpace(state, types)
     budget = study.body.budget
     hours = f", {budget.hours:g} hours" if budget.hours else ""
-    return {
-        "study": study.body.study,
-        "seed": study.body.seed,
-        "folder": str(study.folder),
-        "pool": [{"kind": o.kind, "name": o.name, "about": _about(o)} for o in objects],
-        "actions": {name: sum(1 for _ in space.of_type(name)) for name in types},
-        "tasks": [_task(task, config) for task, (_, config) in zip(parts.tasks, study.tasks, strict=True)],
-        "policy": study.policy[0],
-        "memory": study.memory[0],
-        "budget": f"{budget.trials} trials{hours}" if budget.trials else f"no bound on trials{hours}",
-        "disk": _disk(study, objects),
-        "to_fetch": to_fetch(study, parts.tasks),
-    }
+    return RunPlan(
+        study=study.body.study,
+        seed=study.body.seed,
+        folder=str(study.folder),
+        pool=tuple(PlannedObject(kind=o.kind, name=o.name, about=_about(o)) for o in objects),
+        actions={name: sum(1 for _ in space.of_type(name)) for name in types},
+        tasks=tuple(_task(task, config) for task, (_, config) in zip(parts.tasks, study.tasks, strict=True)),
+        policy=study.policy[0],
+        memory=study.memory[0],
+        budget=f"{budget.trials} trials{hours}" if budget.trials else f"no bound on trials{hours}",
+        disk=_disk(study, objects),
+        to_fetch=tuple(to_fetch(study, parts.tasks)),
+    )
 
 
-def _about(obj: Any) -> str:
+def _about(obj: Object) -> str:
     if obj.kind == "hyperparameters":
         return f"{obj.meta['action']}, {setting(obj)}"
     if obj.kind == "dataset":
@@ -86,12 +138,12 @@ def _about(obj: Any) -> str:
     return f"{obj.uri}, to be {'imported' if obj.uri.endswith('.gguf') else 'fetched'}"
 
 
-def _task(task: Task, config: TaskConfig) -> dict[str, Any]:
+def _task(task: Task, config: TaskConfig) -> PlannedTask:
     metric = getattr(config, "metric", None) or "by its rows"
-    return {"task": task.name, "metric": metric, "weight": config.weight, "items": task.about()}
+    return PlannedTask(task=task.name, metric=metric, weight=config.weight, items=task.about())
 
 
-def _disk(study: Study, objects: Any) -> str:
+def _disk(study: Study, objects: Sequence[Object]) -> str:
     place = next(p for p in (study.root, *study.root.parents) if p.exists())
     free = shutil.disk_usage(place).free
     known = [

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import typer
 
-from lamdagent.core.pipeline import node_label, pipeline_of, render, to_data
+from lamdagent.results.lineage import lineage_of
 from lamdagent.study.read import made_trial, read_study
 from lamdagent.ui.cli._options import JSON_HELP, STUDY_HELP, TRIAL_HELP
+from lamdagent.ui.cli._output import show_result
 
 
 def lineage(
@@ -19,8 +19,4 @@ def lineage(
 ) -> None:
     """Draw the pipeline that made a trial's model, back to the base model."""
     read = read_study(study)
-    pipeline = pipeline_of(read.state, made_trial(read, trial).choice.action.id)
-    if as_json:
-        typer.echo(json.dumps(to_data(pipeline), indent=2, ensure_ascii=False))
-    else:
-        typer.echo(render(pipeline, lambda node: node_label(read.state, node)))
+    show_result(lineage_of(read.state, made_trial(read, trial).choice.action.id), as_json=as_json)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import typer
 from lamdagent.core.errors import UserError
 from lamdagent.core.types import Budget
 from lamdagent.study.config import Study
+from lamdagent.ui.cli._output import show_result
 from lamdagent.ui.cli._rerun import progress_of, say_how_to_retry
 
 
@@ -33,12 +33,12 @@ def replay(
     """
     from lamdagent.core.plan import Plan
     from lamdagent.results.export.huggingface import export_model
-    from lamdagent.results.export.pipeline_file import outcome, read_recipe, strangers
+    from lamdagent.results.export.pipeline_file import read_recipe, strangers
+    from lamdagent.results.export.replayed import replay_outcome
     from lamdagent.results.rerun import write_plan
     from lamdagent.study.initial_pool import load_pool
     from lamdagent.study.parts import StudyParts
     from lamdagent.study.run import run_plan
-    from lamdagent.ui.tables import outcome_text
 
     recipe = read_recipe(pipeline)
     study, study_file = _remade(recipe, pipeline, to, set_)
@@ -53,13 +53,14 @@ def replay(
     plan = Plan.of(recipe, str(pipeline))
     state, followed = run_plan(study, plan, observers=[progress_of(study, Budget(trials=len(plan.steps)))])
     say_how_to_retry(followed, study)
-    data = outcome(recipe, strange, state, followed, StudyParts(study).artifacts)
+    artifacts = StudyParts(study).artifacts
     made = state.trial_of(followed.ids.get(recipe["result"], ""))
     if made is not None and not (to / "model" / "README.md").exists():
-        export_model(state, made, StudyParts(study).artifacts, to / "model", study=to.name, home=study.home)
-    data["model"] = None if made is None else str(to / "model")
-    typer.echo(json.dumps(data, indent=2) if as_json else outcome_text(data))
-    if not data["identical"]:
+        export_model(state, made, artifacts, to / "model", study=to.name, home=study.home)
+    model = None if made is None else str(to / "model")
+    found = replay_outcome(recipe, strange, followed, artifacts, model=model)
+    show_result(found, as_json=as_json)
+    if not found.identical:
         raise typer.Exit(1)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +9,9 @@ from pathlib import Path
 import typer
 
 from lamdagent.ui.cli._options import SET_HELP, dotted
+
+LEADERS = 10
+"""How many models a run ends with; `show` lists more."""
 
 
 def run(
@@ -30,21 +32,21 @@ def run(
 
     overrides = [*set_, *dotted(context.args), *([f"budget.trials={trials}"] if trials else [])]
     if dry_run:
-        from lamdagent.ui.cli.dry_run import print_plan
+        from lamdagent.ui.cli._output import show_result
+        from lamdagent.ui.cli.dry_run import plan_of
 
-        print_plan(load_study(study, overrides), as_json=as_json)
+        show_result(plan_of(load_study(study, overrides)), as_json=as_json)
         return
     _search(study, overrides, plain=plain, as_json=as_json)
 
 
 def _search(file: Path, overrides: Sequence[str], *, plain: bool, as_json: bool) -> None:
     from lamdagent.core.protocols import Observer
-    from lamdagent.results.leaderboard import study_data
+    from lamdagent.results.leaderboard import leaderboard
     from lamdagent.study.config import load_study
     from lamdagent.study.parts import StudyParts
-    from lamdagent.study.read import read_study
     from lamdagent.study.run import run_loaded
-    from lamdagent.ui.tables import print_leaderboard
+    from lamdagent.ui.cli._output import show_result
     from lamdagent.ui.terminal.plain import Plain
     from lamdagent.ui.terminal.progress import SearchProgress
 
@@ -61,8 +63,7 @@ def _search(file: Path, overrides: Sequence[str], *, plain: bool, as_json: bool)
 
         display = Live(progress_text, budget)
     state = run_loaded(study, observers=[display])
-    if as_json:
-        typer.echo(json.dumps(study_data(read_study(study.folder)), indent=2, ensure_ascii=False))
-        return
-    print_leaderboard(state, 10, StudyParts(study).artifacts)
-    typer.echo(f"\nnext: lamdagent lineage {file}, or lamdagent export {file} best --to FOLDER")
+    found = leaderboard(study.body.study, state, StudyParts(study).artifacts)
+    show_result(found, as_json=as_json, sections=found.sections(LEADERS))
+    if not as_json:
+        typer.echo(f"\nnext: lamdagent lineage {file}, or lamdagent export {file} best --to FOLDER")

@@ -22,7 +22,7 @@ def scale(
     model: list[str] = typer.Option([], "--model", help="Another base model, as NAME=PATH or NAME=HUB_ID, with the name "
                                     "it has in the study. Repeatable: all at once."),
     set_: list[str] = typer.Option([], "--set", help=SET_HELP),
-    to: Path | None = typer.Option(None, "--to", help="Folder for scale.json, .png and .html. "
+    to: Path | None = typer.Option(None, "--to", help="Folder for scale.json, .md, .html and .png. "
                                    "Unset: runs/NAME.scale-data or -model."),
     as_json: bool = typer.Option(False, "--json", help="Print all of it as one JSON object."),
 ) -> None:  # fmt: skip
@@ -35,11 +35,10 @@ def scale(
     """
     from lamdagent.core.plan import Plan, plan_data
     from lamdagent.results.rerun import load_state
-    from lamdagent.results.scaling import chosen, data_changes, model_change, scale_data
+    from lamdagent.results.scale_changes import chosen, data_changes, model_change
+    from lamdagent.results.scaling import scaling
     from lamdagent.study.config import load_study
     from lamdagent.study.parts import StudyParts
-    from lamdagent.ui.plots import draw_scale
-    from lamdagent.ui.tables import scale_table
 
     loaded = load_study(study, set_)
     state, factors = load_state(loaded), _factors(data)
@@ -56,11 +55,9 @@ def scale(
         change = model_change(loaded, plan, model)
         changes[", ".join(Path(path).name for path in change.models.values())] = change
     arms = {label: run_change(loaded, state, steps, change, label) for label, change in changes.items()}
-    found = scale_data(loaded.body.study, state, picked, top, arms, StudyParts(loaded).artifacts)
+    found = scaling(loaded.body.study, state, picked, top, arms, StudyParts(loaded).artifacts)
     kinds = "-".join([*(["data"] if factors else []), *(["model"] if model else [])])
-    write_outputs(
-        found, to or loaded.root / f"{loaded.body.study}.scale-{kinds}", "scale", draw_scale, scale_table, as_json
-    )
+    write_outputs(found, to or loaded.root / f"{loaded.body.study}.scale-{kinds}", "scale", as_json=as_json)
 
 
 def _factors(given: str | None) -> list[int]:

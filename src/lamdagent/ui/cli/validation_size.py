@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import typer
 
 from lamdagent.core.errors import UserError
 from lamdagent.ui.cli._options import FILE_HELP, SET_HELP
-from lamdagent.ui.plots import draw_validation_size
+from lamdagent.ui.cli._output import show_result
 
 
 def validation_size(
@@ -25,7 +24,8 @@ def validation_size(
     Stored items are drawn again and again; where a size needs more items than are stored, more are asked first, as far
     as the tasks have them.
     """
-    from lamdagent.results.rescore import size_table
+    from lamdagent.results.rescore import measured_sizes
+    from lamdagent.results.result import pictures
     from lamdagent.study.config import load_study
 
     try:
@@ -34,16 +34,9 @@ def validation_size(
         wanted = []
     if not wanted or wanted[0] < 2:
         raise UserError(f"--sizes {sizes}: give numbers of items with commas, each 2 or more, such as 100,500,1000.")
-    data = size_table(load_study(study, set_), wanted, top)
+    found = measured_sizes(load_study(study, set_), wanted, top)
     if plot is not None:
-        draw_validation_size(data, plot)
-    if as_json:
-        typer.echo(json.dumps(data, indent=2))
-        return
-    typer.echo("items per task   rank agreement (95 %)     the best is first")
-    for row in data["sizes"]:
-        typer.echo(
-            f"{row['size']:14}   {row['tau']:.2f} ({row['tau_low']:.2f} to {row['tau_high']:.2f})"
-            f"{row['best_first']:18.0%}"
-        )
-    typer.echo(data["advice"])
+        from lamdagent.ui.plots import save
+
+        save(pictures(found.sections())[0], plot)
+    show_result(found, as_json=as_json)

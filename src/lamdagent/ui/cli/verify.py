@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import typer
 
 from lamdagent.study.read import read_study
 from lamdagent.ui.cli._options import STUDY_HELP
+from lamdagent.ui.cli._output import show_result
 
 
 def verify(
@@ -19,11 +19,7 @@ def verify(
     from lamdagent.results.verify import verify_study
 
     read = read_study(study)
-    checked, problems = verify_study(read.state, read.artifacts, read.home)
-    if as_json:
-        typer.echo(json.dumps({"checked": checked, "problems": problems}, indent=2))
-    else:
-        typer.echo("\n".join(problems))
-        typer.echo(f"{checked} objects and scores checked, {len(problems)} problems")
-    if problems:
+    found = verify_study(read.name, read.state, read.artifacts, read.home)
+    show_result(found, as_json=as_json)
+    if found.problems:
         raise typer.Exit(1)

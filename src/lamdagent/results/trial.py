@@ -1,0 +1,239 @@
+"""One trial: what was chosen and why, what came of it, and what it cost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from lamdagent.core.format import action_of, change, duration, guard_breaks, size, with_error
+from lamdagent.core.state import State
+from lamdagent.core.types import Cost, Failed, LLMCall, Made, Score, Trial
+from lamdagent.results.result import Facts, Part, Section, Verbatim
+
+FIGURES = (
+    "examples",
+    "cut_examples",
+    "steps",
+    "first_loss",
+    "last_loss",
+    "held_out_loss",
+    "least_loss",
+    "end_rate",
+    "distance",
+)
+"""What an object's `meta` may say of how it was made."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskScore:
+    """A model's score on one task, in the task's unit."""
+
+    value: float
+    """The mean over its items."""
+    stderr: float | None
+    """The standard error of that."""
+    n: int
+    """How many items."""
+    gain: float | None
+    """The mean difference to its base model on the same items; null for base models."""
+    gain_stderr: float | None
+    """The paired standard error of that."""
+
+    @property
+    def words(self) -> str:
+        gained = "" if self.gain is None else f", {change(self.gain, self.gain_stderr)} against the base model"
+        return f"{with_error(self.value, self.stderr)} on {self.n} items{gained}"
+
+
+def task_scores(scores: Sequence[Score]) -> dict[str, TaskScore]:
+    """Scores by task."""
+    return {
+        s.task: TaskScore(value=s.value, stderr=s.stderr, n=s.n, gain=s.gain, gain_stderr=s.gain_stderr) for s in scores
+    }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActionRecord:
+    """An action with its inputs by name."""
+
+    type: str
+    """The action type."""
+    inputs: Mapping[str, tuple[str, ...]]
+    """The names of the inputs by slot."""
+    id: str
+    """The action's id, which is that of the object it makes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrialRecord:
+    """A trial as plain values."""
+
+    number: int
+    """Counted from 0."""
+    status: Literal["running", "failed", "made"]
+    """What came of it."""
+    objective: float | None
+    """The validation objective of what it made."""
+    stderr: float | None
+    """The standard error of that."""
+    scores: Mapping[str, TaskScore]
+    """Validation scores by task, as they were when it ended."""
+    action: ActionRecord
+    """What was done."""
+    label: str
+    """The same as one line of text."""
+    broken_guards: tuple[str, ...]
+    """The tasks whose guards its model breaks."""
+    reason: str
+    """Why it was chosen, in the policy's words."""
+    by: str
+    """The policy that chose it."""
+    cause: str | None
+    """Why it failed, in one word."""
+    message: str | None
+    """Why it failed."""
+    cost: Cost | None
+    """Seconds, by phase too, and peak memory in bytes; null while it runs."""
+    tokens: int
+    """Tokens that a language model was asked and answered for it."""
+    usd: float | None
+    """What these cost; null where a price is not known."""
+    memory: str | None
+    """The memory after it."""
+
+    @property
+    def result(self) -> str:
+        if self.status == "made":
+            return "-" if self.objective is None else with_error(self.objective, self.stderr)
+        return f"failed ({self.cause})" if self.status == "failed" else "running"
+
+
+def trial_record(state: State, trial: Trial) -> TrialRecord:
+    """The record of a trial."""
+    outcome, action = trial.outcome, trial.choice.action
+    asked, objective = llm_calls_for(state, trial), state.objective(action.id)
+    failed = outcome if isinstance(outcome, Failed) else None
+    return TrialRecord(
+        number=trial.number,
+        status="running" if outcome is None else "failed" if failed else "made",
+        objective=None if objective is None else objective.value,
+        stderr=None if objective is None else objective.stderr,
+        scores=task_scores(outcome.scores) if isinstance(outcome, Made) else {},
+        action=ActionRecord(
+            type=action.type,
+            inputs={slot: tuple(state.pool[i].name for i in ids) for slot, ids in action.inputs.items()},
+            id=action.id,
+        ),
+        label=action_of(state, trial),
+        broken_guards=tuple(guard.task for guard, _ in state.broken(action.id)),
+        reason=trial.choice.reason,
+        by=trial.choice.by,
+        cause=None if failed is None else failed.cause,
+        message=None if failed is None else failed.message,
+        cost=None if outcome is None else outcome.cost,
+        tokens=sum(e.tokens_in + e.tokens_out for e in asked),
+        usd=None if any(e.usd is None for e in asked) else sum(e.usd or 0.0 for e in asked),
+        memory=state.memories.get(trial.number),
+    )
+
+
+def llm_calls_for(state: State, trial: Trial) -> tuple[LLMCall, ...]:
+    """What a language model was asked for a trial."""
+    return tuple(call for call in state.llm_calls if call.trial == trial.number)
+
+
+def spending(tokens_in: int, tokens_out: int, usd: float | None) -> str:
+    """`1,200 tokens in, 80 out, 0.0012 USD`; None is a price that is not known."""
+    return f"{tokens_in:,} tokens in, {tokens_out:,} out, " + ("price unknown" if usd is None else f"{usd:.4f} USD")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrialDetail:
+    """A trial with all that is known of it."""
+
+    study: str
+    """The study's name."""
+    trial: TrialRecord
+    """The trial, as in the `trials` of `show`."""
+    scores: Mapping[str, TaskScore]
+    """Validation scores by task as they are now: a race may have asked more items since it ended."""
+    guards: str
+    """Which guards its model breaks and by how much, in words; empty where it holds them all."""
+    figures: Mapping[str, Any]
+    """What its object says of how it was made, such as `steps` and `last_loss`."""
+    log_tail: str
+    """The end of its log, where it failed."""
+    memory_before: str
+    """The memory before it."""
+    transcript: tuple[LLMCall, ...]
+    """All that a language model was asked for it, and what it answered; empty unless `--transcript` was given."""
+    tokens_in: int
+    """Tokens that a language model was asked."""
+    tokens_out: int
+    """Tokens that it answered."""
+    questions: int
+    """How many questions these were."""
+
+    @property
+    def title(self) -> str:
+        return f"trial {self.trial.number} of {self.study}"
+
+    def sections(self) -> list[Section]:
+        if self.transcript:
+            return [_call(number, call) for number, call in enumerate(self.transcript, 1)]
+        trial = self.trial
+        parts: list[Part] = [f"trial {trial.number}: {trial.label}\nresult: {trial.result}\n{self._by()}"]
+        facts = [(task, score.words) for task, score in self.scores.items()]
+        facts += [("guards", self.guards)] if self.guards else []
+        facts += [(name, str(value)) for name, value in self.figures.items()]
+        parts += [Facts(rows=facts)] if facts else []
+        if trial.status == "failed":
+            parts += [f"failed ({trial.cause}): {trial.message}", "the end of its log:", Verbatim(text=self.log_tail)]
+        memories = (("Memory before", self.memory_before), ("Memory after", trial.memory or ""))
+        return [
+            Section(parts=parts),
+            *(Section(heading=when, parts=[Verbatim(text=text)]) for when, text in memories if text),
+        ]
+
+    def _by(self) -> str:
+        """Who chose it and why, how long it took, and what a language model was asked."""
+        trial, cost = self.trial, self.trial.cost
+        lines = [f"chosen by {trial.by}: {trial.reason}"]
+        if cost is not None:
+            phases = ", ".join(f"{phase} {duration(s)}" for phase, s in cost.phases_s.items())
+            memory = f"; peak memory {size(cost.peak_bytes)}" if cost.peak_bytes else ""
+            lines.append(f"took {duration(cost.wall_s)} ({phases}){memory}")
+        if self.questions:
+            spent = spending(self.tokens_in, self.tokens_out, trial.usd)
+            lines.append(f"language model: {self.questions} questions, {spent}")
+        return "\n".join(lines)
+
+
+def _call(number: int, call: LLMCall) -> Section:
+    answer = call.answer if call.answer is not None else "none came"
+    parts: list[Part] = []
+    for name, text in (("system", call.system), ("prompt", call.prompt), ("answer", answer)):
+        parts += [f"{name}:", Verbatim(text=text)]
+    parts += [f"of no use: {call.error}"] if call.error else []
+    return Section(heading=f"Question {number}, {call.purpose}, to {call.model}, {duration(call.wall_s)}", parts=parts)
+
+
+def trial_detail(study: str, state: State, trial: Trial, *, transcript: bool = False) -> TrialDetail:
+    """All that is known of a trial."""
+    outcome, object_id, asked = trial.outcome, trial.choice.action.id, llm_calls_for(state, trial)
+    meta = outcome.object.meta if isinstance(outcome, Made) else {}
+    earlier = [number for number in state.memories if number < trial.number]
+    return TrialDetail(
+        study=study,
+        trial=trial_record(state, trial),
+        scores=task_scores(state.scores.get(object_id, ())),
+        guards=guard_breaks(state, object_id),
+        figures={name: meta[name] for name in FIGURES if name in meta},
+        log_tail=outcome.log_tail if isinstance(outcome, Failed) else "",
+        memory_before=state.memories[max(earlier)] if earlier else "",
+        transcript=asked if transcript else (),
+        tokens_in=sum(e.tokens_in for e in asked),
+        tokens_out=sum(e.tokens_out for e in asked),
+        questions=len(asked),
+    )

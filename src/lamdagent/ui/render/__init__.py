@@ -1,0 +1,1 @@
+"""Any result on any page: the terminal, Markdown, HTML."""

@@ -1,0 +1,84 @@
+"""A result on the terminal, or as plain lines where there is none."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table as RichTable
+
+from lamdagent.results.result import Facts, Part, Picture, Section, Table, Verbatim
+
+EXTRA_WIDTH = 30  # narrower than this, a last column that may be left out is
+FACTS_WIDTH, FACTS_INDENT = 110, 9
+
+
+def print_sections(sections: Sequence[Section], console: Console | None = None) -> None:
+    """Print all but the pictures."""
+    console = console or Console()
+    for place, section in enumerate(sections):
+        if place:
+            console.print()
+        if section.heading:
+            console.print(section.heading, style="bold", highlight=False, markup=False)
+        for part in section.parts:
+            _print(part, console)
+
+
+def _print(part: Part, console: Console) -> None:
+    match part:
+        case str() | Verbatim():
+            text = part if isinstance(part, str) else part.text
+            console.print(text, highlight=False, markup=False, soft_wrap=True)
+        case Table():
+            _print_table(part, console)
+        case Facts():
+            console.print("\n".join(_facts(part)), highlight=False, markup=False, soft_wrap=True)
+        case Picture():
+            pass  # a terminal draws none; the files that a command writes hold them
+
+
+def _print_table(part: Table, console: Console) -> None:
+    cells = [list(part.heads), *(list(row) for row in part.rows)]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(part.heads))]
+    kept = len(widths) - part.last_is_extra
+    extra = part.last_is_extra and (
+        not console.is_terminal or console.width >= sum(widths[:kept]) + 2 * kept + EXTRA_WIDTH
+    )
+    if not console.is_terminal:  # a pipe or a file has no width: nothing is cut or folded there
+        console.width = max(console.width, sum(widths) + 2 * len(widths))
+    table = RichTable(box=None, pad_edge=False, header_style="bold")
+    for place, (head, width) in enumerate(zip(part.heads[: kept + extra], widths, strict=False)):
+        fixed = place < kept and part.last_is_extra
+        table.add_column(
+            head,
+            no_wrap=fixed,
+            min_width=width if fixed else None,
+            overflow="fold",
+            justify="right" if head == "#" else "left",
+        )
+    for place, row in enumerate(part.rows):
+        table.add_row(*row[: kept + extra], style="bold" if place in part.strong else None)
+    console.print(table, highlight=False, markup=False)
+    for note in part.notes:
+        console.print(note, style="dim", highlight=False, markup=False, soft_wrap=True)
+
+
+def _facts(part: Facts) -> list[str]:
+    """Each on the line of its name where all are short, else wrapped below it."""
+    if all("\n" not in what and len(name) + len(what) + 4 <= FACTS_WIDTH for name, what in part.rows):
+        return [f"  {name}: {what}" for name, what in part.rows]
+    indent = " " * FACTS_INDENT
+    return [
+        line
+        for name, what in part.rows
+        for line in (
+            name,
+            *(
+                textwrap.fill(one, FACTS_WIDTH, initial_indent=indent, subsequent_indent=indent,
+                              break_long_words=False, break_on_hyphens=False)
+                for one in what.split("\n")
+            ),
+        )
+    ]  # fmt: skip
