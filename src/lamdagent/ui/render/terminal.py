@@ -17,7 +17,8 @@ FACTS_WIDTH, FACTS_INDENT = 110, 9
 def print_sections(sections: Sequence[Section], console: Console | None = None) -> None:
     """Print all but the pictures."""
     console = console or Console()
-    for place, section in enumerate(sections):
+    readable = [s for s in sections if not all(isinstance(part, Picture) for part in s.parts)]
+    for place, section in enumerate(readable):
         if place:
             console.print()
         if section.heading:
