@@ -1,4 +1,4 @@
-"""Write docs/config.md and docs/cli.md from the code; with --check, only say whether they are up to date."""
+"""Write docs/config.md, docs/cli.md and docs/json.md from the code; with --check, only say whether they are up to date."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import Any
 
 import typer.main
 import yaml
+from json_keys import json_page
 from pydantic import BaseModel
 
 from lamdagent.core.metrics import METRICS
@@ -169,7 +170,7 @@ def plain(default: Any) -> Any:
 
 def main() -> None:
     stale = []
-    for name, text in (("config.md", config_page()), ("cli.md", cli_page())):
+    for name, text in (("config.md", config_page()), ("cli.md", cli_page()), ("json.md", json_page())):
         file = DOCS / name
         if "--check" not in sys.argv:
             file.write_text(text, encoding="utf-8")

@@ -150,4 +150,6 @@ def test_a_changed_study_is_refused_with_what_changed_and_a_raised_budget_is_not
 def test_doctor_says_what_this_machine_is(lamdagent: Any) -> None:
     done = lamdagent("doctor", "--json")
     assert done.returncode == 0, done.stdout
-    assert {"check": "trl", "status": "ok"}.items() <= {c["check"]: c for c in json.loads(done.stdout)}["trl"].items()
+    assert {"check": "trl", "status": "ok"}.items() <= {c["check"]: c for c in json.loads(done.stdout)["checks"]}[
+        "trl"
+    ].items()

@@ -20,6 +20,7 @@ from lamdagent.core.state import State, objective_of
 from lamdagent.core.types import Failed, Object, ObjectId, ObjectiveValue, Score, TaskWeight
 from lamdagent.evaluation.estimates import Corrected, Difference
 from lamdagent.evaluation.ranking import ItemsById, items_of, rank_models
+from lamdagent.results.bars import TaskBar, TaskBars
 from lamdagent.results.diagnosis.signature import Signature, signature_table
 from lamdagent.results.history import History, history_of
 from lamdagent.results.holdout import HoldoutResults
@@ -117,8 +118,18 @@ class TestedModel:
             changes = [f"{a.test[task]:.3f}, {_change(a.tasks[task])}" for a in others]
             rows.append([task, sides.validation.words, sides.test.words, *changes])
         heads = ["task", "validation", "test", *(f"{a.relation} {a.name}" for a in others)]
-        picture = Picture(name=self.name, caption=f"Test scores of {self.name}", data=self)
+        picture = Picture(name=self.name, caption=f"Test scores of {self.name}", data=self._bars())
         return Section(heading=f"{self.name}, task by task", parts=[self.how, picture, Table(heads=heads, rows=rows)])
+
+    def _bars(self) -> TaskBars:
+        base = next((a for a in self.against if a.relation == "base model" and a.tasks), None)
+        return TaskBars(
+            model=self.name,
+            side="test",
+            scores={task: TaskBar(value=s.test.value, stderr=s.test.stderr) for task, s in self.tasks.items()},
+            base_model="" if base is None else base.name,
+            base={} if base is None else base.test,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from lamdagent.core.errors import UserError
 from lamdagent.results.attribution import Attribution
+from lamdagent.results.bars import TaskBars
 from lamdagent.results.compare import Comparison
 from lamdagent.results.history import History
-from lamdagent.results.report import NORMAL_95, TestedModel
+from lamdagent.results.report import NORMAL_95
 from lamdagent.results.result import Picture
 from lamdagent.results.scaling import Scaling
 from lamdagent.results.validation_size import ValidationSizes
@@ -89,17 +90,17 @@ def _(data: History, axes: Any) -> None:
 
 
 @draw.register
-def _(data: TestedModel, axes: Any) -> None:
-    tasks, places = list(data.tasks), range(len(data.tasks))
-    base = next((a for a in data.against if a.relation == "base model" and a.tasks), None)
-    errors = [NORMAL_95 * (sides.test.stderr or 0.0) for sides in data.tasks.values()]
-    if base is not None:
-        axes.bar([p - 0.2 for p in places], [base.test[t] for t in tasks], 0.4, color=BASE, label=base.name)
-    values = [sides.test.value for sides in data.tasks.values()]
-    label = f"{data.name}, 95 % interval"
+def _(data: TaskBars, axes: Any) -> None:
+    tasks, places = list(data.scores), range(len(data.scores))
+    known = [(place, data.base[task]) for place, task in enumerate(tasks) if task in data.base]
+    if known:
+        axes.bar([p - 0.2 for p, _ in known], [v for _, v in known], 0.4, color=BASE, label=data.base_model)
+    values = [bar.value for bar in data.scores.values()]
+    errors = [NORMAL_95 * (bar.stderr or 0.0) for bar in data.scores.values()]
+    label = f"{data.model}, 95 % interval"
     axes.bar([p + 0.2 for p in places], values, 0.4, yerr=errors, color=MODEL, label=label)
     axes.set_xticks(list(places), tasks)
-    axes.set(ylabel="score on the test")
+    axes.set(ylabel=f"score on the {data.side} side")
 
 
 @draw.register

@@ -11,10 +11,6 @@ from collections.abc import Iterable, Mapping
 from lamdagent.core.action_type import ActionType
 from lamdagent.core.events import Event
 from lamdagent.core.state import reduce_events
-from lamdagent.results.diagnosis.answers import fallbacks
-from lamdagent.results.diagnosis.chance import turns_of
-from lamdagent.results.diagnosis.choices import bias, mode_collapse
-from lamdagent.results.diagnosis.outcomes import forgetting, overfitting, plateau
 from lamdagent.results.diagnosis.signature import Signature
 from lamdagent.results.holdout import holdout_results_of
 
@@ -27,6 +23,12 @@ def diagnose(events: Iterable[Event], types: Mapping[str, ActionType], study: st
             comparison is `unknown`.
         study: what the user types for the study in a command, for advice.
     """
+    # Imported here since they load scipy, and whoever only shows a diagnosis needs none of it.
+    from lamdagent.results.diagnosis.answers import fallbacks
+    from lamdagent.results.diagnosis.chance import turns_of
+    from lamdagent.results.diagnosis.choices import bias, mode_collapse
+    from lamdagent.results.diagnosis.outcomes import forgetting, overfitting, plateau
+
     known = tuple(events)
     state, turns = reduce_events(known), turns_of(known, types)
     return (

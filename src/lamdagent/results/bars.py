@@ -1,0 +1,42 @@
+"""A model's scores by task, beside those of the base model that it descends from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from lamdagent.core.state import State
+from lamdagent.core.types import ObjectId, Split
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskBar:
+    """A score and its standard error."""
+
+    value: float
+    stderr: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskBars:
+    """Scores on one side by task. `base` is empty where there is no base model to show."""
+
+    model: str
+    side: Split
+    scores: Mapping[str, TaskBar]
+    base_model: str
+    base: Mapping[str, float]
+
+
+def validation_bars(state: State, object_id: ObjectId) -> TaskBars:
+    """The validation scores of a scored model."""
+    obj = state.pool[object_id]
+    root = state.pool.get(str(obj.meta.get("root", "")))
+    base = () if root is None or root.id == object_id else state.scores.get(root.id, ())
+    return TaskBars(
+        model=obj.name,
+        side="validation",
+        scores={s.task: TaskBar(value=s.value, stderr=s.stderr) for s in state.scores.get(object_id, ())},
+        base_model="" if root is None else root.name,
+        base={s.task: s.value for s in base},
+    )
