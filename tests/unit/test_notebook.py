@@ -111,3 +111,20 @@ def test_a_study_shows_its_leaderboard_in_a_cell(folder: Path) -> None:
     assert study.leaderboard.models[0].name in html
     assert "<svg" in html
     assert study.leaderboard.models[0].name in repr(study)
+
+
+def test_a_made_dataset_has_a_lineage_and_no_bars(tmp_path: Path) -> None:
+    state = toy.grown(40, makes_data=True)
+    folder = tmp_path / "runs" / "toy"
+    folder.mkdir(parents=True)
+    journal = SqliteJournal(folder / "journal.sqlite", writer=True)
+    base = state.of_kind("model")[0]
+    journal.append(*toy.first_events(makes_data=True), Scored(object_id=base.id, scores=state.scores[base.id]))
+    for trial in state.trials:
+        tell(journal, trial)
+    journal.close()
+    study = lamdagent.load(folder)
+    number = study.leaderboard.datasets[0].trial
+    assert repr(study.lineage(number)).startswith("blend → ")
+    with pytest.raises(UserError, match="made no scored model"):
+        study.plot_tasks(number)

@@ -234,3 +234,17 @@ class _Drawn:
 
     def sections(self) -> list[Section]:
         return [Section(heading="unknown", parts=[Picture(name="x", caption="", data=3)])]
+
+
+def test_made_datasets_stand_beside_the_models_with_what_models_gained_on_them(tmp_path: Path) -> None:
+    state = toy.grown(40, makes_data=True)
+    board = leaderboard("toy", state, LocalArtifacts(tmp_path))
+    made = {obj.name for obj in state.of_kind("dataset") if obj.made_by is not None}
+    assert {d.name for d in board.datasets} == made
+    gained = [d.gain.value for d in board.datasets if d.gain is not None]
+    assert gained and gained == sorted(gained, reverse=True)
+    assert [d.gain is None for d in board.datasets] == sorted(d.gain is None for d in board.datasets)
+    assert f"| {board.datasets[0].name} | {board.datasets[0].contents} |" in markdown(board)
+    trial = board.trials[board.datasets[0].trial]
+    assert (trial.kind, trial.objective, trial.result) == ("dataset", None, board.datasets[0].contents)
+    assert trial.result in on_the_terminal(trial_detail("toy", state, state.trials[trial.number]).sections())

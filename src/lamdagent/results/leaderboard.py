@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from lamdagent.core.events import SearchStopped
-from lamdagent.core.evidence import REPEATS, collapsed
-from lamdagent.core.format import change, origin, with_error
+from lamdagent.core.evidence import REPEATS, MeanGain, collapsed, dataset_gains
+from lamdagent.core.format import action_of, change, contents, origin, with_error
 from lamdagent.core.protocols import ArtifactStore
 from lamdagent.core.state import State
 from lamdagent.core.types import Object, ObjectiveValue
@@ -48,6 +49,22 @@ class LeaderboardRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MadeDataset:
+    """A dataset that a trial made."""
+
+    name: str
+    """Its name."""
+    trial: int
+    """The number of the trial that made it."""
+    contents: str
+    """How many rows it has, and their format."""
+    gain: MeanGain | None
+    """The mean gain of the models trained on it over their best parent; null where none was."""
+    how: str
+    """The action that made it, in one line."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BestTrial:
     """The trial that made the best model by validation."""
 
@@ -83,6 +100,8 @@ class Leaderboard:
     """Their validation scores by task."""
     models: tuple[LeaderboardRow, ...]
     """Every scored model, best first."""
+    datasets: tuple[MadeDataset, ...]
+    """Every made dataset, best gain first, untried ones last."""
     trials: tuple[TrialRecord, ...]
     """Every trial."""
     history: History
@@ -137,7 +156,7 @@ class Leaderboard:
             parts.append(f"stopped: {self.stopped.message or self.stopped.reason}")
         if self.history.points:
             parts.append(Picture(name="history", caption="The objective of every trial", data=self.history))
-        return [Section(parts=parts), *self._failures()]
+        return [Section(parts=parts), *self._datasets(), *self._failures()]
 
     def _table(self, shown: list[LeaderboardRow]) -> Table:
         rows = [
@@ -177,6 +196,11 @@ class Leaderboard:
             )
         return lines
 
+    def _datasets(self) -> list[Section]:
+        rows = [[d.name, d.contents, "-" if d.gain is None else str(d.gain), d.how] for d in self.datasets]
+        table = Table(heads=["dataset", "contents", "mean gain of models trained on it", "how"], rows=rows)
+        return [Section(heading="Made datasets", parts=[table])] if rows else []
+
     def _failures(self) -> list[Section]:
         failed = [t for t in self.trials if t.status == "failed"]
         rows = [
@@ -196,6 +220,7 @@ def leaderboard(study: str, state: State, artifacts: ArtifactStore) -> Leaderboa
         base={o.name: _value(state.objective(o.id)) for o in provided},
         base_scores={o.name: task_scores(state.scores.get(o.id, ())) for o in provided},
         models=tuple(_row(state, ranking, rank, *row) for rank, row in enumerate(state.ranked(), 1)),
+        datasets=_datasets(state),
         trials=tuple(trial_record(state, t) for t in state.trials),
         history=history_of(state),
         tasks=tuple(goal.task for goal in state.goals),
@@ -226,6 +251,22 @@ def _best(state: State) -> BestTrial | None:
 def _recommended(state: State, best: BestTrial) -> Recommendation:
     made = state.pool[state.trials[best.trial].choice.action.id]
     return Recommendation(trial=best.trial, model=made.name, rule="best validation objective")
+
+
+def _datasets(state: State) -> tuple[MadeDataset, ...]:
+    gains = dataset_gains(state)
+    made = [(obj, trial) for obj in state.of_kind("dataset") if (trial := state.trial_of(obj.id)) is not None]
+    found = [
+        MadeDataset(
+            name=obj.name,
+            trial=trial.number,
+            contents=contents(obj),
+            gain=gains.get(obj.id),
+            how=action_of(state, trial),
+        )
+        for obj, trial in made
+    ]
+    return tuple(sorted(found, key=lambda d: -math.inf if d.gain is None else d.gain.value, reverse=True))
 
 
 def _value(objective: ObjectiveValue | None) -> float | None:

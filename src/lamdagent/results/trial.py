@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from lamdagent.core.format import action_of, change, duration, guard_breaks, size, with_error
+from lamdagent.core.format import action_of, change, duration, guard_breaks, result, size, with_error
 from lamdagent.core.state import State
-from lamdagent.core.types import Cost, Failed, LLMCall, Made, Score, Trial
+from lamdagent.core.types import Cost, Failed, Kind, LLMCall, Made, Score, Trial
 from lamdagent.results.result import Facts, Part, Section, Verbatim
 
 FIGURES = (
@@ -72,7 +72,13 @@ class TrialRecord:
     number: int
     """Counted from 0."""
     status: Literal["running", "failed", "made"]
-    """What came of it."""
+    """Whether it made something."""
+    result: str
+    """What came of it, in a few words."""
+    made: str | None
+    """The name of what it made."""
+    kind: Kind | None
+    """Whether that is a model or a dataset."""
     objective: float | None
     """The validation objective of what it made."""
     stderr: float | None
@@ -102,21 +108,19 @@ class TrialRecord:
     memory: str | None
     """The memory after it."""
 
-    @property
-    def result(self) -> str:
-        if self.status == "made":
-            return "-" if self.objective is None else with_error(self.objective, self.stderr)
-        return f"failed ({self.cause})" if self.status == "failed" else "running"
-
 
 def trial_record(state: State, trial: Trial) -> TrialRecord:
     """The record of a trial."""
     outcome, action = trial.outcome, trial.choice.action
     asked, objective = llm_calls_for(state, trial), state.objective(action.id)
     failed = outcome if isinstance(outcome, Failed) else None
+    made = outcome.object if isinstance(outcome, Made) else None
     return TrialRecord(
         number=trial.number,
         status="running" if outcome is None else "failed" if failed else "made",
+        result=result(state, trial),
+        made=made.name if made else None,
+        kind=made.kind if made else None,
         objective=None if objective is None else objective.value,
         stderr=None if objective is None else objective.stderr,
         scores=task_scores(outcome.scores) if isinstance(outcome, Made) else {},
