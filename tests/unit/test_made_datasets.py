@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from lamdagent.core.errors import ContractViolation
+from lamdagent.core.errors import ContractViolation, UserError
 from lamdagent.core.events import Asked, Told
 from lamdagent.core.evidence import dataset_gains, evidence_table, gains, labels
 from lamdagent.core.format import recipe, result
@@ -16,7 +17,8 @@ from lamdagent.core.state import State, reduce_events
 from lamdagent.core.types import Object
 from lamdagent.policies.agent import describe
 from lamdagent.runners.inline import Inline
-from lamdagent.study.journal import from_json, kind_of, to_json
+from lamdagent.study.journal import SqliteJournal, from_json, kind_of, to_json
+from lamdagent.study.read import ReadStudy, made_model, made_trial
 from lamdagent.testing import toy
 from lamdagent.testing.contracts.runner import blend_job
 
@@ -123,3 +125,34 @@ def test_an_object_taken_for_another_kind_is_a_breach_that_names_it() -> None:
     assert east.dataset["rows"] == 1
     with pytest.raises(ContractViolation, match="dataset 'east' was taken for a model"):
         _ = east.model
+
+
+def test_what_takes_a_model_says_where_the_rows_of_a_made_dataset_are(tmp_path: Path) -> None:
+    state = toy.grown(12, models=2, makes_data=True)
+    study = ReadStudy(name="toy", folder=tmp_path / "runs" / "toy", home=tmp_path, state=state)
+    data = next(t for obj in state.of_kind("dataset") if (t := state.trial_of(obj.id)) is not None)
+    model = next(t for obj in state.of_kind("model") if (t := state.trial_of(obj.id)) is not None)
+    assert made_trial(study, str(data.number)) == data
+    assert made_model(study, str(model.number)) == model
+    with pytest.raises(UserError, match=rf"trial {data.number} made the dataset dataset-{data.number}.*data\.jsonl"):
+        made_model(study, str(data.number))
+
+
+def test_export_of_a_made_dataset_is_an_error_without_a_traceback(tmp_path: Path) -> None:
+    from typer.testing import CliRunner
+
+    from lamdagent.ui.cli.app import app
+
+    folder = tmp_path / "runs" / "toy"
+    journal = SqliteJournal(folder / "journal.sqlite", writer=True)
+    toy.open_toy(journal, makes_data=True)
+    state = toy.grown(12, makes_data=True)
+    for trial in state.trials:
+        assert trial.outcome is not None
+        asked, told = Asked(number=trial.number, choice=trial.choice), Told(number=trial.number, outcome=trial.outcome)
+        journal.append(asked, told)
+    journal.close()
+    data = next(t for obj in state.of_kind("dataset") if (t := state.trial_of(obj.id)) is not None)
+    ended = CliRunner().invoke(app, ["export", str(folder), str(data.number), "--to", str(tmp_path / "out")])
+    assert isinstance(ended.exception, UserError)
+    assert not (tmp_path / "out").exists()

@@ -77,7 +77,10 @@ def evidence_table(state: State) -> str:
         for label in parts(state, gain.trial):
             groups[label].append(gain.value)
     lines = ["Mean gain of the objective over the best parent, by what was used:"]
-    lines += [f"- {label}: {_mean(values)} (n={len(values)})" for label, values in sorted(groups.items(), key=_by_mean)]
+    lines += [
+        f"- {label}: {change(*_mean_and_error(values))} (n={len(values)})"
+        for label, values in sorted(groups.items(), key=_by_mean)
+    ]
     names = labels(state)
     ranked = state.ranked()[:BEST]
     lines += ["Best models:"]
@@ -193,23 +196,20 @@ def _few(names: Sequence[str]) -> str:
 
 
 def _mean_gain(found: Sequence[Gain]) -> MeanGain:
-    n, mean = len(found), math.fsum(gain.value for gain in found) / len(found)
-    if n == 1:
-        return MeanGain(value=mean, stderr=found[0].stderr, n=1)
-    variance = math.fsum((gain.value - mean) ** 2 for gain in found) / (n - 1)
-    return MeanGain(value=mean, stderr=math.sqrt(variance / n), n=n)
+    mean, stderr = _mean_and_error([gain.value for gain in found])
+    return MeanGain(value=mean, stderr=found[0].stderr if len(found) == 1 else stderr, n=len(found))
 
 
 def _together(a: ObjectiveValue, b: ObjectiveValue) -> float | None:
     return None if a.stderr is None or b.stderr is None else math.hypot(a.stderr, b.stderr)
 
 
-def _mean(values: list[float]) -> str:
-    mean = sum(values) / len(values)
-    if len(values) < 2:
-        return change(mean)
-    variance = sum((v - mean) ** 2 for v in values) / (len(values) - 1)
-    return change(mean, math.sqrt(variance / len(values)))
+def _mean_and_error(values: Sequence[float]) -> tuple[float, float | None]:
+    """The mean and its standard error; None for a single value."""
+    n, mean = len(values), math.fsum(values) / len(values)
+    if n < 2:
+        return mean, None
+    return mean, math.sqrt(math.fsum((v - mean) ** 2 for v in values) / (n - 1) / n)
 
 
 def _by_mean(group: tuple[str, list[float]]) -> float:

@@ -31,7 +31,7 @@ from lamdagent.core.space import ActionSpace
 from lamdagent.core.state import State, reduce_events
 from lamdagent.core.types import Budget, Job, Made, Object, ObjectId, Outcome, Trial
 
-WORKED_EVERY_S = 30.0
+RECORD_EVERY_S = 30.0
 
 
 class Search:
@@ -212,7 +212,7 @@ def _loop(search: Search, runner: Runner, heard: Observer) -> None:
 
     def collect() -> None:
         nonlocal clock
-        for key, outcome in runner.wait(WORKED_EVERY_S):
+        for key, outcome in runner.wait(RECORD_EVERY_S):
             job = waiting.pop(key)
             if isinstance(key, int):
                 outcome = search.tell(key, outcome).outcome or outcome

@@ -81,7 +81,23 @@ def made_trial(study: ReadStudy, wanted: str) -> Trial:
     trial = find_trial(study, wanted)
     if not isinstance(trial.outcome, Made):
         state = "is running" if trial.outcome is None else "failed"
-        raise UserError(f"trial {trial.number} {state}: it made no model. See: lamdagent show {study.folder}")
+        raise UserError(f"trial {trial.number} {state}: it made nothing. See: lamdagent show {study.folder}")
+    return trial
+
+
+def made_model(study: ReadStudy, wanted: str) -> Trial:
+    """A trial that made a model.
+
+    Raises:
+        UserError: there is none, or it made a dataset, failed, or still runs.
+    """
+    trial = made_trial(study, wanted)
+    if isinstance(trial.outcome, Made) and trial.outcome.object.kind != "model":
+        rows = study.artifacts.open(trial.outcome.object.id) / "data.jsonl"
+        raise UserError(
+            f"trial {trial.number} made the {trial.outcome.object.kind} {trial.outcome.object.name}, and this takes a "
+            f"model. Its rows are in {rows}; models: lamdagent show {study.folder}"
+        )
     return trial
 
 

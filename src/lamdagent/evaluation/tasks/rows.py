@@ -71,7 +71,7 @@ class Rows:
     @property
     def metric(self) -> str:
         """`acc` for choices and `exact_match` for the rest, where none is given."""
-        return self.config.metric or ("acc" if "choices" in self._sides["validation"][0] else "exact_match")
+        return self._metric_of(self._sides["validation"])
 
     @cached_property
     def ids(self) -> Mapping[Split, str]:
@@ -120,7 +120,7 @@ class Rows:
 
     def _read(self, split: Split) -> list[dict[str, Any]]:
         items = list(task_items(read_rows(self._source(split)), self.config.columns))
-        metric = self.config.metric or ("acc" if "choices" in items[0] else "exact_match")
+        metric = self._metric_of(items)
         named = f"task {self.config.task!r}"
         if metric not in METRICS:
             raise ConfigError(f"{named}: own rows have no metric {metric!r}. {nearest(metric, METRICS)}")
@@ -128,6 +128,9 @@ class Rows:
             has = "take rows with choices" if metric in CHOICE_METRICS else "take rows without choices"
             raise ConfigError(f"{named}: metric {metric} is one of those that {has}")
         return items
+
+    def _metric_of(self, items: Sequence[Mapping[str, Any]]) -> str:
+        return self.config.metric or ("acc" if "choices" in items[0] else "exact_match")
 
     def _source(self, split: Split) -> Source:
         """Where a side's rows come from: `test` names another split of the same path, or a path of its own."""

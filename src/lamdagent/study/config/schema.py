@@ -209,13 +209,16 @@ def _tasks(entries: Sequence[Mapping[str, Any]], document: Document) -> tuple[tu
         try:
             found.append(_plugin("tasks", ("tasks", i), {"kind": inferred, **entry}, document))
         except ConfigError as error:
-            if "kind" in entry or "unknown key" not in str(error):
+            if "kind" in entry or not _has_unknown_key(error):
                 raise
-            why = (
-                "no path, so it is taken for one of lm-eval's" if inferred == "lm_eval" else "a path, so it is own rows"
-            )
-            raise ConfigError(f"{error} The task has {why}; `kind:` says it outright.") from error
+            taken_for = "no path, so it is taken for one of lm-eval's" if inferred == "lm_eval" else "a path: own rows"
+            raise ConfigError(f"{error} The task has {taken_for}; `kind:` says it outright.") from error
     return tuple(found)
+
+
+def _has_unknown_key(error: ConfigError) -> bool:
+    cause = error.__cause__
+    return isinstance(cause, ValidationError) and any(e["type"] == "unknown_key" for e in cause.errors())
 
 
 def _plugin(family: registry.Family, path: Path_, data: Mapping[str, Any], document: Document) -> tuple[str, Any]:

@@ -32,11 +32,11 @@ def attribute(
     from lamdagent.results.rerun import StudyChange, load_state
     from lamdagent.study.config import load_study
     from lamdagent.study.parts import StudyParts
-    from lamdagent.study.read import ReadStudy, made_trial
+    from lamdagent.study.read import ReadStudy, made_model
 
     loaded = load_study(study, set_)
     name, state = loaded.body.study, load_state(loaded)
-    found = made_trial(ReadStudy(name=name, folder=loaded.folder, home=loaded.home, state=state), trial)
+    found = made_model(ReadStudy(name=name, folder=loaded.folder, home=loaded.home, state=state), trial)
     whole = pipeline_of(state, found.choice.action.id)
     without = variants(whole, state, StudyParts(loaded).action_types)
     steps = plan_data(state, [whole, *(v.pipeline for v in without if v.pipeline is not None)])

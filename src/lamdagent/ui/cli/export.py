@@ -7,7 +7,7 @@ from pathlib import Path
 import typer
 
 from lamdagent.core.errors import UserError
-from lamdagent.study.read import made_trial, read_study
+from lamdagent.study.read import made_model, read_study
 from lamdagent.ui.cli._options import STUDY_HELP, TRIAL_HELP
 
 
@@ -20,7 +20,7 @@ def export(
     from lamdagent.results.export.huggingface import export_model
 
     read = read_study(study)
-    found = made_trial(read, trial)
+    found = made_model(read, trial)
     if to.exists() and (not to.is_dir() or any(to.iterdir())):
         raise UserError(f"{to} is not empty. Give a new folder.")
     export_model(read.state, found, read.artifacts, to, study=read.name, home=read.home)

@@ -32,7 +32,7 @@ def many_models(count: int) -> State:
 
 
 STATE = reduce_events(toy.first_events(models=2))
-MENU = ActionSpace(STATE, toy.ACTION_TYPES)
+SPACE = ActionSpace(STATE, toy.ACTION_TYPES)
 STEP = {
     "model": named(STATE, "base"),
     "dataset": named(STATE, "east"),
@@ -129,7 +129,7 @@ def test_settings_of_another_action_type_are_no_option() -> None:
 
 
 def test_options_are_the_sum_of_the_slots_and_not_their_product() -> None:
-    assert {slot: len(objects) for slot, objects in MENU.options("step").items()} == {
+    assert {slot: len(objects) for slot, objects in SPACE.options("step").items()} == {
         "model": 2,
         "dataset": 3,
         "hyperparameters": 3,
@@ -148,22 +148,22 @@ def test_options_are_the_sum_of_the_slots_and_not_their_product() -> None:
     ],
 )
 def test_a_refusal_says_what_the_slot_takes(inputs: dict[str, list[str]], words: str) -> None:
-    assert words in str(MENU.why_invalid(MENU.action("step", inputs)))
+    assert words in str(SPACE.why_invalid(SPACE.action("step", inputs)))
 
 
 def test_a_refusal_gives_the_range_of_a_slot_that_takes_several() -> None:
-    action = MENU.action("mean", {"models": named(STATE, "base")})
-    assert MENU.why_invalid(action) == "slot 'models' of mean takes 2 to 3 objects, not 1"
+    action = SPACE.action("mean", {"models": named(STATE, "base")})
+    assert SPACE.why_invalid(action) == "slot 'models' of mean takes 2 to 3 objects, not 1"
 
 
 def test_a_refusal_names_the_nearest_type() -> None:
-    action = replace(MENU.action("step", STEP), type="stepp")
-    assert MENU.why_invalid(action) == "unknown action type 'stepp'. Did you mean 'step'? Known: mean, step."
+    action = replace(SPACE.action("step", STEP), type="stepp")
+    assert SPACE.why_invalid(action) == "unknown action type 'stepp'. Did you mean 'step'? Known: mean, step."
 
 
 def test_a_refusal_passes_on_the_reason_of_the_action_type() -> None:
-    action = MENU.action("mean", {"models": named(STATE, "base", "other")})
-    assert MENU.why_invalid(action) == "base, other do not descend from one base model"
+    action = SPACE.action("mean", {"models": named(STATE, "base", "other")})
+    assert SPACE.why_invalid(action) == "base, other do not descend from one base model"
 
 
 def test_a_refusal_says_in_which_order_version_and_seed_an_action_is_taken() -> None:
@@ -178,7 +178,7 @@ def test_a_refusal_says_in_which_order_version_and_seed_an_action_is_taken() -> 
 
 
 def test_a_refusal_says_how_the_earlier_trial_ended() -> None:
-    choice = Choice(action=MENU.action("step", STEP), reason="", by="")
+    choice = Choice(action=SPACE.action("step", STEP), reason="", by="")
     running = reduce_events([Asked(number=0, choice=choice)], STATE)
     failed = reduce_events([Told(number=0, outcome=Failed(cause="oom", message=""))], running)
     for state, ended in ((running, "it is running as trial 0"), (failed, "it failed as trial 0")):
@@ -204,5 +204,5 @@ def test_the_last_action_left_is_found_although_draws_keep_missing_it() -> None:
 
 @pytest.mark.parametrize(("type", "slot"), [("step", "modell"), ("stepp", "model")])
 def test_an_action_with_an_unknown_type_or_slot_can_be_refused_in_words(type: str, slot: str) -> None:
-    action = MENU.action(type, {slot: STEP["model"]})
-    assert MENU.why_invalid(action) is not None
+    action = SPACE.action(type, {slot: STEP["model"]})
+    assert SPACE.why_invalid(action) is not None
