@@ -15,6 +15,7 @@ from lamdagent.core.format import recipe, result
 from lamdagent.core.pipeline import node_label, pipeline_of, render
 from lamdagent.core.state import State, reduce_events
 from lamdagent.core.types import Object
+from lamdagent.objects.artifacts import LocalArtifacts
 from lamdagent.policies.agent import describe
 from lamdagent.runners.inline import Inline
 from lamdagent.study.journal import SqliteJournal, from_json, kind_of, to_json
@@ -153,6 +154,9 @@ def test_export_of_a_made_dataset_is_an_error_without_a_traceback(tmp_path: Path
         journal.append(asked, told)
     journal.close()
     data = next(t for obj in state.of_kind("dataset") if (t := state.trial_of(obj.id)) is not None)
+    with LocalArtifacts(tmp_path / "runs" / "artifacts").write(data.choice.action.id, {}) as made:
+        (made / "data.jsonl").write_text('{"text": "a row"}\n')
     ended = CliRunner().invoke(app, ["export", str(folder), str(data.number), "--to", str(tmp_path / "out")])
     assert isinstance(ended.exception, UserError)
+    assert "this takes a model" in str(ended.exception)
     assert not (tmp_path / "out").exists()
