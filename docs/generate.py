@@ -31,6 +31,7 @@ PLACES = {
     "memories": "memory (kind: {})",
     "tasks": "tasks[] (kind: {})",
     "artifacts": "artifacts (kind: {})",
+    "observers": "observers[] (kind: {})",
 }
 NOTES = {
     "datasets.NAME": "Rows are `prompt`+`completion`, `messages`, `text`, or preferences (`prompt`+`chosen`+"

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 
+import pytest
 from rich.console import Console
 
 from lamdagent.core.observers import Observers
 from lamdagent.core.state import State
 from lamdagent.core.types import Budget, Failed
+from lamdagent.observers.jsonl import Jsonl
 from lamdagent.testing.contracts import ObserverContract
 from lamdagent.ui.terminal.live import Live
 from lamdagent.ui.terminal.plain import Plain
@@ -28,6 +31,15 @@ class TestLive(ObserverContract):
 class TestUnboundedPlain(ObserverContract):
     def observer(self) -> Plain:
         return Plain(SearchProgress(Budget()), io.StringIO())
+
+
+class TestJsonl(ObserverContract):
+    @pytest.fixture(autouse=True)
+    def _folder(self, tmp_path: Path) -> None:
+        self.folder = tmp_path
+
+    def observer(self) -> Jsonl:
+        return Jsonl(self.folder / "log.jsonl")
 
 
 class TestMany(ObserverContract):

@@ -42,6 +42,7 @@ NEEDS: dict[tuple[str, str], dict[str, Any]] = {
     ("policy (kind: agent)", ""): {"policy": AGENT},
     ("policy.price (kind: agent)", ""): {"policy": {**AGENT, "price": {"input": 1.0, "output": 1.0}}},
     ("policy (kind: replay)", ""): {"policy": {"kind": "replay", "from": "pipeline.yaml"}},
+    ("observers[] (kind: jsonl)", ""): {"observers": [{"kind": "jsonl", "path": "x.jsonl"}]},
     ("memory (kind: reflection)", ""): {"policy": AGENT, "memory": {"kind": "reflection"}},
 }
 # A value for each key whose default is no value, and whose type alone does not give one that may stand.

@@ -35,6 +35,7 @@ MAY_IMPORT = {
     "llm": {"core"},
     "policies": {"core", "llm"},
     "memories": {"core", "llm"},
+    "observers": {"core"},
     "actions": {"core", "objects", "llm"},
     "evaluation": {"core", "objects", "llm"},
     "runners": {"core", "objects", "evaluation"},

@@ -12,6 +12,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from lamdagent.core.events import SearchStopped
+from lamdagent.core.observers import Observers
 from lamdagent.core.protocols import Observer
 from lamdagent.core.search import Search, run
 from lamdagent.core.types import Budget
@@ -36,7 +37,7 @@ def last_line_after_spending_all_tokens(observer: Observer, out: io.StringIO) ->
     search = Search(
         journal=journal, action_types=toy.ACTION_TYPES, policy=policy, memory=Table(), budget=BUDGET, chat=chat
     )
-    run(search, toy.inline(), [observer])
+    run(search, toy.inline(), Observers([observer]))
     return out.getvalue().strip().splitlines()[-1]
 
 

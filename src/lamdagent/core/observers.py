@@ -15,7 +15,7 @@ LOG = logging.getLogger(__name__)
 class Observers:
     """Observers as one. What one raises is logged, and it hears nothing more; the others do."""
 
-    def __init__(self, observers: Sequence[Observer]) -> None:
+    def __init__(self, observers: Sequence[Observer] = ()) -> None:
         self._observers = tuple(observers)
 
     def started(self, job: Job, state: State) -> None:

@@ -26,7 +26,7 @@ from lamdagent.core.events import (
     Told,
 )
 from lamdagent.core.observers import Observers
-from lamdagent.core.protocols import Chat, Journal, Memory, Observer, Policy, Runner
+from lamdagent.core.protocols import Chat, Journal, Memory, Policy, Runner
 from lamdagent.core.space import ActionSpace
 from lamdagent.core.state import State, reduce_events
 from lamdagent.core.types import Budget, Job, Made, Object, ObjectId, Outcome, Trial
@@ -179,14 +179,13 @@ def with_roots(state: State, ids: Iterable[ObjectId]) -> tuple[Object, ...]:
     return tuple(needed.values())
 
 
-def run(search: Search, runner: Runner, observers: Sequence[Observer] = ()) -> State:
+def run(search: Search, runner: Runner, observers: Observers = Observers()) -> State:
     """Score the provided models, then keep every slot busy until the budget or the action space is used up.
 
     Trials that an earlier process left running are submitted first. Why it ended is journalled, an error too.
     """
-    heard = Observers(observers)
     try:
-        _loop(search, runner, heard)
+        _loop(search, runner, observers)
         if search.stopped is not None:
             search.record_stop(search.stopped)
     except KeyboardInterrupt:
@@ -197,18 +196,18 @@ def run(search: Search, runner: Runner, observers: Sequence[Observer] = ()) -> S
             search.record_stop(SearchStopped(reason="error", message=str(error) or type(error).__name__))
         raise
     finally:
-        heard.closed(search.state)
+        observers.closed(search.state)
     return search.state
 
 
-def _loop(search: Search, runner: Runner, heard: Observer) -> None:
+def _loop(search: Search, runner: Runner, observers: Observers) -> None:
     clock = time.monotonic()
     waiting: dict[int | str, Job] = {}
 
     def submit(job: Job) -> None:
         waiting[job.key] = job
         runner.submit(job)
-        heard.started(job, search.state)
+        observers.started(job, search.state)
 
     def collect() -> None:
         nonlocal clock
@@ -218,7 +217,7 @@ def _loop(search: Search, runner: Runner, heard: Observer) -> None:
                 outcome = search.tell(key, outcome).outcome or outcome
             else:
                 search.record_baseline(job.objects[0], outcome)
-            heard.ended(key, outcome, search.state)
+            observers.ended(key, outcome, search.state)
         now = time.monotonic()
         search.record_time(now - clock)
         clock = now

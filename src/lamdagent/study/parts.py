@@ -16,7 +16,7 @@ from lamdagent.core.action_type import ActionType
 from lamdagent.core.config import Config
 from lamdagent.core.errors import ConfigError
 from lamdagent.core.plan import Plan, plan_of_trials
-from lamdagent.core.protocols import ArtifactStore, Memory, Policy, Task
+from lamdagent.core.protocols import ArtifactStore, Memory, Observer, Policy, Task
 from lamdagent.core.state import reduce_events
 from lamdagent.core.types import Budget
 from lamdagent.evaluation.evaluator import Evaluation
@@ -88,6 +88,11 @@ class StudyParts:
     def memory(self) -> Memory:
         made: Memory = self._made("memories", *self.study.memory)
         return made
+
+    @cached_property
+    def observers(self) -> tuple[Observer, ...]:
+        """Raises: UserError: one cannot be made here, such as for want of a package."""
+        return tuple(self._made("observers", kind, config) for kind, config in self.study.observers)
 
     @cached_property
     def toolkit(self) -> Toolkit:

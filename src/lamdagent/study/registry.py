@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from lamdagent.core.errors import UnknownName, nearest
 
-Family = Literal["actions", "policies", "memories", "tasks", "artifacts"]
+Family = Literal["actions", "policies", "memories", "tasks", "artifacts", "observers"]
 
 BUILT_IN: dict[Family, dict[str, str]] = {
     "actions": {"sft": "lamdagent.actions.sft:Sft", "ties": "lamdagent.actions.merge:Ties"},
@@ -34,6 +34,7 @@ BUILT_IN: dict[Family, dict[str, str]] = {
         "rows": "lamdagent.evaluation.tasks.rows:RowsTask",
     },
     "artifacts": {"local": "lamdagent.objects.artifacts:LocalArtifacts"},
+    "observers": {"jsonl": "lamdagent.observers.jsonl:Jsonl"},
 }
 SINGULAR: dict[Family, str] = {
     "actions": "action type",
@@ -41,6 +42,7 @@ SINGULAR: dict[Family, str] = {
     "memories": "memory",
     "tasks": "kind of task",
     "artifacts": "artifact store",
+    "observers": "observer",
 }
 
 

@@ -23,7 +23,7 @@ def run_study(
 
     Args:
         overrides: `key.key=value` texts, as after `--set` on the command line.
-        observers: who is told of the progress.
+        observers: who is told of the progress, beside those that the study file names.
         inline: run jobs in this process instead of a worker process.
     Raises:
         UserError: the study file, its data, its journal or the machine needs the user.
@@ -33,9 +33,9 @@ def run_study(
 
 def run_loaded(study: Study, *, observers: Sequence[Observer] = (), inline: bool = False) -> State:
     """The same for a study that was read before."""
-    heard = Observers(observers)
+    heard = Observers([*observers, *StudyParts(study).observers])
     with open_study(study, watch=heard.progressed, inline=inline) as opened:
-        return run(opened.search, opened.runner, [heard])
+        return run(opened.search, opened.runner, heard)
 
 
 def run_plan(

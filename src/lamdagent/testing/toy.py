@@ -30,6 +30,7 @@ from typing import Any
 from lamdagent.core.action_type import ActionType, Context
 from lamdagent.core.errors import Diverged
 from lamdagent.core.events import Asked, Event, ObjectAdded, StudyOpened
+from lamdagent.core.observers import Observers
 from lamdagent.core.protocols import Journal, Observer, Policy, Runner, Task
 from lamdagent.core.space import ActionSpace
 from lamdagent.core.state import State, reduce_events
@@ -310,7 +311,7 @@ def search(
     journal = MemoryJournal(*first_events(seed=seed, models=models, makes_data=makes_data))
     types = DATA_ACTION_TYPES if makes_data else ACTION_TYPES
     loop = Search(journal=journal, action_types=types, policy=policy, memory=Table(), budget=Budget(trials=trials))
-    return run(loop, runner or inline(), observers)
+    return run(loop, runner or inline(), Observers(observers))
 
 
 def grown(trials: int, *, seed: int = 0, models: int = 1, running: int = 0, makes_data: bool = False) -> State:

@@ -115,6 +115,9 @@ class Body(Config):
     artifacts: dict[str, Any] = Field(
         {"kind": "local"}, description="kind: where models and rows are kept; and its options"
     )
+    observers: list[str | dict[str, Any]] = Field(
+        [], description="who is told of the search as it goes, beside the terminal: kinds, or mappings with a kind"
+    )
     budget: BudgetEntry = Field(BudgetEntry(), description="where the search stops")
     execution: Execution = Field(Execution(), description="how trials are run")
 
@@ -130,6 +133,7 @@ class Study:
     policy: tuple[str, Config]
     memory: tuple[str, Config]
     artifacts: tuple[str, Config]
+    observers: tuple[tuple[str, Config], ...]
     document: Document
 
     @property
@@ -154,8 +158,8 @@ class Study:
         return tuple(Guard(task=g.task, max_drop=g.max_drop) for g in self.body.guards)
 
     def dump(self) -> dict[str, Any]:
-        """The study as JSON values, every default filled in, without what may move: `root`."""
-        whole = self.body.model_dump(mode="json", by_alias=True, exclude={"root"})
+        """The study as JSON values, every default filled in, without what is free to change: `root` and `observers`."""
+        whole = self.body.model_dump(mode="json", by_alias=True, exclude={"root", "observers"})
         whole["actions"] = {
             name: config.model_dump(mode="json", by_alias=True) for name, config in self.actions.items()
         }
@@ -190,6 +194,10 @@ def study_of(document: Document) -> Study:
         policy=_plugin("policies", ("policy",), body.policy, document),
         memory=_plugin("memories", ("memory",), body.memory, document),
         artifacts=_plugin("artifacts", ("artifacts",), body.artifacts, document),
+        observers=tuple(
+            _plugin("observers", ("observers", i), {"kind": entry} if isinstance(entry, str) else entry, document)
+            for i, entry in enumerate(body.observers)
+        ),
         document=document,
     )
     _refuse_names(study)
