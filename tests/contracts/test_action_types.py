@@ -8,6 +8,7 @@ import pytest
 from lamdagent.actions import merge
 from lamdagent.actions.merge import Ties
 from lamdagent.actions.sft import Sft
+from lamdagent.core.action_type import why_refused
 from lamdagent.core.types import Object
 from lamdagent.study.parts import StudyParts
 from lamdagent.testing import toy
@@ -120,11 +121,21 @@ class TestOrderedTies(ActionTypeContract):
         (model("x", architecture="Gemma"), "'a' and 'x' have different architectures"),
         (model("x", shapes="bigger"), "'a' and 'x' have tensors of different shapes"),
         (model("x", tokenizer="other"), "'a' and 'x' have different vocabularies"),
-        (BASE, "'base' is a base model"),
+        (BASE, "'base' is a base model: merging it with its own descendants adds nothing"),
     ],
 )
 def test_ties_says_why_two_models_cannot_be_merged(other: Object, words: str) -> None:
-    assert words in str(Ties().validate(merged(A, other)))
+    assert words in str(why_refused(Ties(), merged(A, other)))
+
+
+def test_preferences_and_base_models_are_refused_by_their_slots_alone() -> None:
+    sft, ties = ({slot.name: slot for slot in type.slots} for type in (Sft(), Ties()))
+    assert sft["dataset"].why_refused(dataset("preference")) == (
+        "dataset 'preference' holds preferences; sft takes prompt and completion, messages, or text"
+    )
+    assert sft["dataset"].why_refused(dataset("messages")) is None, "that depends on the model's chat template"
+    assert "'base' is a base model" in str(ties["models"].why_refused(BASE))
+    assert Ties().validate(merged(A, BASE)) is None, "validate is asked of combinations only"
 
 
 def test_ordered_ties_names_the_one_order_it_takes_where_order_changes_nothing() -> None:
@@ -133,7 +144,7 @@ def test_ordered_ties_names_the_one_order_it_takes_where_order_changes_nothing()
 
 def test_a_brought_model_that_names_its_base_can_be_merged() -> None:
     finetuned = Object(id="f", kind="model", name="f", uri="models/f", meta=dict(A.meta))
-    assert Ties().validate(merged(A, finetuned)) is None
+    assert why_refused(Ties(), merged(A, finetuned)) is None
 
 
 @pytest.mark.parametrize(

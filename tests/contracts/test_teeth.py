@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -242,17 +243,25 @@ def test_a_runner_that_loses_or_repeats_a_job_fails_its_contract(times: int, tmp
         Broken().test_every_job_comes_back_exactly_once(tmp_path)
 
 
-def test_an_action_type_that_answers_by_mood_fails_its_contract() -> None:
-    class Wavering(toy.ToyStep):
-        asked = 0
+class Wavering(toy.ToyStep):
+    """Refuses every second time: a combination, or the model by itself."""
 
-        def validate(self, inputs: Mapping[str, Sequence[Object]]) -> str | None:
-            self.asked += 1
-            return "not this time" if self.asked % 2 else None
+    def __init__(self, *, alone: bool) -> None:
+        moods = itertools.cycle([None, "not this time"])
+        self._together = itertools.repeat(None) if alone else moods
+        if alone:
+            model, *rest = toy.ToyStep.slots
+            self.slots = (replace(model, accepts=lambda obj: next(moods)), *rest)
 
+    def validate(self, inputs: Mapping[str, Sequence[Object]]) -> str | None:
+        return next(self._together)
+
+
+@pytest.mark.parametrize("alone", [False, True], ids=["together", "alone"])
+def test_an_action_type_that_answers_by_mood_fails_its_contract(alone: bool) -> None:
     class Broken(ActionTypeContract):
         def action_type(self) -> Wavering:
-            return Wavering()
+            return Wavering(alone=alone)
 
         def admitted(self) -> list[Mapping[str, Sequence[Object]]]:
             base, east, slow = toy.point("base", (0.0, 0.0)), toy.vector("east", (1.0, 0.0)), toy.rate("slow", 0.5)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from lamdagent.core.errors import UserError
-from lamdagent.core.events import LLMCalled
+from lamdagent.core.events import LLMCalled, ObjectAdded
 from lamdagent.core.evidence import collapsed, repeats
 from lamdagent.core.plan import plan_of_trials
 from lamdagent.core.search import Search, run
@@ -346,3 +346,14 @@ def test_a_candidate_that_is_not_listed_is_asked_for_again_and_then_the_fallback
     state = run(with_shortlist(FakeClient([nonsense] * 3)), toy.inline())
     assert state.trials[0].choice.by == "random (fallback)" and state.trials[1].choice.by == "agent"
     assert "C99" in (state.llm_calls[0].error or "")
+
+
+def test_the_menu_does_not_offer_what_a_slot_does_not_accept() -> None:
+    client, state = FakeClient(), toy.grown(1)
+    nowhere = ObjectAdded(object=toy.vector("nowhere", (0.0, 0.0)))
+    state = reduce_events([nowhere], state)
+    space = ActionSpace(state, {"step": toy.ToyStep()})
+    Agent(chat=fake_chat(client), fallback=Random()).select(state, space, 1)
+    _, objects = (prompt for _, prompt in client.asked)
+    assert "- north: " in objects
+    assert "- nowhere: " not in objects

@@ -180,3 +180,14 @@ def test_an_ordered_step_whose_order_means_nothing_is_done_in_the_order_that_is_
 def test_what_is_no_plan_is_refused_in_words(data: dict[str, object], words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         Plan.of(data, "f.yaml")
+
+
+def test_a_step_on_an_object_that_its_slot_does_not_accept_says_why() -> None:
+    nowhere = toy.vector("nowhere", (0.0, 0.0))
+    pool = (toy.point("base", (0.0, 0.0)), nowhere, toy.rate("slow", 0.5))
+    state = reduce_events([StudyOpened(config={}, seed=0, goals=toy.GOALS), *(ObjectAdded(object=o) for o in pool)])
+    objects = {"base": {"kind": "model"}, "nowhere": {"kind": "dataset"}, "slow": {"kind": "hyperparameters"}}
+    inputs = {"model": ["base"], "dataset": ["nowhere"], "hyperparameters": ["slow"]}
+    data = {"result": "m", "objects": objects, "steps": [{"make": "m", "action": "step", "inputs": inputs}]}
+    status = follow(Plan.of(data, "here"), state, ActionSpace(state, toy.ACTION_TYPES))
+    assert "dataset 'nowhere' moves nothing" in status.unreachable["m"]

@@ -59,14 +59,19 @@ def test_iteration_begins_before_the_product_is_known() -> None:
     assert time.process_time() - began < 1.0
 
 
+def not_first(obj: Object) -> str | None:
+    return f"{obj.name!r} is the first" if obj.name.endswith("0") else None
+
+
 SLOTS = st.builds(
-    lambda kind, least, more, ordered: Slot(
-        name=kind, kind=kind, at_least=least, at_most=least + more, ordered=ordered
+    lambda kind, least, more, ordered, accepts: Slot(
+        name=kind, kind=kind, at_least=least, at_most=least + more, ordered=ordered, accepts=accepts
     ),
     st.sampled_from(["model", "dataset"]),
     st.integers(1, 2),
     st.integers(0, 2),
     st.booleans(),
+    st.sampled_from([None, not_first]),
 )
 
 
@@ -126,6 +131,38 @@ def test_settings_of_another_action_type_are_no_option() -> None:
     state = pool(*STATE.pool.values(), toy.rate("foreign", 0.5, action="mean"))
     names = [obj.name for obj in ActionSpace(state, toy.ACTION_TYPES).options("step")["hyperparameters"]]
     assert names == list(toy.RATES)
+
+
+def without_first() -> tuple[State, ActionSpace]:
+    """Three models and three datasets, the first of which the slots refuse."""
+    state = pool(*(toy.point(f"m{i}", (i, 0.0)) for i in range(3)), *(toy.vector(f"d{i}", (i, 1.0)) for i in range(3)))
+    slots = (Slot(name="model", kind="model"), Slot(name="dataset", kind="dataset", accepts=not_first))
+    return state, ActionSpace(state, {"open": toy.ToyOpen(*slots)})
+
+
+def test_what_a_slot_does_not_accept_is_neither_offered_nor_counted_nor_drawn() -> None:
+    state, space = without_first()
+    assert [obj.name for obj in space.options("open")["dataset"]] == ["d1", "d2"]
+    assert space.size("open") == len(list(space)) == 6
+    drawn = [space.sample(random.Random(seed), tries=1) for seed in range(30)]
+    offered = {action.id for action in space}
+    assert {action.id for action in drawn if action} == offered
+    action = space.action("open", {"model": named(state, "m0"), "dataset": named(state, "d1")})
+    assert {obj.name for _, obj, _ in space.neighbors(action)} == {"m1", "m2", "d2"}
+
+
+def test_a_refusal_gives_the_slots_own_reason_and_what_it_takes() -> None:
+    state, space = without_first()
+    action = space.action("open", {"model": named(state, "m0"), "dataset": named(state, "d0")})
+    assert space.why_invalid(action) == "slot 'dataset' of open: 'd0' is the first. Known: d1, d2"
+
+
+def test_where_a_slot_accepts_nothing_a_refusal_says_so() -> None:
+    state = pool(toy.vector("d0", (0.0, 1.0)))
+    space = ActionSpace(state, {"open": toy.ToyOpen(Slot(name="dataset", kind="dataset", accepts=not_first))})
+    action = space.action("open", {"dataset": named(state, "d0")})
+    assert list(space) == [] and space.sample(random.Random(0)) is None
+    assert space.why_invalid(action) == "slot 'dataset' of open: 'd0' is the first. Known: none"
 
 
 def test_options_are_the_sum_of_the_slots_and_not_their_product() -> None:

@@ -55,6 +55,13 @@ class TiesConfig(Config):
         return {**super().arguments(parts), "ordered": lists}
 
 
+def no_base_model(model: Object) -> str | None:
+    """Why a merge relative to the base model does not take a model; None if it does."""
+    if model.root != model.id:
+        return None
+    return f"{model.name!r} is a base model: merging it with its own descendants adds nothing"
+
+
 class Ties:
     """Merge models by trimming their task vectors, electing signs, and averaging what agrees."""
 
@@ -64,15 +71,19 @@ class Ties:
 
     def __init__(self, *, models: Sequence[int] = (2, 3), ordered: bool = False) -> None:
         self.slots = (
-            Slot(name="models", kind="model", at_least=models[0], at_most=models[-1], ordered=ordered),
+            Slot(
+                name="models",
+                kind="model",
+                at_least=models[0],
+                at_most=models[-1],
+                ordered=ordered,
+                accepts=no_base_model,
+            ),
             Slot(name="hyperparameters", kind="hyperparameters"),
         )
 
     def validate(self, inputs: Mapping[str, Sequence[Object]]) -> str | None:
         models, (setting,) = inputs["models"], inputs["hyperparameters"]
-        for model in models:
-            if model.meta.get("root", model.id) == model.id:
-                return f"{model.name!r} is a base model: merging it with its own descendants adds nothing"
         return _differ(models) or (_uneven(models, setting) if self.slots[0].ordered else None)
 
     def execute(self, inputs: Mapping[str, Sequence[Object]], seed: int, ctx: Context) -> Mapping[str, Any]:

@@ -67,6 +67,13 @@ class SftConfig(Config):
     hyperparameters: dict[str, SftHyperparameters] = Field(min_length=1, description="named settings, by TRL's keys")
 
 
+def no_preferences(dataset: Object) -> str | None:
+    """Why `sft` does not train on a dataset; None if it does."""
+    if dataset.meta.get("format") != "preference":
+        return None
+    return f"dataset {dataset.name!r} holds preferences; sft takes prompt and completion, messages, or text"
+
+
 class Sft:
     """Train a model on a dataset: loss on completions only, the model's own chat template for `messages`."""
 
@@ -75,16 +82,13 @@ class Sft:
     makes: Kind = "model"
     slots = (
         Slot(name="model", kind="model"),
-        Slot(name="dataset", kind="dataset"),
+        Slot(name="dataset", kind="dataset", accepts=no_preferences),
         Slot(name="hyperparameters", kind="hyperparameters"),
     )
 
     def validate(self, inputs: Mapping[str, Sequence[Object]]) -> str | None:
         (model,), (dataset,) = inputs["model"], inputs["dataset"]
-        format = dataset.meta.get("format")
-        if format == "preference":
-            return f"dataset {dataset.name!r} holds preferences; sft takes prompt and completion, messages, or text"
-        if format == "messages" and not model.meta.get("chat_template"):
+        if dataset.meta.get("format") == "messages" and not model.meta.get("chat_template"):
             return f"dataset {dataset.name!r} holds messages, and model {model.name!r} has no chat template"
         return None
 

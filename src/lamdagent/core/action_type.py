@@ -56,7 +56,10 @@ class ActionType(Protocol):
         """What it makes."""
 
     def validate(self, inputs: Mapping[str, Sequence[Object]]) -> str | None:
-        """None if these objects go together, else the reason why not. Pure and cheap; called in the driver."""
+        """None if these objects go together, else the reason why not. Pure and cheap; called in the driver.
+
+        Only of combinations: what an object by itself rules out is said by `Slot.accepts`, and never gets here.
+        """
 
     def execute(self, inputs: Mapping[str, Sequence[Object]], seed: int, ctx: Context) -> Mapping[str, Any]:
         """Make the object's files in `ctx.workdir` and return its `meta`. Deterministic in `inputs` and `seed`.
@@ -64,3 +67,9 @@ class ActionType(Protocol):
         Raises:
             Diverged: training left the finite numbers.
         """
+
+
+def why_refused(type: ActionType, inputs: Mapping[str, Sequence[Object]]) -> str | None:
+    """Why an action type does not take these objects, one by one or together; None if it does."""
+    alone = (slot.why_refused(obj) for slot in type.slots for obj in inputs[slot.name])
+    return next(filter(None, alone), None) or type.validate(inputs)

@@ -13,7 +13,7 @@ from typing import Any
 
 from lamdagent.core.errors import ConfigError
 from lamdagent.core.pipeline import Pipeline, pipeline_of, to_data
-from lamdagent.core.space import ActionSpace
+from lamdagent.core.space import ActionSpace, is_for
 from lamdagent.core.state import State
 from lamdagent.core.types import Action, Failed, ObjectId
 
@@ -133,7 +133,7 @@ def follow(plan: Plan, state: State, space: ActionSpace) -> PlanStatus:
         elif waiting.intersection(step.names):
             waiting.add(step.make)
         else:
-            inputs, missing = _inputs(plan, step, space, ids, made_here)
+            inputs, missing = _inputs(plan, step, state, space, ids, made_here)
             if missing:
                 unreachable[step.make] = missing
                 continue
@@ -161,12 +161,14 @@ def follow(plan: Plan, state: State, space: ActionSpace) -> PlanStatus:
 
 
 def _inputs(
-    plan: Plan, step: PlanStep, space: ActionSpace, ids: Mapping[str, ObjectId], made_here: set[str]
+    plan: Plan, step: PlanStep, state: State, space: ActionSpace, ids: Mapping[str, ObjectId], made_here: set[str]
 ) -> tuple[dict[str, list[ObjectId]], str | None]:
     """A step's inputs as ids, or what this study lacks."""
-    options, inputs = space.options(step.action), {}
+    slots = {slot.name: slot for slot in space.types[step.action].slots}
+    provided, inputs = [obj for obj in state.pool.values() if obj.made_by is None], {}
     for slot, names in step.inputs.items():
-        here = {obj.name: obj.id for obj in options.get(slot, ()) if obj.made_by is None}
+        # Also what the slot does not accept: the refusal of the action then says why.
+        here = {o.name: o.id for o in provided if slot in slots and is_for(o, step.action, slots[slot])}
         called = {name: plan.called(name) for name in names if name not in made_here}
         if missing := [name for name, own in called.items() if own not in here]:
             kind = plan.objects[missing[0]].get("kind", "object")

@@ -29,7 +29,7 @@ class ActionSpace:
         self._fit: dict[tuple[str, Slot], tuple[Object, ...]] = {}
 
     def options(self, type: str) -> dict[str, tuple[Object, ...]]:
-        """The objects that fit each slot of an action type: lines for a prompt, not their product."""
+        """The objects that each slot of an action type takes: lines for a prompt, not their product."""
         return {slot.name: self._fitting(type, slot) for slot in self.types[type].slots}
 
     def action(self, type: str, inputs: Mapping[str, Sequence[str]]) -> Action:
@@ -89,7 +89,7 @@ class ActionSpace:
                 yield action
 
     def size(self, type: str) -> int:
-        """How many ways there are to fill the slots of a type, before refusals."""
+        """How many ways there are to fill the slots of a type with what each takes, before they are put together."""
         ways = 1
         for slot in self.types[type].slots:
             n, count = len(self._fitting(type, slot)), math.perm if slot.ordered else math.comb
@@ -109,7 +109,8 @@ class ActionSpace:
 
     def _fitting(self, type: str, slot: Slot) -> tuple[Object, ...]:
         if (type, slot) not in self._fit:
-            self._fit[type, slot] = tuple(o for o in self._state.pool.values() if _fits(o, type, slot))
+            right = (o for o in self._state.pool.values() if is_for(o, type, slot))
+            self._fit[type, slot] = tuple(o for o in right if slot.why_refused(o) is None)
         return self._fit[type, slot]
 
     def _filled(self, type: str, slots: Sequence[Slot]) -> Iterator[dict[str, list[str]]]:
@@ -136,16 +137,20 @@ class ActionSpace:
     def _misfit(self, action: Action, slot: Slot) -> str | None:
         ids, pool = action.inputs[slot.name], self._state.pool
         where = f"slot {slot.name!r} of {action.type}"
-        if unknown := [i for i in ids if i not in pool or not _fits(pool[i], action.type, slot)]:
+        if unknown := [i for i in ids if i not in pool or not is_for(pool[i], action.type, slot)]:
             given = ", ".join(pool[i].name if i in pool else i for i in unknown)
-            known = ", ".join(o.name for o in self._fitting(action.type, slot))
-            return f"{where} takes {slot.kind} objects of the pool, not {given}. Known: {known}"
+            return f"{where} takes {slot.kind} objects of the pool, not {given}. {self._known(action.type, slot)}"
+        if refusal := next(filter(None, (slot.why_refused(pool[i]) for i in ids)), None):
+            return f"{where}: {refusal}. {self._known(action.type, slot)}"
         if len(set(ids)) != len(ids):
             return f"{where} takes different objects"
         if not slot.at_least <= len(ids) <= slot.at_most:
             wanted = f"{slot.at_least}" if slot.at_least == slot.at_most else f"{slot.at_least} to {slot.at_most}"
             return f"{where} takes {wanted} objects, not {len(ids)}"
         return None
+
+    def _known(self, type: str, slot: Slot) -> str:
+        return f"Known: {', '.join(o.name for o in self._fitting(type, slot)) or 'none'}"
 
     def _uncanonical(self, action: Action) -> str | None:
         # The id covers version, seed and order: the same work under another id would be done once more.
@@ -161,5 +166,6 @@ class ActionSpace:
         )
 
 
-def _fits(obj: Object, type: str, slot: Slot) -> bool:
+def is_for(obj: Object, type: str, slot: Slot) -> bool:
+    """Whether an object is of a slot's kind, and where it is a setting, of the slot's action type."""
     return obj.kind == slot.kind and obj.meta.get("action", type) == type

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypedDict, cast
 
@@ -127,7 +127,9 @@ class Object:
 class Slot:
     """One argument of an action type: between `at_least` and `at_most` objects of one kind.
 
-    `ordered=False` means that the order of the objects changes nothing, so only one order is ever offered.
+    `ordered=False` means that the order of the objects changes nothing, so only one order is ever offered. `accepts`
+    gives None for an object that the slot takes, else the reason why not, which names the object; without it the slot
+    takes any of its kind. It is pure and cheap, and asked of each object alone, before any are put together.
     """
 
     name: str
@@ -135,6 +137,11 @@ class Slot:
     at_least: int = 1
     at_most: int = 1
     ordered: bool = False
+    accepts: Callable[[Object], str | None] | None = None
+
+    def why_refused(self, obj: Object) -> str | None:
+        """Why the slot does not take an object of its kind; None if it does."""
+        return None if self.accepts is None else self.accepts(obj)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from lamdagent.core.action_type import ActionType
+from lamdagent.core.action_type import ActionType, why_refused
 from lamdagent.core.format import action_of, change_with_interval, scored
 from lamdagent.core.pipeline import Pipeline
 from lamdagent.core.plan import PlanStatus
@@ -127,7 +127,7 @@ class _Without:
                 return f"{', '.join(sorted({name for name in names if names.count(name) > 1}))} would be in it twice"
             if not slot.at_least <= len(names) <= slot.at_most:
                 return f"{node.type} takes {slot.at_least} or more for {slot.name}, not {len(names)}"
-        return type.validate({slot: [child.object for child in group] for slot, group in inputs.items()})
+        return why_refused(type, {slot: [child.object for child in group] for slot, group in inputs.items()})
 
     def _made(self, node: Pipeline, inputs: Mapping[str, tuple[Pipeline, ...]]) -> Pipeline:
         ids = {slot: [child.object.id for child in group] for slot, group in inputs.items()}

@@ -63,6 +63,11 @@ DATASETS = {"east": (1.0, 0.0), "north": (0.0, 1.0), "south-west": (-0.5, -0.5)}
 RATES = {"slow": 0.5, "fast": 1.0, "wild": 4.0}
 
 
+def moves(dataset: Object) -> str | None:
+    """Why `step` does not take a dataset; None if it does."""
+    return None if any(dataset.meta["x"]) else f"dataset {dataset.name!r} moves nothing"
+
+
 class ToyStep:
     """Move a model by a dataset's vector times the setting's rate."""
 
@@ -70,13 +75,12 @@ class ToyStep:
     makes: Kind = "model"
     slots = (
         Slot(name="model", kind="model"),
-        Slot(name="dataset", kind="dataset"),
+        Slot(name="dataset", kind="dataset", accepts=moves),
         Slot(name="hyperparameters", kind="hyperparameters"),
     )
 
     def validate(self, inputs: Mapping[str, Sequence[Object]]) -> str | None:
-        (dataset,) = inputs["dataset"]
-        return None if any(dataset.meta["x"]) else f"dataset {dataset.name!r} moves nothing"
+        return None
 
     def execute(self, inputs: Mapping[str, Sequence[Object]], seed: int, ctx: Context) -> Mapping[str, Any]:
         (model,), (dataset,), (setting,) = inputs["model"], inputs["dataset"], inputs["hyperparameters"]
