@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from lamdagent import __version__
 from lamdagent.study.config import load_study
 from lamdagent.study.templates import NAMES, text
 from lamdagent.ui.cli.app import app
@@ -51,3 +52,7 @@ def test_every_command_in_the_docs_exists(page: str) -> None:
     known = set(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
     named = set(re.findall(r"(?m)^lamdagent ([\w-]+)", "\n".join(blocks(page, "bash"))))
     assert named <= known
+
+
+def test_what_is_cited_is_the_version_that_is_here() -> None:
+    assert yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))["version"] == __version__

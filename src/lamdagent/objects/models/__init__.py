@@ -108,12 +108,15 @@ class Models:
         import torch
         from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
-        config = AutoConfig.from_pretrained(folder)
+        # Left out, a model that brings code has transformers ask on standard input whether to run it, which in a worker
+        # are the driver's requests.
+        no_code = {"trust_remote_code": False}
+        config = AutoConfig.from_pretrained(folder, **no_code)
         own = str(config.dtype or torch.float32).removeprefix("torch.")
         dtype = own if self._dtype == "auto" else self._dtype
         computed = torch.float32 if self.device == "cpu" else getattr(torch, dtype)
-        model = AutoModelForCausalLM.from_pretrained(folder, dtype=computed)
-        tokenizer = AutoTokenizer.from_pretrained(folder)
+        model = AutoModelForCausalLM.from_pretrained(folder, dtype=computed, **no_code)
+        tokenizer = AutoTokenizer.from_pretrained(folder, **no_code)
         if tokenizer.pad_token is None:
             tokenizer.pad_token = tokenizer.eos_token
         loaded = Loaded(model.to(self.device), tokenizer, dtype)

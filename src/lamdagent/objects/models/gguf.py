@@ -15,8 +15,10 @@ def import_gguf(file: Path, folder: Path, *, dtype: str) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     stored = torch.bfloat16 if dtype == "auto" else getattr(torch, dtype)
-    tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
-    quantised = AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name, dtype=torch.float32)
+    tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name, trust_remote_code=False)
+    quantised = AutoModelForCausalLM.from_pretrained(
+        file.parent, gguf_file=file.name, dtype=torch.float32, trust_remote_code=False
+    )
     config = quantised.config
     if hasattr(config, "quantization_config"):
         del config.quantization_config

@@ -5,6 +5,7 @@ Exit codes: 0 done; 1 a check found something, or an error of ours; 2 the user c
 
 from __future__ import annotations
 
+import platform
 import sys
 
 from lamdagent.core.errors import UserError
@@ -12,6 +13,9 @@ from lamdagent.core.errors import UserError
 
 def main() -> None:
     """Run a command; errors that the user can mend are printed without a traceback."""
+    if platform.system() == "Windows":  # the imports below would end in a traceback
+        print("error: Windows lacks fcntl, which locks a study. Use Linux, or Linux in WSL.", file=sys.stderr)
+        sys.exit(2)
     from lamdagent.ui.cli.app import app
 
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
+import platform
 import shutil
 import sys
 from dataclasses import dataclass
@@ -28,6 +29,8 @@ def doctor(as_json: bool = typer.Option(False, "--json", help="Print one JSON ob
 
 
 LOW_DISK_BYTES = 10_000_000_000
+TRIED = ((3, 11), (3, 13))  # the oldest and the newest Python that the tests have passed on
+Status = Literal["ok", "warn", "FAIL"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +39,7 @@ class Check:
 
     check: str
     """What was looked at."""
-    status: Literal["ok", "warn", "FAIL"]
+    status: Status
     """`FAIL` must be mended, `warn` may surprise."""
     found: str
     """What was found, and what would help."""
@@ -59,12 +62,19 @@ class Health:
 
 def checks(place: Path) -> list[Check]:
     """Everything that a search depends on, as it is found on this machine."""
-    return [_python(), *_packages(), _device(), _disk(place), _cache(), _hub()]
+    return [_system(), _python(), *_packages(), _device(), _disk(place), _cache(), _hub()]
+
+
+def _system() -> Check:
+    system = platform.system()
+    return Check("system", "ok" if system == "Linux" else "warn", f"{system} {platform.machine()}; tried on Linux only")
 
 
 def _python() -> Check:
-    version = sys.version.split()[0]
-    return Check("python", "ok" if sys.version_info >= (3, 11) else "FAIL", version)
+    minor, (oldest, newest) = sys.version_info[:2], TRIED
+    status: Status = "ok" if oldest <= minor <= newest else "FAIL" if minor < oldest else "warn"
+    tried = " to ".join(".".join(map(str, version)) for version in TRIED)
+    return Check("python", status, f"{platform.python_version()}; tried on {tried}")
 
 
 def _packages() -> list[Check]:
@@ -82,6 +92,10 @@ def _device() -> Check:
 
     device = pick_device("auto")
     memory = size(memory_bytes(device))
+    if device == "mps":
+        return Check(
+            "device", "warn", f"mps, {memory} memory: nothing was ever measured on it; execution.device=cpu is tried"
+        )
     if device != "cuda":
         return Check(
             "device", "warn", f"{device}, {memory} memory: fine for models up to about 0.5B; larger need a GPU"
