@@ -79,7 +79,7 @@ def test_made_models_are_named_by_their_trial() -> None:
             assert state.trial_of(trial.outcome.object.id) == trial
 
 
-def test_the_objects_of_a_job_are_its_inputs_the_leader_and_their_base() -> None:
+def test_the_objects_of_a_job_are_its_inputs_the_leader_their_base_and_the_datasets_of_the_pool() -> None:
     journal = MemoryJournal()
     search = opened(journal)
     state = run(search, Inline(toy.toolkit()))
@@ -87,7 +87,8 @@ def test_the_objects_of_a_job_are_its_inputs_the_leader_and_their_base() -> None
     job = job_of(merge, state)
     base = next(obj for obj in state.of_kind("model") if obj.name == "base")
     leader = state.ranked()[0][0]
-    assert {obj.id for obj in job.objects} == {*merge.choice.action.object_ids, base.id, leader.id}
+    datasets = [obj.id for obj in state.of_kind("dataset")]  # none of these is made a second time
+    assert {obj.id for obj in job.objects} == {*merge.choice.action.object_ids, base.id, leader.id, *datasets}
 
 
 def test_a_chat_is_bound_to_the_state_and_what_it_says_is_journalled() -> None:

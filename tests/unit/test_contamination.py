@@ -13,6 +13,7 @@ import pytest
 from lamdagent.core.errors import DataError
 from lamdagent.core.types import Object, Split
 from lamdagent.evaluation.contamination import gate
+from lamdagent.evaluation.contamination.overlap import Evaluated
 from lamdagent.objects.artifacts import LocalArtifacts
 
 ITEMS = {"validation": [("what is two and two", "four")], "test": [("name the river of besi", "daso")]}
@@ -35,7 +36,7 @@ def put(store: LocalArtifacts, name: str, rows: list[dict[str, str]]) -> Object:
 def found(tmp_path: Path, rows: list[dict[str, str]]) -> tuple[LocalArtifacts, Object, dict[str, Any]]:
     store = LocalArtifacts(tmp_path)
     obj, quiz = put(store, "chat", rows), Quiz()
-    return store, obj, gate.overlaps({"chat": obj.id}, [quiz], store)  # type: ignore[list-item]
+    return store, obj, gate.overlaps({"chat": obj.id}, Evaluated(gate.evaluation_items([quiz])), store)  # type: ignore[list-item]
 
 
 CLEAN = [{"prompt": f"say {word}", "completion": word} for word in ("one", "two", "three")]

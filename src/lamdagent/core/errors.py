@@ -10,6 +10,8 @@
     ├── BudgetSpent             the next call to a language model would pass the budget; the search stops
     ├── Invalid                 a model was made that is not worth scoring; a failed trial, not an error of ours
     ├── Diverged                training left the finite numbers; a failed trial, not an error of ours
+    ├── Contaminated            made rows hold what models are scored on; a failed trial, not an error of ours
+    ├── Duplicate               made rows are those of a dataset in the pool; a failed trial, not an error of ours
     └── ContractViolation       a plugin broke the contract of its protocol
 
 A message says what is wrong, where, what was given, what is allowed, and what to do next.
@@ -56,6 +58,17 @@ class Diverged(LamdagentError):
 
 class Invalid(LamdagentError):
     """A made model is broken: weights, vocabulary, endless answers, or an absurd loss."""
+
+
+class Contaminated(LamdagentError):
+    """Made rows hold evaluation items, and may not."""
+
+
+class Duplicate(LamdagentError):
+    """A made dataset has the same rows as one in the pool, its `twin`."""
+
+    def __init__(self, twin: str) -> None:
+        super().__init__(f"its rows are those of dataset {twin!r}")
 
 
 class BudgetSpent(LamdagentError):

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from lamdagent.core.action_type import ActionType
-from lamdagent.core.errors import BudgetSpent, ContractViolation, JournalError, UserError
+from lamdagent.core.errors import BudgetSpent, ContractViolation, Duplicate, JournalError, UserError
 from lamdagent.core.events import (
     Asked,
     Event,
@@ -29,7 +29,7 @@ from lamdagent.core.observers import Observers
 from lamdagent.core.protocols import Chat, Journal, Memory, Policy, Runner
 from lamdagent.core.space import ActionSpace
 from lamdagent.core.state import State, reduce_events
-from lamdagent.core.types import Budget, Job, Made, Object, ObjectId, Outcome, Trial
+from lamdagent.core.types import Budget, Failed, Job, Made, Object, ObjectId, Outcome, Trial
 
 RECORD_EVERY_S = 30.0
 
@@ -99,6 +99,9 @@ class Search:
             if outcome.object.id != (wanted := self.state.trials[number].choice.action.id):
                 raise ContractViolation(f"told that trial {number} made {outcome.object.id}; its action makes {wanted}")
             outcome = replace(outcome, object=replace(outcome.object, name=f"{outcome.object.kind}-{number}"))
+            # A worker looks for the same rows among those that were known when its job began; here are all.
+            if (twin := outcome.object.same_rows(self.state.of_kind("dataset"))) is not None:
+                outcome = Failed(cause="duplicate", message=str(Duplicate(twin.name)), cost=outcome.cost)
         self._record(Told(number=number, outcome=outcome))
         return self._remember(self.state.trials[number])
 
@@ -163,10 +166,12 @@ class Search:
 
 
 def job_of(trial: Trial, state: State) -> Job:
-    """A trial as what a runner takes: its action, with what that takes, the leader, and their base models."""
+    """A trial as what a runner takes: its action, with what that takes, the leader, their base models, and what a made
+    dataset must not repeat."""
     leader = next((obj.id for obj, _ in state.ranked()), None)
     ids = (*trial.choice.action.object_ids, *([leader] if leader else ()))
-    return Job(key=trial.number, action=trial.choice.action, objects=with_roots(state, ids), leader=leader)
+    objects = with_roots(state, dict.fromkeys([*ids, *(obj.id for obj in state.of_kind("dataset"))]))
+    return Job(key=trial.number, action=trial.choice.action, objects=objects, leader=leader)
 
 
 def with_roots(state: State, ids: Iterable[ObjectId]) -> tuple[Object, ...]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypedDict, cast
 
@@ -18,7 +18,7 @@ Kind = Literal["model", "dataset", "hyperparameters"]
 Split = Literal["validation", "test"]
 SIDES: tuple[Split, ...] = ("validation", "test")
 StopReason = Literal["trials", "hours", "tokens", "usd", "exhausted", "interrupted", "error"]
-Cause = Literal["oom", "timeout", "crash", "diverged", "invalid", "error"]
+Cause = Literal["oom", "timeout", "crash", "diverged", "invalid", "contaminated", "duplicate", "error"]
 ObjectId = str
 ActionId = str
 
@@ -58,11 +58,14 @@ class _DatasetNeeds(TypedDict):
 class DatasetMeta(_DatasetNeeds, total=False):
     """What is known of a dataset: its number of `rows`, and their `format` (see `objects.datasets.formats`).
 
-    `dropped` rows were left out of the dataset `whole`, because they held evaluation items.
+    `dropped` rows were left out of the dataset `whole`, or of what an action made, because they held evaluation items;
+    `overlapping` ones hold some and stayed. `digest` is that of the rows; a provided dataset's is its id.
     """
 
     split: str
+    digest: str
     dropped: int
+    overlapping: int
     whole: ObjectId
 
 
@@ -116,6 +119,17 @@ class Object:
     def root(self) -> ObjectId:
         """The base model that a model descends from; itself where nothing else is known."""
         return self.model.get("root", self.id)
+
+    def same_rows(self, others: Iterable[Object]) -> Object | None:
+        """The first of `others` that is a dataset with the same rows as this one."""
+        rows = self._rows_digest
+        return next((o for o in others if rows and o.id != self.id and o._rows_digest == rows), None)
+
+    @property
+    def _rows_digest(self) -> str | None:
+        if self.kind != "dataset":
+            return None
+        return self.dataset.get("digest", self.id if self.made_by is None else None)
 
     def _meta_of(self, kind: Kind) -> Mapping[str, Any]:
         if self.kind != kind:
@@ -277,9 +291,9 @@ class Trial:
 class Job:
     """What a runner is handed: an action to execute and score, or (`action` None) one provided model to score.
 
-    `objects` are all that it may need: the action's inputs and whatever those descend from, or first the model to
-    score. `key` is the trial's number, or the model's name. A made model races the `leader`. `items` is how many items
-    a task asks; None is as many as the study says.
+    `objects` are all that it may need: the action's inputs and whatever those descend from, and the datasets of the pool,
+    none of which is made a second time; or first the model to score. `key` is the trial's number, or the model's name. A
+    made model races the `leader`. `items` is how many items a task asks; None is as many as the study says.
     """
 
     key: int | str

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from lamdagent.core.action_type import ActionType
-from lamdagent.core.errors import ContractViolation, Diverged, Invalid, UserError
+from lamdagent.core.errors import Contaminated, ContractViolation, Diverged, Duplicate, Invalid, UserError
 from lamdagent.core.protocols import ArtifactStore
 from lamdagent.core.types import (
     REQUIRED_META,
@@ -34,6 +34,7 @@ from lamdagent.core.types import (
     Progress,
     Score,
 )
+from lamdagent.evaluation.contamination.made import RowScreen
 from lamdagent.evaluation.evaluator import Evaluation
 from lamdagent.objects.artifacts import disk_full_as_user_error
 from lamdagent.runners.hardware import machine_kind
@@ -41,6 +42,12 @@ from lamdagent.runners.hardware import machine_kind
 VERSIONED = ("lamdagent", "torch", "transformers", "trl", "peft", "datasets", "mergekit", "lm_eval")
 OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory", "not enough memory")
 LOG_TAIL_LINES = 30
+CAUSES: Mapping[type[Exception], Cause] = {
+    Diverged: "diverged",
+    Invalid: "invalid",
+    Contaminated: "contaminated",
+    Duplicate: "duplicate",
+}
 Scores = tuple[Score, ...]
 
 
@@ -49,6 +56,7 @@ class Toolkit:
     """What jobs are done with. `locate` gives the Hugging Face folder of a model that the user provided.
 
     `examine` looks at a model just made in the context's `workdir`: figures of it, or `Invalid` raised.
+    `screen` holds the rows of a dataset just made against the evaluation; None leaves them unread.
     """
 
     action_types: Mapping[str, ActionType]
@@ -57,6 +65,7 @@ class Toolkit:
     models: Any
     locate: Callable[[Object], Path]
     examine: Callable[[ObjectId, Object, JobContext], Mapping[str, float]] | None = None
+    screen: RowScreen | None = None
 
 
 class JobContext:
@@ -121,15 +130,15 @@ def work(
         raise
     except Exception as error:  # a failure of one trial is a value: the search goes on
         report(error)
-        message = f"{type(error).__name__}: {error}" if not isinstance(error, Diverged | Invalid) else str(error)
+        message = str(error) if isinstance(error, tuple(CAUSES)) else f"{type(error).__name__}: {error}"
         tail = "".join(traceback.format_exception(error)).splitlines()[-LOG_TAIL_LINES:]
         return Failed(cause=cause_of(error), message=message[:2000], log_tail="\n".join(tail), cost=context.cost())
 
 
 def cause_of(error: Exception) -> Cause:
     """The kind of failure an exception stands for."""
-    if isinstance(error, Diverged | Invalid):
-        return "diverged" if isinstance(error, Diverged) else "invalid"
+    if isinstance(error, tuple(CAUSES)):
+        return next(cause for kind, cause in CAUSES.items() if isinstance(error, kind))
     text = str(error).lower()
     if isinstance(error, MemoryError) or any(words in text for words in OUT_OF_MEMORY):
         return "oom"
@@ -153,7 +162,7 @@ def _make(job: Job, context: JobContext, toolkit: Toolkit) -> Object:
     action, type = job.action, toolkit.action_types[job.action.type]
     made = Object(id=action.id, kind=type.makes, name=action.id, made_by=action.id)
     if (record := toolkit.artifacts.record(action.id)) is not None:
-        return dataclasses.replace(made, meta=record["meta"])
+        return _admitted(dataclasses.replace(made, meta=record["meta"]), record, job, toolkit)
     inputs = {slot: [context.object(i) for i in ids] for slot, ids in action.inputs.items()}
     context.progress("load", 0)
     record = {"id": action.id, "kind": type.makes, "action": dataclasses.asdict(action), "versions": versions()}
@@ -165,9 +174,29 @@ def _make(job: Job, context: JobContext, toolkit: Toolkit) -> Object:
         if type.makes == "model" and toolkit.examine is not None:
             context.progress("check", 0)
             record["meta"] |= toolkit.examine(action.id, context.object(record["meta"]["root"]), context)
+        made = _admitted(dataclasses.replace(made, meta=record["meta"]), record, job, toolkit, workdir)
         context.progress("write", 0)
         record["cost"] = dataclasses.asdict(context.cost())
-    return dataclasses.replace(made, meta=record["meta"])
+    return made
+
+
+def _admitted(made: Object, record: dict[str, Any], job: Job, toolkit: Toolkit, workdir: Path | None = None) -> Object:
+    """What was made, if it may join the pool: a dataset, once its rows were held against the evaluation and the pool.
+
+    Args:
+        workdir: where the rows lie while they are new; None for those that were made before.
+    Raises:
+        Contaminated, Duplicate: it may not.
+    """
+    if made.kind != "dataset":
+        return made
+    if (screen := toolkit.screen) is not None and workdir is not None:
+        made = dataclasses.replace(made, meta=screen.admit(made.id, workdir, record))
+    elif screen is not None:
+        made = dataclasses.replace(made, meta=screen.admit_again(made.id, toolkit.artifacts.open(made.id), record))
+    if (twin := made.same_rows(job.objects)) is not None:
+        raise Duplicate(twin.name)
+    return made
 
 
 def _checked(type: ActionType, meta: dict[str, Any]) -> dict[str, Any]:

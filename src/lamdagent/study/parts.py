@@ -19,6 +19,7 @@ from lamdagent.core.plan import Plan, plan_of_trials
 from lamdagent.core.protocols import ArtifactStore, Memory, Observer, Policy, Task
 from lamdagent.core.state import reduce_events
 from lamdagent.core.types import Budget
+from lamdagent.evaluation.contamination.made import RowScreen
 from lamdagent.evaluation.evaluator import Evaluation
 from lamdagent.evaluation.sanity import Examiner
 from lamdagent.llm.chat import Chat
@@ -108,6 +109,7 @@ class StudyParts:
             models=models,
             locate=partial(locate, self.study.home, self.artifacts),
             examine=Examiner(models=models, tasks=self.tasks),
+            screen=RowScreen(self.tasks, mode=self.study.body.contamination, leave_out=self.study.body.leave_out),
         )
 
     @cached_property

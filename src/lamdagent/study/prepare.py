@@ -10,6 +10,7 @@ from typing import Any
 from lamdagent.core.errors import DataError
 from lamdagent.core.types import ObjectId
 from lamdagent.evaluation.contamination.gate import overlaps
+from lamdagent.evaluation.contamination.made import RowScreen
 from lamdagent.objects.models.metadata import read_facts
 from lamdagent.runners.job import Toolkit
 from lamdagent.study.initial_pool import InitialPool
@@ -35,11 +36,10 @@ def prepare(request: Mapping[str, Any], toolkit: Toolkit) -> dict[str, Any]:
     sizes = {task.name: task.sizes() for task in toolkit.evaluation.tasks}
     if empty := [name for name, sides in sizes.items() if not sides["validation"]]:
         raise DataError(f"no validation items in task {', '.join(empty)}")
-    return {
-        "models": facts,
-        "tasks": sizes,
-        "overlaps": overlaps(request.get("datasets", {}), toolkit.evaluation.tasks, toolkit.artifacts),
-    }
+    datasets = request.get("datasets", {})
+    screen = toolkit.screen or RowScreen(toolkit.evaluation.tasks, mode="fail")
+    found = overlaps(datasets, screen.index, toolkit.artifacts) if datasets else {}
+    return {"models": facts, "tasks": sizes, "overlaps": found}
 
 
 def with_facts(provided: InitialPool, facts: Mapping[ObjectId, Mapping[str, Any]]) -> InitialPool:

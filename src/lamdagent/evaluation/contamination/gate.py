@@ -1,7 +1,8 @@
 """The leakage gate: no training row may hold what a model will be scored on, unless the user says so.
 
-The items of every task, both sides, are held against the rows of every dataset before the first trial. That is the one
-time before a report that test items are looked at, by their texts alone and in the worker that loads them anyway.
+The items of every task, both sides, are held against the rows of every dataset before the first trial, and against those
+that an action makes before they are trained on (`made.py`). That is the one time before a report that test items are
+looked at, by their texts alone and in the worker that loads them anyway.
 """
 
 from __future__ import annotations
@@ -20,22 +21,25 @@ from lamdagent.evaluation.contamination.overlap import Evaluated, EvaluationItem
 from lamdagent.objects.datasets.readers import rows_digest
 
 SHOWN = 6
+ROWS = "data.jsonl"
 Mode = Literal["fail", "drop", "warn"]
 log = logging.getLogger(__name__)
 
 
-def overlaps(datasets: Mapping[str, ObjectId], tasks: Sequence[Task], artifacts: ArtifactStore) -> dict[str, Any]:
+def evaluation_items(tasks: Sequence[Task]) -> Iterator[EvaluationItem]:
+    """Every item of both sides of every task. Loads them."""
+    for task in tasks:
+        for side in SIDES:
+            for place, prompt, answer in task.documents(side):
+                yield EvaluationItem(task=task.name, split=side, index=place, prompt=prompt, answer=answer)
+
+
+def overlaps(datasets: Mapping[str, ObjectId], index: Evaluated, artifacts: ArtifactStore) -> dict[str, Any]:
     """What each dataset holds of the evaluation, by the dataset's name: `lines` to read, and the `rows` that do.
 
     Datasets without any are left out.
     """
-    items = [
-        EvaluationItem(task=task.name, split=side, index=place, prompt=prompt, answer=answer)
-        for task in tasks
-        for side in SIDES
-        for place, prompt, answer in task.documents(side)
-    ]
-    index, found = Evaluated(items), {}
+    found = {}
     for name, object_id in datasets.items():
         rows = (fields_of(json.loads(line)) for line in _lines(artifacts, object_id))
         overlap = scan(rows, index)
@@ -80,10 +84,10 @@ def _without(obj: Object, dropped: set[int], store: ArtifactStore) -> Object:
     made = replace(obj, id=digest.hexdigest(), meta=meta)
     if store.record(made.id) is None:
         with store.write(made.id, {"id": made.id, "kind": "dataset", "meta": meta}) as folder:
-            (Path(folder) / "data.jsonl").write_text("".join(lines), encoding="utf-8")
+            (Path(folder) / ROWS).write_text("".join(lines), encoding="utf-8")
     return made
 
 
 def _lines(store: ArtifactStore, object_id: ObjectId) -> Iterator[str]:
-    with (store.open(object_id) / "data.jsonl").open(encoding="utf-8") as rows:
+    with (store.open(object_id) / ROWS).open(encoding="utf-8") as rows:
         yield from rows

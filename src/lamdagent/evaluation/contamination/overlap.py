@@ -177,10 +177,22 @@ def scan(rows: Iterable[Iterable[str]], index: Evaluated) -> Overlap:
 
 
 def fields_of(row: Mapping[str, Any]) -> tuple[str, ...]:
-    """The texts of a row in one of the four kept shapes (see `data.shapes`), in the order in which they are read."""
+    """The texts of a row in one of the four kept shapes (see `objects.datasets.formats`), in the order in which they are
+    read. Of a row in a plug-in's own shape, which holds something else than text or has none of their columns: all its
+    texts."""
     if "messages" in row:
-        return tuple(turn["content"] for turn in row["messages"])
-    return tuple(row[key] for key in ("prompt", "completion", "chosen", "rejected", "text") if key in row)
+        found: tuple[Any, ...] = tuple(turn.get("content") for turn in row["messages"] if isinstance(turn, Mapping))
+    else:
+        found = tuple(row[key] for key in ("prompt", "completion", "chosen", "rejected", "text") if key in row)
+    return found if found and all(isinstance(text, str) for text in found) else tuple(_texts(row))
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping | list):
+        for part in value.values() if isinstance(value, Mapping) else value:
+            yield from _texts(part)
 
 
 def words(text: str) -> list[str]:

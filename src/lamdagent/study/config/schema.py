@@ -106,6 +106,9 @@ class Body(Config):
     contamination: Literal["fail", "drop", "warn"] = Field(
         "fail", description="what to do where training rows hold evaluation items: stop, leave the rows out, or say so"
     )
+    leave_out: dict[str, list[int]] = Field(
+        {}, description="id of a dataset that an action makes: numbers of rows to leave out of it; `replay` writes it"
+    )
     include_path: str | None = Field(None, description="folder with more lm-eval task files, as lm-eval's own option")
     policy: dict[str, Any] = Field(
         {"kind": AUTO},
