@@ -31,7 +31,7 @@ def examples(world: Path) -> list[Example]:
     for name, bound in BOUNDS.items():
         lines = (world / "tasks" / f"{name}.validation.jsonl").read_text().splitlines()[:4]
         for row in map(json.loads, lines):
-            found.append(Example(prompt=row["prompt"], target=row["answer"], new_tokens=bound))
+            found.append(Example(prompt=row["prompt"], targets=(row["answer"],), new_tokens=bound))
     return found
 
 
@@ -119,7 +119,7 @@ def test_an_answer_also_ends_at_what_its_task_says_and_within_its_bound(loaded: 
 
 def test_where_nothing_is_generated_there_is_no_end_rate(loaded: Loaded) -> None:
     make_endless(loaded)
-    found = examine(loaded, [Example(prompt="larger 12 31:", target="31")], base_rate=lambda: 1.0)
+    found = examine(loaded, [Example(prompt="larger 12 31:", targets=("31",))], base_rate=lambda: 1.0)
     assert found.faults == ()
     assert found.facts.keys() == {"held_out_loss", "least_loss"}
     assert examine(loaded, []).facts == examine(loaded, [Example(prompt="larger 12 31:")]).facts == {}
@@ -138,7 +138,7 @@ def test_a_destroyed_model_has_an_absurd_loss(loaded: Loaded, examples: list[Exa
 
 
 def test_a_specialist_that_is_sure_of_wrong_answers_has_no_fault(loaded: Loaded, examples: list[Example]) -> None:
-    wrong = [Example(prompt=e.prompt, target="~" * 8) for e in examples[1:]]
+    wrong = [Example(prompt=e.prompt, targets=("~" * 8,)) for e in examples[1:]]
     found = examine(loaded, [examples[0], *wrong])
     assert found.facts["held_out_loss"] > 6.6
     assert found.faults == ()
@@ -210,7 +210,10 @@ def test_a_model_with_learned_positions_takes_prompts_longer_than_its_context(lo
         config.eos_token_id = config.bos_token_id = loaded.tokenizer.eos_token_id
         model = GPT2LMHeadModel(config)
     small = Loaded(model, loaded.tokenizer, "float32")
-    long = [Example(prompt="a" * 100, target="b" * 10, new_tokens=8), Example(prompt="", target="b", new_tokens=2)]
+    long = [
+        Example(prompt="a" * 100, targets=("b",) * 10, new_tokens=8),
+        Example(prompt="", targets=("b",), new_tokens=2),
+    ]
     assert examine(small, long).faults == ()
     assert len(answer_losses(small, long)) == 2
 

@@ -126,3 +126,107 @@ def test_an_unknown_lm_eval_task_is_an_error_with_its_line_and_the_nearest_name(
     assert done.returncode == 2
     assert "Did you mean 'gsm8k'?" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+FEW_SHOT = """
+task: {name}
+dataset_path: json
+dataset_kwargs: {{data_files: {files}}}
+{splits}
+output_type: multiple_choice
+doc_to_text: "{{{{prompt}}}}"
+doc_to_choice: choices
+doc_to_target: answer
+target_delimiter: ""
+fewshot_delimiter: "\\n"
+fewshot_config: {{sampler: {sampler}}}
+metric_list: [{{metric: acc}}]
+"""
+
+
+def few_shot_task(study: Path, name: str, splits: dict[str, str], n: int, sampler: str = "default") -> Any:
+    folder = study.parent / "lm_eval_tasks"
+    folder.mkdir(exist_ok=True)
+    files = {split: str(study.parent / "tasks" / file) for split, file in splits.items()}
+    keys = {"train": "training_split", "validation": "validation_split", "test": "test_split"}
+    lines = "\n".join(f"{keys[split]}: {split}" for split in splits)
+    text = FEW_SHOT.format(name=name, files=json.dumps(files), splits=lines, sampler=sampler)
+    (folder / f"{name}.yaml").write_text(text)
+    tasks = f"tasks=[{{task: {name}, metric: acc, num_fewshot: {n}}}]"
+    (task,) = StudyParts(lamdagent.load_study(study, ["include_path=lm_eval_tasks", tasks])).tasks
+    return task
+
+
+def prompts(task: Any, split: str, *, backwards: bool = False) -> dict[int, str]:
+    """What each item of a side is asked, in the words of lm-eval's own requests."""
+    found = {}
+    for lm_task, index in reversed(task._drawn(split)) if backwards else task._drawn(split):
+        lm_task.build_all_requests(samples=[index])
+        found[index] = lm_task.instances[0].args[0]
+    return found
+
+
+@pytest.mark.parametrize("sampler", ["default", "first_n"])
+@pytest.mark.parametrize("side", ["validation", "test"])
+def test_a_task_with_one_split_shows_no_item_as_its_own_example_and_none_of_the_other_half(
+    study: Path, side: str, sampler: str
+) -> None:
+    lines = (study.parent / "tasks/largest.test.jsonl").read_text().splitlines()[:24]
+    (study.parent / "tasks/few.jsonl").write_text("\n".join(lines))
+    rows = list(map(json.loads, lines))
+    task = few_shot_task(study, f"one_split_{sampler}", {"test": "few.jsonl"}, 5, sampler)
+    shown = [row["prompt"] + row["choices"][row["answer"]] for row in rows]
+    own_side = {index for _, index in task._drawn(side)}
+    for index, prompt in prompts(task, side).items():
+        examples = prompt.split("\n")[:-1]
+        assert len(examples) == 5
+        allowed = {shown[i] for i in own_side if rows[i] != rows[index]}
+        assert set(examples) <= allowed
+
+
+def test_the_same_item_is_asked_the_same_prompt_in_every_order_and_every_process(study: Path) -> None:
+    folder = study.parent / "tasks"
+    rows = [json.loads(line) for line in (folder / "largest.validation.jsonl").read_text().splitlines()[:36]]
+    for place, side in enumerate(("train", "validation", "test")):
+        part = ({**row, "prompt": f"{side} {row['prompt']}"} for row in rows[place * 12 : place * 12 + 12])
+        (folder / f"few.{side}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in part))
+    files = {side: f"few.{side}.jsonl" for side in ("train", "validation", "test")}
+    first, again = (few_shot_task(study, "three_splits", files, 3) for _ in range(2))
+    asked = prompts(first, "validation")
+    assert prompts(first, "validation", backwards=True) == asked
+    assert prompts(again, "validation") == asked
+    assert len({prompt.rpartition("\n")[0] for prompt in asked.values()}) > 1  # each item has examples of its own
+    assert all(line.startswith("train ") for prompt in asked.values() for line in prompt.split("\n")[:-1])
+
+
+def test_more_examples_than_there_are_items_for_is_an_error_that_says_how_many_there_are(study: Path) -> None:
+    short = study.parent / "tasks" / "short.jsonl"
+    short.write_text("".join((study.parent / "tasks/largest.test.jsonl").read_text().splitlines(keepends=True)[:6]))
+    task = few_shot_task(study, "too_many", {"test": "short.jsonl"}, 3)
+    with pytest.raises(ConfigError, match="num_fewshot is 3, and 2 items are left"):
+        task.sizes()
+
+
+def test_a_metric_of_which_less_is_better_is_refused(study: Path) -> None:
+    overrides = named_task(study, "tiny_error", {"test": "reverse.test.jsonl"})
+    file = study.parent / "lm_eval_tasks" / "tiny_error.yaml"
+    file.write_text(file.read_text().replace("metric: exact_match", "metric: ter, higher_is_better: false"))
+    loaded = lamdagent.load_study(study, [*overrides, "tasks.tiny_error.metric=ter"])
+    with pytest.raises(ConfigError, match="less is better"):
+        StudyParts(loaded).tasks[0].sizes()
+
+
+def test_a_made_model_is_examined_with_the_requests_of_scoring(study: Path) -> None:
+    overrides = named_task(study, "spaced", {"test": "reverse.test.jsonl"})
+    toolkit, base = bench_and_base(study, *overrides)
+    loaded = toolkit.models.load(base.id, toolkit.locate(base))
+    (example, *_) = toolkit.evaluation.tasks[0].examples(1, loaded)
+    answer = next(toolkit.evaluation.tasks[0].documents("validation"))[2]
+    assert example.targets == (
+        answer,
+        f" {answer}",
+    )  # a generated answer follows its prompt without the space of examples
+    assert (example.new_tokens, example.until) == (6, ("\n",))
+    own, _ = bench_and_base(study, "study=own")
+    choice = own.evaluation.tasks[1].examples(1, loaded)[0]
+    assert len(choice.targets) == 1 and choice.new_tokens == 0

@@ -81,8 +81,9 @@ class Task(Protocol):
     def documents(self, split: Split) -> Iterator[tuple[int, str, str]]:
         """Every item of a side in its order, as texts: its place, prompt, and right answer (empty where none is)."""
 
-    def examples(self, n: int) -> Sequence[Example]:
-        """The first validation items, at most `n`, as what a made model is examined with."""
+    def examples(self, n: int, loaded: Any) -> Sequence[Example]:
+        """The first validation items, at most `n`, as scoring would put them to a `loaded` model: what it is examined
+        with."""
 
     def values(self, model: Object, split: Split, ctx: Context, n: int | None = None) -> Sequence[float]:
         """What each of the first `n` items of a side gives (None: each), in an order that is the same for all models.

@@ -205,14 +205,14 @@ class Score:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Example:
-    """A prompt, its right answer, and how a task lets an answer to it end.
+    """A prompt, its right answer in every spelling that counts, and how a task lets an answer to it end.
 
     `new_tokens` bounds the answer, and is 0 where none is generated (a choice, say). `until` are texts that end it, as
-    EOS does. An empty `target` gives no loss.
+    EOS does. Without `targets` there is no loss.
     """
 
     prompt: str
-    target: str = ""
+    targets: tuple[str, ...] = ()
     new_tokens: int = 0
     until: tuple[str, ...] = ()
 

@@ -76,8 +76,9 @@ class Examiner:
         Raises:
             Invalid: it is broken.
         """
-        examples = [e for task in self.tasks for e in task.examples(max(1, EXAMINED // len(self.tasks)))]
         made = self.models.load(object_id, context.workdir / "weights")
+        each = max(1, EXAMINED // len(self.tasks))
+        examples = [e for task in self.tasks for e in task.examples(each, made)]
         result = examine(
             made, examples, base_rate=lambda: end_rate(self.models.load(root.id, context.weights(root)), examples)
         )
@@ -96,7 +97,7 @@ def end_rate(loaded: Loaded, examples: Sequence[Example]) -> float | None:
         return None
     model, tokenizer, ends = loaded.model, loaded.tokenizer, _end_ids(loaded)
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else min(ends, default=0)
-    prompts = [_prompt_ids(loaded, example.prompt, example.new_tokens) for example in asked]
+    prompts = [_fitting(loaded, loaded.tokenizer(example.prompt).input_ids, example.new_tokens) for example in asked]
     width = max(map(len, prompts))
     ids = torch.tensor([[pad] * (width - len(prompt)) + prompt for prompt in prompts], device=model.device)
     mask = torch.tensor([[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts], device=model.device)
@@ -142,23 +143,30 @@ def distance(folder: Path, base: Path) -> float | None:
 
 
 def answer_losses(loaded: Loaded, examples: Sequence[Example]) -> list[float]:
-    """Mean loss in nats of a right answer's tokens, given the prompt, for each example with a target.
+    """Mean loss in nats of a right answer's tokens, given the prompt, for each example that has one; the least of its
+    spellings.
 
     Prompts count for nothing: training on completions leaves what a model says of them to chance.
     """
+    with _at_rest(loaded.model):
+        found = [[loss for t in e.targets if (loss := _loss(loaded, e.prompt, t)) is not None] for e in examples]
+    # A loss that is not a number must not hide behind a spelling with a finite one.
+    return [min(losses, key=lambda loss: (math.isfinite(loss), loss)) for losses in found if losses]
+
+
+def _loss(loaded: Loaded, prompt: str, target: str) -> float | None:
+    """None for an answer without tokens. Prompt and answer are one text to the tokenizer, and spaces between them belong
+    to the answer, as lm-eval has it."""
     import torch
 
-    losses = []
-    with _at_rest(loaded.model):
-        for example in examples:
-            answer = loaded.tokenizer(example.target, add_special_tokens=False).input_ids[:ANSWER_TOKENS]
-            if not answer:
-                continue
-            prompt = _prompt_ids(loaded, example.prompt, len(answer))
-            ids = torch.tensor([prompt + answer], device=loaded.model.device)
-            logits = loaded.model(input_ids=ids, use_cache=False).logits[0, len(prompt) - 1 : -1].float()
-            losses.append(float(torch.nn.functional.cross_entropy(logits, ids[0, len(prompt) :])))
-    return losses
+    head = loaded.tokenizer(prompt.rstrip()).input_ids
+    answer = loaded.tokenizer(prompt + target).input_ids[len(head) :][:ANSWER_TOKENS] if target else []
+    if not answer:
+        return None
+    start = _fitting(loaded, head, len(answer))
+    ids = torch.tensor([start + answer], device=loaded.model.device)
+    logits = loaded.model(input_ids=ids, use_cache=False).logits[0, len(start) - 1 : -1].float()
+    return float(torch.nn.functional.cross_entropy(logits, ids[0, len(start) :]))
 
 
 def _weight_faults(model: Any) -> Iterator[str]:
@@ -201,11 +209,11 @@ def _end_ids(loaded: Loaded) -> set[int]:
     return {i for i in ids if i is not None}
 
 
-def _prompt_ids(loaded: Loaded, prompt: str, answer_tokens: int) -> list[int]:
-    ids: list[int] = loaded.tokenizer(prompt).input_ids
+def _fitting(loaded: Loaded, prompt: list[int], answer_tokens: int) -> list[int]:
+    """The last tokens of a prompt that leave room for an answer."""
     positions = getattr(loaded.model.config, "max_position_embeddings", None) or math.inf
     room = int(max(1, min(PROMPT_TOKENS, positions - answer_tokens)))
-    return ids[-room:] or [min(_end_ids(loaded), default=0)]  # something must stand before the first token
+    return prompt[-room:] or [min(_end_ids(loaded), default=0)]  # something must stand before the first token
 
 
 @contextmanager

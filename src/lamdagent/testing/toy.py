@@ -181,7 +181,7 @@ class ToyTask:
     def documents(self, split: Split) -> Iterator[tuple[int, str, str]]:
         yield from ((i, f"{self.name} {split} item {i}", "") for i in range(ITEMS))
 
-    def examples(self, n: int) -> Sequence[Example]:
+    def examples(self, n: int, loaded: Any) -> Sequence[Example]:
         return [Example(prompt=prompt) for _, prompt, _ in itertools.islice(self.documents("validation"), n)]
 
 

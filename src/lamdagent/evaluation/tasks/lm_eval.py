@@ -12,7 +12,7 @@ import importlib.metadata
 import json
 import os
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -25,11 +25,13 @@ from lamdagent.core.config import Parts
 from lamdagent.core.errors import ConfigError, DataError, nearest
 from lamdagent.core.types import SIDES, Example, Object, Split, content_id
 from lamdagent.evaluation.tasks.config import NOT_IN_IDS, TaskConfig
+from lamdagent.evaluation.tasks.fewshot import with_examples_by_item
+from lamdagent.evaluation.tasks.requests import example_of, right_answer
 from lamdagent.objects.models import Loaded
 
 ITEM_ORDER = "lamdagent items"  # seed of the fixed order
 SHOWN_CHARS = 500
-LM_EVAL_TOKENS = 256  # lm-eval's own bound of an answer
+PROMPTS_VERSION = 2  # goes up where the same task is asked in other words, which makes other scores
 
 
 class ItemSource(Protocol):
@@ -94,7 +96,7 @@ class NamedItems:
     @cached_property
     def ids(self) -> Mapping[Split, str]:
         key = self.config.model_dump(mode="json", exclude_defaults=True, exclude=set(NOT_IN_IDS))
-        named = content_id(["named", key, importlib.metadata.version("lm_eval")])
+        named = content_id(["named", PROMPTS_VERSION, key, importlib.metadata.version("lm_eval")])
         return {"validation": named, "test": named}
 
     def load(self, split: Split) -> Mapping[str, Any]:
@@ -104,7 +106,6 @@ class NamedItems:
                 task.set_config("num_fewshot", self.config.num_fewshot)
             elif task.get_config("num_fewshot") is None:
                 task.set_config("num_fewshot", 0)
-            task.set_fewshot_seed(seed=0)
         return loaded
 
     def check(self) -> None:
@@ -173,7 +174,11 @@ class LmEvalTask:
         return self._source.about(self._limit)
 
     def sizes(self) -> dict[Split, int]:
-        """How many items each side has, `limit` applied. Loads the items."""
+        """How many items each side has, `limit` applied. Loads the items.
+
+        Raises:
+            ConfigError: less is better by the task's metric.
+        """
         there = {side: len(self._drawn(side)) for side in SIDES}
         return {side: n if self._limit is None else min(n, self._limit) for side, n in there.items()}
 
@@ -202,28 +207,13 @@ class LmEvalTask:
         """Every item of a side in its order: its place, prompt and answer as texts."""
         for place, (task, index) in enumerate(self._drawn(split)):
             document = task.eval_docs[index]
-            target = task.doc_to_target(document)
-            if isinstance(target, int) and task.OUTPUT_TYPE == "multiple_choice":
-                target = task.doc_to_choice(document)[target]
-            if isinstance(target, list):
-                target = target[0] if target else ""
-            yield place, str(task.doc_to_text(document)), str(target)
+            yield place, str(task.doc_to_text(document)), right_answer(task, document)
 
-    def examples(self, n: int) -> list[Example]:
-        """The first validation items as what a made model is examined with."""
-        found = []
-        for (task, _), (_, prompt, answer) in zip(
-            self._drawn("validation")[:n], self.documents("validation"), strict=False
-        ):
-            how = task.config.generation_kwargs or {}
-            generates = (
-                task.OUTPUT_TYPE == "generate_until" and not self._chat
-            )  # a chat model ends turns, not plain texts
-            until, delimiter = how.get("until") or (), task.config.target_delimiter
-            ends = (until,) if isinstance(until, str) else tuple(until)
-            new_tokens = int(how.get("max_gen_toks", LM_EVAL_TOKENS)) if generates else 0
-            found.append(Example(prompt=prompt, target=delimiter + answer, new_tokens=new_tokens, until=ends))
-        return found
+    def examples(self, n: int, loaded: Loaded) -> list[Example]:
+        """The first validation items as what a made model is examined with: the very requests that scoring makes."""
+        drawn = self._drawn("validation")[:n]
+        lm = _watched(loaded, 1, None, self.name) if self._chat else None
+        return [example_of(task, index, lm) for task, index in drawn]
 
     def _ask(self, loaded: Loaded, drawn: Sequence[tuple[Any, int]], ctx: Context) -> list[dict[str, Any]]:
         from lm_eval.evaluator import evaluate
@@ -268,10 +258,19 @@ class LmEvalTask:
         if split not in self._sides:
             sides = [side_of(task, split, divide=self._source.divided) for task in self._source.load(split).values()]
             drawn = [(task, index) for task, indices in sides for index in indices]
+            self._refuse_where_less_is_better({task for task, _ in sides})
             if len(sides) > 1:
                 random.Random(ITEM_ORDER).shuffle(drawn)
             self._sides[split] = drawn
         return self._sides[split]
+
+    def _refuse_where_less_is_better(self, tasks: Iterable[Any]) -> None:
+        metric = self._source.metric.partition(",")[0]
+        if any(task.higher_is_better().get(metric) is False for task in tasks):
+            raise ConfigError(
+                f"task {self.name!r}: of metric {metric!r} less is better (higher_is_better: false), and the search looks "
+                "for more. Give one of which more is better, such as 1 minus it in the task's process_results."
+            )
 
 
 def side_of(task: Any, split: Split, *, divide: bool) -> tuple[Any, list[int]]:
@@ -281,14 +280,16 @@ def side_of(task: Any, split: Split, *, divide: bool) -> tuple[Any, list[int]]:
         divide: take the task's own splits, or cut its only one in two halves; else all its documents are of the side.
     """
     both = divide and task.has_validation_docs() and task.has_test_docs()
-    if both and split == "validation":
-        task = _without_test(task)
-    order = list(range(len(task.eval_docs)))
+    asked = _without_test(task) if both and split == "validation" else task
+    order = list(range(len(asked.eval_docs)))
     random.Random(ITEM_ORDER).shuffle(order)
-    if both or not divide:
-        return task, order
-    half = (len(order) + 1) // 2
-    return task, order[:half] if split == "validation" else order[half:]
+    half = (len(order) + 1) // 2 if divide and not both else 0
+    own, rest = (order[half:], order[:half]) if split == "test" or not half else (order[:half], order[half:])
+    if asked.config.num_fewshot:
+        other = (task.test_docs() if split == "validation" else task.validation_docs()) if both else ()
+        sealed = [*other, *(asked.eval_docs[i] for i in rest)]
+        asked = with_examples_by_item(asked, [asked.eval_docs[i] for i in own], sealed)
+    return asked, own
 
 
 def _without_test(task: Any) -> Any:
@@ -306,7 +307,7 @@ def _write(file: Path, record: Mapping[str, Any]) -> None:
     partial.rename(file)
 
 
-def _watched(loaded: Loaded, batch_size: int | str, ctx: Context, name: str) -> Any:
+def _watched(loaded: Loaded, batch_size: int | str, ctx: Context | None, name: str) -> Any:
     from lm_eval.models.huggingface import HFLM
 
     class Watched(HFLM):  # type: ignore[misc]
@@ -324,7 +325,8 @@ def _watched(loaded: Loaded, batch_size: int | str, ctx: Context, name: str) -> 
 
         def _answered(self, n: int) -> None:
             self.answered = min(self.answered + n, self.asked)
-            ctx.progress(f"score {name}", self.answered, self.asked)
+            if ctx is not None:
+                ctx.progress(f"score {name}", self.answered, self.asked)
 
         def _model_generate(self, context: Any, **kwargs: Any) -> Any:
             output = super()._model_generate(context, **kwargs)
@@ -336,7 +338,7 @@ def _watched(loaded: Loaded, batch_size: int | str, ctx: Context, name: str) -> 
             self._answered(len(inps))
             return output
 
-    autocast = ctx.models.autocast and loaded.dtype == "bfloat16"
+    autocast = ctx is not None and ctx.models.autocast and loaded.dtype == "bfloat16"
     return Watched(
         pretrained=loaded.model,
         tokenizer=loaded.tokenizer,
