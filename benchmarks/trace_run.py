@@ -25,7 +25,7 @@ import lamdagent
 ROOT = Path(lamdagent.__file__).parent
 WIRING = {
     "build": ("lamdagent.build", "lamdagent.study.build", "lamdagent.study.parts", "lamdagent.study.tasks"),
-    "intake": ("lamdagent.intake", "lamdagent.study.initial_pool", "lamdagent.study.prepare"),
+    "intake": ("lamdagent.intake", "lamdagent.study.initial_pool"),
 }
 
 

@@ -30,6 +30,7 @@ PLACES = {
     "policies": "policy (kind: {})",
     "memories": "memory (kind: {})",
     "tasks": "tasks[] (kind: {})",
+    "runners": "execution.runner (kind: {})",
     "artifacts": "artifacts (kind: {})",
     "observers": "observers[] (kind: {})",
 }

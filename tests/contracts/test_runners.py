@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import contextlib
+import json
+import pickle
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -8,28 +10,54 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import TypeAdapter
 from toy_worker import MISHAPS
 
 from lamdagent.core.errors import ContractViolation, UserError
-from lamdagent.core.types import Action, Failed, Job, Made, Progress
+from lamdagent.core.types import (
+    Action,
+    DatasetOverlap,
+    Failed,
+    Job,
+    Made,
+    Prepared,
+    PrepareRequest,
+    Progress,
+    WorkerSpec,
+)
 from lamdagent.runners.inline import Inline
 from lamdagent.runners.process import Process
 from lamdagent.testing import toy
 from lamdagent.testing.contracts import RunnerContract
-from lamdagent.testing.contracts.runner import outcomes, step_jobs
+from lamdagent.testing.contracts.runner import nap_job, outcomes, step_jobs
 
 # It knows the toy world, and so needs neither a study file nor torch.
 TOY_WORKER = (sys.executable, str(Path(__file__).with_name("toy_worker.py")))
+SPEC = WorkerSpec(study={}, file="study.yaml")
 
 
 class TestInline(RunnerContract):
-    def runner(self, folder: Path, *, slots: int = 1) -> Inline:
-        return Inline(toy.toolkit(), slots=slots)
+    stops_running = False
+
+    def runner(self, folder: Path, *, capacity: int = 1) -> Inline:
+        return Inline(toy.toolkit(), capacity=capacity)
 
 
 class TestProcess(RunnerContract):
-    def runner(self, folder: Path, *, slots: int = 1) -> Process:
-        return Process({"study": {}}, logs=folder / "logs", slots=slots, command=TOY_WORKER)
+    def runner(self, folder: Path, *, capacity: int = 1) -> Process:
+        return Process(SPEC, logs=folder / "logs", capacity=capacity, command=TOY_WORKER)
+
+
+WIRED = [
+    SPEC,
+    PrepareRequest(imports={"id": "model.gguf"}, dtype="float16", datasets={"chat": "id-of-chat"}),
+    Prepared(
+        models={"id": {"shapes": "s", "parameters": 3}},
+        sizes={"quiz": {"validation": 4, "test": 0}},
+        overlaps={"chat": DatasetOverlap(lines=("row 3 overlaps",), rows=(3,))},
+    ),
+    step_jobs(1)[0],
+]
 
 
 def mishap(kind: str) -> Job:
@@ -40,7 +68,7 @@ def mishap(kind: str) -> Job:
 
 @contextlib.contextmanager
 def workers(folder: Path, **options: Any) -> Iterator[Process]:
-    runner = Process({"study": {}}, logs=folder, command=TOY_WORKER, **options)
+    runner = Process(SPEC, logs=folder, command=TOY_WORKER, **options)
     try:
         yield runner
     finally:
@@ -118,6 +146,30 @@ def test_a_job_stays_open_where_only_the_user_can_mend_it() -> None:
     assert [key for _ in range(2) for key, _ in runner.wait()] == [0, 1]
 
 
+def test_a_job_that_runs_in_this_process_goes_on_to_its_end_though_it_is_cancelled() -> None:
+    runner = Inline(toy.toolkit(), watch=lambda key, progress: runner.cancel(key))
+    ((_, outcome),) = outcomes(runner, step_jobs(1))
+    assert isinstance(outcome, Made)
+
+
+def test_a_job_can_be_cancelled_by_who_hears_of_its_progress(tmp_path: Path) -> None:
+    with workers(
+        tmp_path, watch=lambda key, progress: runner.cancel(key) if progress.phase == "nap" else None
+    ) as runner:
+        began = time.monotonic()
+        ((key, outcome),) = outcomes(runner, [nap_job()])
+    assert time.monotonic() - began < 20
+    assert isinstance(outcome, Failed)
+    assert (key, outcome.cause) == ("long", "cancelled")
+
+
+@pytest.mark.parametrize("value", WIRED, ids=lambda value: type(value).__name__)
+def test_what_travels_to_a_worker_and_back_can_be_pickled_and_sent_as_json(value: object) -> None:
+    assert pickle.loads(pickle.dumps(value)) == value
+    adapter: TypeAdapter[Any] = TypeAdapter(type(value))
+    assert adapter.validate_python(json.loads(json.dumps(adapter.dump_python(value, mode="json")))) == value
+
+
 def test_progress_is_heard_while_a_job_runs(tmp_path: Path) -> None:
     heard: list[tuple[int | str, Progress]] = []
     with workers(tmp_path, watch=lambda key, progress: heard.append((key, progress))) as runner:
@@ -147,7 +199,7 @@ def test_polling_without_waiting_hears_what_has_ended(tmp_path: Path) -> None:
 
 
 def test_closing_stops_workers_in_the_middle_of_a_job(tmp_path: Path) -> None:
-    with workers(tmp_path, slots=2) as runner:
+    with workers(tmp_path, capacity=2) as runner:
         runner.submit(mishap("hang"))
         runner.wait(0.1)
         started = [slot.process for slot in runner._slots if slot.process]

@@ -236,8 +236,8 @@ def test_a_runner_that_loses_or_repeats_a_job_fails_its_contract(times: int, tmp
     class Broken(RunnerContract):
         within_s = 0.2
 
-        def runner(self, folder: Path, *, slots: int = 1) -> Forgetful:
-            return Forgetful(toy.toolkit(), slots=slots)
+        def runner(self, folder: Path, *, capacity: int = 1) -> Forgetful:
+            return Forgetful(toy.toolkit(), capacity=capacity)
 
     with pytest.raises(AssertionError):
         Broken().test_every_job_comes_back_exactly_once(tmp_path)

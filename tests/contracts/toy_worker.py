@@ -47,5 +47,5 @@ class Mishap:
 
 
 if __name__ == "__main__":
-    worker._open = lambda request: toy.toolkit({**toy.DATA_ACTION_TYPES, "mishap": Mishap()})
+    worker._open = lambda request: toy.toolkit({**toy.DATA_ACTION_TYPES, "nap": toy.ToyNap(), "mishap": Mishap()})
     worker.main()

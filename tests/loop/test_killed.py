@@ -86,7 +86,7 @@ def go(journal: Journal, toolkit: Toolkit, slots: int = 1, *, makes_data: bool =
         budget=Budget(trials=TRIALS),
         chat=chat,
     )
-    return run(search, Inline(toolkit, slots=slots))
+    return run(search, Inline(toolkit, capacity=slots))
 
 
 @pytest.mark.parametrize("slots", [1, 2])

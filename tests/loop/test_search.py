@@ -166,11 +166,12 @@ def test_a_failed_trial_is_remembered_and_never_chosen_again() -> None:
     assert search.space.why_invalid(trial.choice.action) == "already tried: it failed as trial 0"
 
 
-class Scrambled:
+class Scrambled(Inline):
     """Ends its jobs in any order, sometimes several at once, sometimes none."""
 
-    def __init__(self, *, slots: int, seed: int = 0) -> None:
-        self.slots, self._rng, self._toolkit = slots, random.Random(seed), toy.toolkit()
+    def __init__(self, *, capacity: int, seed: int = 0) -> None:
+        super().__init__(toy.toolkit(), capacity=capacity)
+        self._rng = random.Random(seed)
         self._jobs: list[Job] = []
         self.most_at_once = 0
 
@@ -186,7 +187,7 @@ class Scrambled:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_slots_are_kept_busy_and_jobs_may_end_in_any_order(seed: int) -> None:
-    journal, runner = MemoryJournal(), Scrambled(slots=2, seed=seed)
+    journal, runner = MemoryJournal(), Scrambled(capacity=2, seed=seed)
     state = run(opened(journal, budget=Budget(trials=15)), runner)
     assert runner.most_at_once == 2
     assert [trial.number for trial in state.trials] == list(range(15))

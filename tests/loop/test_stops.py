@@ -24,7 +24,7 @@ def test_a_budget_of_trials_counts_over_restarts() -> None:
 
 
 def test_a_budget_of_trials_is_not_exceeded_by_slots() -> None:
-    state = run(opened(budget=Budget(trials=5)), Inline(toy.toolkit(), slots=4))
+    state = run(opened(budget=Budget(trials=5)), Inline(toy.toolkit(), capacity=4))
     assert len(state.trials) == 5
     assert state.running == ()
 

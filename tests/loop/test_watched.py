@@ -49,7 +49,7 @@ class Noting:
 
 def test_every_observer_hears_of_each_job_once_in_the_state_it_left_and_at_last_why_it_ended() -> None:
     observers = [Noting(), Noting()]
-    run(opened(budget=Budget(trials=4)), Inline(toy.toolkit(), slots=2), Observers(observers))
+    run(opened(budget=Budget(trials=4)), Inline(toy.toolkit(), capacity=2), Observers(observers))
     for observer in observers:
         assert observer.heard.pop() == ("closed", "trials")
         keys = ["base", 0, 1, 2, 3]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pickle
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -7,10 +8,14 @@ from pathlib import Path
 import pytest
 import yaml
 
-from lamdagent.core.errors import ConfigError
+from lamdagent.core.errors import ConfigError, JournalError
+from lamdagent.core.events import StudyOpened
+from lamdagent.core.state import State
 from lamdagent.core.types import TaskWeight
+from lamdagent.study.changes import changes
 from lamdagent.study.config import Document, Study, load_study
 from lamdagent.study.config.schema import study_of
+from lamdagent.study.parts import StudyParts
 
 STUDY = """\
 study: mine
@@ -171,6 +176,16 @@ MISTAKES = {
         "metric: exact_match",
         "metric: acc, until: [x]",
         r"tasks\.0\.until: unknown key 'until'.* has no path, so it is taken for one of lm-eval's",
+    ),
+    "a runner without a kind": (
+        "budget: {trials: 20}",
+        "execution: {runner: {}}",
+        r"execution\.runner needs a kind\. Known: .*process",
+    ),
+    "an unknown runner": (
+        "budget: {trials: 20}",
+        "execution: {runner: {kind: procces}}",
+        r"unknown runner 'procces'\. Did you mean 'process'\?",
     ),
     "a policy without a kind": ("{kind: random}", "{}", r"policy needs a kind\. Known: .*random"),
     "an unknown policy": ("{kind: random}", "{kind: randm}", r"unknown policy 'randm'\. Did you mean 'random'\?"),
@@ -384,6 +399,28 @@ def test_an_override_reaches_names_with_dots(load: Load) -> None:
 def test_a_setting_may_be_called_like_a_type(refusal: Callable[..., str]) -> None:
     text = changed("gentle: {learning_rate: 1e-5}", "int: {learning_rate: high}")
     assert "hyperparameters.int.learning_rate" in refusal(text)
+
+
+def test_jobs_run_in_worker_processes_unless_the_file_says_otherwise(load: Load) -> None:
+    assert load().runner[0] == load().dump()["execution"]["runner"]["kind"] == "process"
+    study = load(STUDY, "execution.runner=inline")
+    assert study.runner[0] == study.dump()["execution"]["runner"]["kind"] == "inline"
+    assert load_study(study.file, ["execution.runner.kind=inline"]).dump() == study.dump()
+
+
+def test_what_a_worker_is_told_can_be_pickled_and_makes_the_same_study(load: Load) -> None:
+    parts = StudyParts(load(STUDY, "execution.workers=2"))
+    told = StudyParts.told(pickle.loads(pickle.dumps(parts.worker_spec)))
+    assert told.study.dump() == parts.study.dump()
+    assert told.study.folder == parts.study.folder
+
+
+def test_where_jobs_run_may_change_in_mid_study_and_what_they_do_may_not(load: Load) -> None:
+    began = State(config=load().dump())
+    ways = "execution.runner.kind=inline", "execution.workers=2", "execution.timeout_min=1"
+    assert [type(event) for event in changes(load(STUDY, *ways), began, [])] == [StudyOpened]
+    with pytest.raises(JournalError, match=r"execution\.dtype: was auto, is float16"):
+        changes(load(STUDY, "execution.dtype=float16"), began, [])
 
 
 @pytest.mark.parametrize(

@@ -84,7 +84,7 @@ def test_a_replay_that_is_stopped_anywhere_goes_on_to_the_same_end() -> None:
                 journal=journal, action_types=toy.ACTION_TYPES, policy=Replay(plan=plan), memory=Table(),
                 budget=Budget(trials=trials),
             )  # fmt: skip
-            state = run(search, toy.inline(slots=2))
+            state = run(search, toy.inline(capacity=2))
         assert {o.id for o in state.pool.values()} == {o.id for o in whole.pool.values()}
         assert state.scores == whole.scores
 

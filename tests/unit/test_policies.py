@@ -46,7 +46,7 @@ def the_one(policy: Policy, state: State) -> Choice:
 
 @cache
 def searched(make: Callable[[], Policy], seed: int, slots: int = 1, models: int = 1) -> State:
-    return toy.search(make(), trials=TRIALS, seed=seed, models=models, runner=toy.inline(slots=slots))
+    return toy.search(make(), trials=TRIALS, seed=seed, models=models, runner=toy.inline(capacity=slots))
 
 
 def best_of(state: State) -> float:
@@ -123,7 +123,7 @@ def test_none_repeats_an_action_with_several_slots_running(make: Callable[[], Po
 
 @every_policy
 def test_the_same_seed_gives_the_same_search(make: Callable[[], Policy]) -> None:
-    again = toy.search(make(), trials=TRIALS, seed=3, runner=toy.inline(slots=2))
+    again = toy.search(make(), trials=TRIALS, seed=3, runner=toy.inline(capacity=2))
     assert again.trials[-1].choice == searched(make, 3, slots=2).trials[-1].choice
     assert toy.without_costs(again) == toy.without_costs(searched(make, 3, slots=2))
 

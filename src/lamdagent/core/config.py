@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -13,6 +14,7 @@ from lamdagent.core.errors import nearest
 if TYPE_CHECKING:
     from lamdagent.core.plan import Plan
     from lamdagent.core.protocols import Policy
+    from lamdagent.core.types import Progress, WorkerSpec
 
 NAME = r"^[A-Za-z0-9][\w.\-]*$"
 """What a name in a study file looks like: names become file names, lines of prompts, and words of --set."""
@@ -32,6 +34,30 @@ class Parts(Protocol):
     @property
     def root(self) -> Path:
         """The folder of runs and artifacts."""
+
+    @property
+    def toolkit(self) -> Any:
+        """What jobs are done with in this process, a `lamdagent.runners.job.Toolkit`. Loads torch."""
+
+    @property
+    def worker_spec(self) -> WorkerSpec:
+        """What a worker in another process is told of the study."""
+
+    @property
+    def logs(self) -> Path:
+        """The folder for the logs of jobs."""
+
+    @property
+    def workers(self) -> int:
+        """How many jobs the study file wants to run at once."""
+
+    @property
+    def timeout_s(self) -> float:
+        """A job that takes longer is to be stopped."""
+
+    @property
+    def watch(self) -> Callable[[int | str, Progress], None]:
+        """Is to hear of the progress of every job, by the job's key."""
 
     def path(self, given: str) -> Path:
         """A path of the study file, from the file's own folder."""

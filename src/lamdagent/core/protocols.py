@@ -15,7 +15,21 @@ from lamdagent.core.action_type import Context
 from lamdagent.core.events import Event
 from lamdagent.core.space import ActionSpace
 from lamdagent.core.state import State
-from lamdagent.core.types import Choice, Example, Job, LLMCall, Object, ObjectId, Outcome, Progress, Score, Split, Trial
+from lamdagent.core.types import (
+    Choice,
+    Example,
+    Job,
+    LLMCall,
+    Object,
+    ObjectId,
+    Outcome,
+    Prepared,
+    PrepareRequest,
+    Progress,
+    Score,
+    Split,
+    Trial,
+)
 
 
 class Policy(Protocol):
@@ -93,9 +107,18 @@ class Task(Protocol):
 
 
 class Runner(Protocol):
-    """Runs jobs, up to `slots` at a time."""
+    """Runs jobs. All calls come from one thread, that of the search."""
 
-    slots: int
+    @property
+    def capacity(self) -> int:
+        """How many jobs it runs at once; the search keeps so many submitted."""
+
+    def prepare(self, request: PrepareRequest) -> Prepared:
+        """Do, where jobs run, what must be done once before the first job; see `lamdagent.runners.prepare`.
+
+        Raises:
+            UserError: the study cannot begin before the user mends something.
+        """
 
     def submit(self, job: Job) -> None:
         """Take a job. Submitting one that an earlier process finished is safe and cheap: its files are found."""
@@ -106,6 +129,15 @@ class Runner(Protocol):
         Raises:
             UserError: nothing more can be run here (such as a full disk); the jobs stay open.
         """
+
+    def cancel(self, key: int | str) -> None:
+        """Take a job out of the queue, or stop it in the middle. The next `wait` returns it as `Failed` by `cancelled`.
+
+        No error where there is no such job (any more).
+        """
+
+    def close(self) -> None:
+        """Stop everything at once. Jobs at hand stay undone. No error where it is closed already."""
 
 
 class ArtifactStore(Protocol):

@@ -234,7 +234,7 @@ def _loop(search: Search, runner: Runner, observers: Observers) -> None:
     for trial in search.state.running:
         submit(job_of(trial, search.state))
     while True:
-        for trial in search.ask(max(0, runner.slots - len(waiting))):
+        for trial in search.ask(max(0, runner.capacity - len(waiting))):
             submit(job_of(trial, search.state))
         if not waiting:
             return

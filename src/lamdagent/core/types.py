@@ -18,7 +18,11 @@ Kind = Literal["model", "dataset", "hyperparameters"]
 Split = Literal["validation", "test"]
 SIDES: tuple[Split, ...] = ("validation", "test")
 StopReason = Literal["trials", "hours", "tokens", "usd", "exhausted", "interrupted", "error"]
-Cause = Literal["oom", "timeout", "crash", "diverged", "invalid", "contaminated", "duplicate", "error"]
+Cause = Literal[
+    "oom", "timeout", "crash", "diverged", "invalid", "contaminated", "duplicate", "error", "cancelled", "budget"
+]
+STOPPED: tuple[Cause, ...] = ("cancelled", "budget")
+"""Causes that say nothing of an action: somebody stopped the trial, or the budget was spent on the way."""
 ObjectId = str
 ActionId = str
 
@@ -274,6 +278,11 @@ class Failed:
     log_tail: str = ""
     cost: Cost = Cost()
 
+    @property
+    def stopped(self) -> bool:
+        """Whether it was stopped from outside, so that nothing follows from it for its action."""
+        return self.cause in STOPPED
+
 
 Outcome = Made | Failed
 
@@ -302,6 +311,52 @@ class Job:
     leader: ObjectId | None = None
     split: Split = "validation"
     items: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerSpec:
+    """What a worker is told of a study, on this machine or another.
+
+    `study` is the study file with all defaults filled in, `file` where it lies: relative paths start from its folder.
+    Keys and tokens are never part of it; a worker reads them from its own environment.
+    """
+
+    study: Mapping[str, Any]
+    file: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PrepareRequest:
+    """What is to be done once before the first job.
+
+    `imports` are the .gguf files to import, by the id of the model they become, and `dtype` what these are stored in.
+    `datasets` are held against the evaluation, by name.
+    """
+
+    imports: Mapping[ObjectId, str] = field(default_factory=dict)
+    dtype: str = "auto"
+    datasets: Mapping[str, ObjectId] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatasetOverlap:
+    """What a dataset holds of the evaluation: `lines` to read, and the numbers of the `rows` that overlap, from 0."""
+
+    lines: tuple[str, ...]
+    rows: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """The answer to a `PrepareRequest`.
+
+    `models` are the facts of each imported model, `sizes` the number of items on each side of each task. `overlaps` are
+    those of the datasets that have any, by name.
+    """
+
+    models: Mapping[ObjectId, Mapping[str, Any]]
+    sizes: Mapping[str, Mapping[Split, int]]
+    overlaps: Mapping[str, DatasetOverlap]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

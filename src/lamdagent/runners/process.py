@@ -18,12 +18,26 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from lamdagent.core.config import Config, Parts
 from lamdagent.core.errors import ContractViolation, UserError
-from lamdagent.core.types import Cost, Failed, Job, Outcome, Progress
+from lamdagent.core.types import Cause, Cost, Failed, Job, Outcome, Prepared, PrepareRequest, Progress, WorkerSpec
 from lamdagent.runners.job import LOG_TAIL_LINES
-from lamdagent.runners.wire import JOB, OUTCOME, PROGRESS
+from lamdagent.runners.wire import JOB, OUTCOME, PREPARE_REQUEST, PREPARED, PROGRESS, WORKER_SPEC
 
 LISTEN_S = 0.2
+
+
+class ProcessConfig(Config):
+    """Jobs run in `execution.workers` worker processes of this machine, each stopped after `execution.timeout_min`."""
+
+    def arguments(self, parts: Parts) -> dict[str, Any]:
+        return {
+            "spec": parts.worker_spec,
+            "logs": parts.logs,
+            "capacity": parts.workers,
+            "timeout_s": parts.timeout_s,
+            "watch": parts.watch,
+        }
 
 
 class _Slot:
@@ -45,27 +59,31 @@ class Process:
     """A pool of worker processes.
 
     Args:
-        opening: what a worker is told first: the study, as `lamdagent.study.worker` takes it.
+        spec: what a worker is told first.
         logs: folder for one log file per job.
+        capacity: how many workers there are at most; each is started when there is a job for it.
         timeout_s: a job that takes longer fails.
         watch: hears of the progress of every job.
         command: starts a worker that speaks as `lamdagent.study.worker` does.
     """
 
+    Config = ProcessConfig
+
     def __init__(
         self,
-        opening: Mapping[str, Any],
+        spec: WorkerSpec,
         *,
         logs: Path,
-        slots: int = 1,
+        capacity: int = 1,
         timeout_s: float = 7200.0,
         watch: Callable[[int | str, Progress], None] = lambda key, progress: None,
         command: Sequence[str] = (sys.executable, "-m", "lamdagent.study.worker"),
     ) -> None:
-        self.slots, self._opening, self._logs = slots, opening, logs
+        self.capacity, self._spec, self._logs = capacity, spec, logs
         self._timeout_s, self._watch, self._command = timeout_s, watch, list(command)
-        self._slots = [_Slot(number) for number in range(slots)]
+        self._slots = [_Slot(number) for number in range(capacity)]
         self._queue: list[Job] = []
+        self._ended: list[tuple[int | str, Outcome]] = []
         self._heard: queue.Queue[tuple[_Slot, subprocess.Popen[str], dict[str, Any] | None]] = queue.Queue()
 
     def submit(self, job: Job) -> None:
@@ -74,9 +92,8 @@ class Process:
 
     def wait(self, timeout_s: float | None = None) -> Sequence[tuple[int | str, Outcome]]:
         until = None if timeout_s is None else time.monotonic() + timeout_s
-        ended: list[tuple[int | str, Outcome]] = []
-        while not ended and any(s.job for s in self._slots):
-            ended += self._overdue()
+        while not self._ended and any(s.job for s in self._slots):
+            self._stop_overdue()
             left_s = LISTEN_S if until is None else min(LISTEN_S, max(0.0, until - time.monotonic()))
             try:
                 slot, process, message = self._heard.get(timeout=left_s)
@@ -85,15 +102,24 @@ class Process:
                     break
                 continue
             if process is slot.process:
-                ended += self._hear(slot, message)
+                self._hear(slot, message)
         self._hand_out()
+        ended, self._ended = self._ended, []
         return ended
 
-    def prepare(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        """Let a worker do what must be done once before the first job; see `lamdagent.study.prepare.prepare`."""
+    def cancel(self, key: int | str) -> None:
+        for job in [job for job in self._queue if job.key == key]:
+            self._queue.remove(job)
+            self._ended.append((key, Failed(cause="cancelled", message="cancelled before it began")))
+        for slot in self._slots:
+            if slot.job is not None and slot.job.key == key:
+                self._kill(slot)
+                self._fail(slot, "cancelled", "cancelled while it was running")
+
+    def prepare(self, request: PrepareRequest) -> Prepared:
         slot = self._slots[0]
         self._start(slot)
-        self._send(slot, {"prepare": request})
+        self._send(slot, {"prepare": PREPARE_REQUEST.dump_python(request, mode="json")})
         while True:
             _, process, message = self._heard.get()
             if process is not slot.process:
@@ -103,13 +129,14 @@ class Process:
                 raise UserError(f"the worker process died while preparing. The end of {log}:\n{_tail(log)}")
             self._raise_halt(message)
             if "prepared" in message:
-                prepared: dict[str, Any] = message["prepared"]
-                return prepared
+                return PREPARED.validate_python(message["prepared"])
 
     def close(self) -> None:
-        """Stop all workers at once. Jobs at hand stay undone."""
         for slot in self._slots:
             self._kill(slot)
+            slot.process = slot.job = None
+        self._queue.clear()
+        self._ended.clear()
 
     def _hand_out(self) -> None:
         for slot in self._slots:
@@ -130,7 +157,7 @@ class Process:
                 start_new_session=True,
             )  # fmt: skip
         threading.Thread(target=self._listen, args=(slot, slot.process), daemon=True).start()
-        self._send(slot, {**self._opening, "slot": slot.number})
+        self._send(slot, {"open": WORKER_SPEC.dump_python(self._spec, mode="json"), "slot": slot.number})
 
     def _listen(self, slot: _Slot, process: subprocess.Popen[str]) -> None:
         assert process.stdout is not None
@@ -147,37 +174,35 @@ class Process:
         except BrokenPipeError:
             pass  # the worker is dead: its listener says so, and the job fails with the cause
 
-    def _hear(self, slot: _Slot, message: dict[str, Any] | None) -> list[tuple[int | str, Outcome]]:
+    def _hear(self, slot: _Slot, message: dict[str, Any] | None) -> None:
         if message is None:
-            return self._fail(slot, "crash", _death(slot.process))
+            self._fail(slot, "crash", _death(slot.process))
+            return
         self._raise_halt(message)
         if slot.job is not None and "progress" in message:
             self._watch(slot.job.key, PROGRESS.validate_python(message["progress"]))
         if slot.job is not None and "outcome" in message:
             key, slot.job = slot.job.key, None
-            return [(key, OUTCOME.validate_python(message["outcome"]))]
-        return []
+            self._ended.append((key, OUTCOME.validate_python(message["outcome"])))
 
     def _raise_halt(self, message: Mapping[str, Any]) -> None:
         if "halt" in message:
             raise (UserError if message["user"] else ContractViolation)(message["halt"])
 
-    def _overdue(self) -> list[tuple[int | str, Outcome]]:
-        ended: list[tuple[int | str, Outcome]] = []
+    def _stop_overdue(self) -> None:
         for slot in self._slots:
             if slot.job is not None and time.monotonic() - slot.started > self._timeout_s:
                 self._kill(slot)
                 minutes = self._timeout_s / 60
-                ended += self._fail(slot, "timeout", f"took longer than execution.timeout_min ({minutes:g})")
-        return ended
+                self._fail(slot, "timeout", f"took longer than execution.timeout_min ({minutes:g})")
 
-    def _fail(self, slot: _Slot, cause: Any, message: str) -> list[tuple[int | str, Outcome]]:
+    def _fail(self, slot: _Slot, cause: Cause, message: str) -> None:
         slot.process = None
         if slot.job is None:
-            return []
+            return
         key, slot.job = slot.job.key, None
         cost = Cost(wall_s=round(time.monotonic() - slot.started, 3))
-        return [(key, Failed(cause=cause, message=message, log_tail=_tail(slot.log), cost=cost))]
+        self._ended.append((key, Failed(cause=cause, message=message, log_tail=_tail(slot.log), cost=cost)))
 
     def _kill(self, slot: _Slot) -> None:
         if slot.process is not None and slot.process.poll() is None:

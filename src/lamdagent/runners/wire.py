@@ -1,10 +1,10 @@
-"""Jobs, outcomes and progress as JSON, for runners whose workers are other processes."""
+"""What travels between a runner and workers in other processes, as JSON."""
 
 from __future__ import annotations
 
 from pydantic import TypeAdapter
 
-from lamdagent.core.types import Job, Outcome, Progress
+from lamdagent.core.types import Job, Outcome, Prepared, PrepareRequest, Progress, WorkerSpec
 
 JOB: TypeAdapter[Job] = TypeAdapter(Job)
 
@@ -12,4 +12,13 @@ JOB: TypeAdapter[Job] = TypeAdapter(Job)
 OUTCOME: TypeAdapter[Outcome] = TypeAdapter(Outcome)
 
 
+PREPARED: TypeAdapter[Prepared] = TypeAdapter(Prepared)
+
+
+PREPARE_REQUEST: TypeAdapter[PrepareRequest] = TypeAdapter(PrepareRequest)
+
+
 PROGRESS: TypeAdapter[Progress] = TypeAdapter(Progress)
+
+
+WORKER_SPEC: TypeAdapter[WorkerSpec] = TypeAdapter(WorkerSpec)

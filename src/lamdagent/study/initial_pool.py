@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,14 @@ class InitialPool:
 
     def of_kind(self, kind: str) -> tuple[Object, ...]:
         return tuple(obj for obj in self.objects if obj.kind == kind)
+
+
+def with_facts(provided: InitialPool, facts: Mapping[ObjectId, Mapping[str, Any]]) -> InitialPool:
+    """Imported models with what is known of them after the import."""
+    objects = tuple(
+        replace(obj, meta={**facts[obj.id], **obj.meta}) if obj.id in facts else obj for obj in provided.objects
+    )
+    return replace(provided, objects=objects)
 
 
 def to_fetch(study: Study, tasks: Sequence[Task]) -> list[str]:

@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from lamdagent.core.errors import ConfigError, DataError
 from lamdagent.core.events import Event, ObjectAdded, StudyOpened
+from lamdagent.core.protocols import Runner
 from lamdagent.core.search import Search
 from lamdagent.core.state import State, reduce_events
-from lamdagent.core.types import Object, ObjectId, Progress
+from lamdagent.core.types import DatasetOverlap, Object, ObjectId, PrepareRequest
 from lamdagent.evaluation.contamination import gate
 from lamdagent.objects.artifacts import disk_full_as_user_error
-from lamdagent.runners.inline import Inline
-from lamdagent.runners.process import Process
 from lamdagent.study.changes import changes, tests_of
 from lamdagent.study.config import Study
-from lamdagent.study.initial_pool import InitialPool, load_pool, write_datasets
+from lamdagent.study.initial_pool import InitialPool, load_pool, with_facts, write_datasets
 from lamdagent.study.journal import SqliteJournal, read_journal
-from lamdagent.study.parts import StudyParts
-from lamdagent.study.prepare import prepare, with_facts
-
-Watch = Callable[[int | str, Progress], None]
+from lamdagent.study.parts import StudyParts, Watch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +28,7 @@ class OpenStudy:
     study: Study
     parts: StudyParts
     search: Search
-    runner: Inline | Process
+    runner: Runner
 
 
 @contextlib.contextmanager
@@ -43,14 +39,14 @@ def open_study(study: Study, *, watch: Watch = lambda key, progress: None, inlin
     Raises:
         UserError: the study file, its data, its journal or the machine needs the user.
     """
-    parts = StudyParts(study)
+    parts = StudyParts(study, watch=watch)
     check_tasks(parts)
     pool = load_pool(study, _known_pool(study))
     with contextlib.ExitStack() as open_until_the_end:
         if (language_model := parts.language_model) is not None:
             open_until_the_end.callback(language_model.close)
         policy, memory = parts.policy, parts.memory  # made before the journal is: they may find that a key is missing
-        runner = _runner(parts, watch, inline)
+        runner = parts.runner(inline=inline)
         open_until_the_end.callback(runner.close)
         journal = SqliteJournal(study.folder / "journal.sqlite", writer=True)
         open_until_the_end.callback(journal.close)
@@ -80,7 +76,7 @@ def check_tasks(parts: StudyParts) -> None:
             raise type(error)(f"{parts.study.document.where(('tasks', i))}: {error}") from error
 
 
-def _begin(parts: StudyParts, pool: InitialPool, journal: SqliteJournal, runner: Inline | Process) -> None:
+def _begin(parts: StudyParts, pool: InitialPool, journal: SqliteJournal, runner: Runner) -> None:
     """Make a study ready, and journal what it starts from, or what changed of it since the last run."""
     parts.artifacts.sweep()
     before = reduce_events(journal.read())
@@ -89,7 +85,7 @@ def _begin(parts: StudyParts, pool: InitialPool, journal: SqliteJournal, runner:
         journal.append(*events)
 
 
-def _new(parts: StudyParts, pool: InitialPool, runner: Inline | Process) -> list[Event]:
+def _new(parts: StudyParts, pool: InitialPool, runner: Runner) -> list[Event]:
     """A study that begins: everything is imported and held against the evaluation first."""
     study = parts.study
     write_datasets(study, pool, parts.artifacts)
@@ -99,7 +95,7 @@ def _new(parts: StudyParts, pool: InitialPool, runner: Inline | Process) -> list
     return [opened, *(ObjectAdded(object=obj) for obj in objects)]
 
 
-def _resumed(parts: StudyParts, pool: InitialPool, before: State, runner: Inline | Process) -> list[Event]:
+def _resumed(parts: StudyParts, pool: InitialPool, before: State, runner: Runner) -> list[Event]:
     """A study that goes on: only what is new or gone is prepared. Rows that were trained on already cannot be dropped,
     so a new test that they give away stops the study."""
     study = parts.study
@@ -114,30 +110,17 @@ def _resumed(parts: StudyParts, pool: InitialPool, before: State, runner: Inline
 
 
 def _prepared(
-    parts: StudyParts, pool: InitialPool, trained_on: Sequence[Object], runner: Inline | Process
-) -> tuple[InitialPool, Mapping[str, object]]:
+    parts: StudyParts, pool: InitialPool, trained_on: Sequence[Object], runner: Runner
+) -> tuple[InitialPool, Mapping[str, DatasetOverlap]]:
     """The pool with the facts of imported models, and what the datasets among `trained_on` give away."""
-    request = {
-        "imports": {object_id: str(file) for object_id, file in pool.imports.items()},
-        "dtype": parts.study.body.execution.dtype,
-        "datasets": {obj.name: obj.id for obj in trained_on if obj.kind == "dataset"},
-    }
-    done = runner.prepare(request) if isinstance(runner, Process) else prepare(request, parts.toolkit)
-    return with_facts(pool, done["models"]), done["overlaps"]
+    request = PrepareRequest(
+        imports={object_id: str(file) for object_id, file in pool.imports.items()},
+        dtype=parts.study.body.execution.dtype,
+        datasets={obj.name: obj.id for obj in trained_on if obj.kind == "dataset"},
+    )
+    prepared = runner.prepare(request)
+    return with_facts(pool, prepared.models), prepared.overlaps
 
 
 def _known_pool(study: Study) -> Mapping[ObjectId, Object]:
     return reduce_events(read_journal(study.folder)).pool if (study.folder / "journal.sqlite").exists() else {}
-
-
-def _runner(parts: StudyParts, watch: Watch, inline: bool) -> Inline | Process:
-    if inline:
-        return Inline(parts.toolkit, watch=watch)
-    execution = parts.study.body.execution
-    return Process(
-        {"study": dict(parts.worker_spec.study), "file": parts.worker_spec.file},
-        logs=parts.study.folder / "logs",
-        slots=execution.workers,
-        timeout_s=execution.timeout_min * 60,
-        watch=watch,
-    )

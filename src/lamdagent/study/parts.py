@@ -6,8 +6,7 @@ needs (`core.config.Parts`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -16,9 +15,9 @@ from lamdagent.core.action_type import ActionType
 from lamdagent.core.config import Config
 from lamdagent.core.errors import ConfigError
 from lamdagent.core.plan import Plan, plan_of_trials
-from lamdagent.core.protocols import ArtifactStore, Memory, Observer, Policy, Task
+from lamdagent.core.protocols import ArtifactStore, Memory, Observer, Policy, Runner, Task
 from lamdagent.core.state import reduce_events
-from lamdagent.core.types import Budget
+from lamdagent.core.types import Budget, Progress, WorkerSpec
 from lamdagent.evaluation.contamination.made import RowScreen
 from lamdagent.evaluation.evaluator import Evaluation
 from lamdagent.evaluation.sanity import Examiner
@@ -33,28 +32,23 @@ from lamdagent.study.config import Document, Study, load_study
 from lamdagent.study.config.schema import study_of
 from lamdagent.study.journal import read_journal
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WorkerSpec:
-    """What a worker is told of a study, on this machine or another: plain values, which can be pickled or sent as JSON.
-
-    `study` is the study file with all defaults filled in, `file` where it lies: relative paths start from its folder.
-    Keys and tokens are never part of it; a worker reads them from its own environment.
-    """
-
-    study: Mapping[str, Any]
-    file: str
-
-    def open(self) -> StudyParts:
-        """The study's parts, in the worker's process."""
-        return StudyParts(study_of(Document.of(Path(self.file), dict(self.study))))
+Watch = Callable[[int | str, Progress], None]
 
 
 class StudyParts:
-    """The parts of a study that was read. Nothing is made, read or connected before it is asked for."""
+    """The parts of a study that was read. Nothing is made, read or connected before it is asked for.
 
-    def __init__(self, study: Study) -> None:
-        self.study = study
+    Args:
+        watch: hears of the progress of every job.
+    """
+
+    def __init__(self, study: Study, *, watch: Watch = lambda key, progress: None) -> None:
+        self.study, self._watch = study, watch
+
+    @staticmethod
+    def told(spec: WorkerSpec) -> StudyParts:
+        """The parts of the study that a worker was told of, in the worker's process."""
+        return StudyParts(study_of(Document.of(Path(spec.file), dict(spec.study))))
 
     @cached_property
     def worker_spec(self) -> WorkerSpec:
@@ -88,6 +82,16 @@ class StudyParts:
     @cached_property
     def memory(self) -> Memory:
         made: Memory = self._made("memories", *self.study.memory)
+        return made
+
+    def runner(self, *, inline: bool = False) -> Runner:
+        """A new runner.
+
+        Args:
+            inline: one that runs jobs in this process, whatever the study says.
+        """
+        kind, config = ("inline", registry.find("runners", "inline").Config()) if inline else self.study.runner
+        made: Runner = self._made("runners", kind, config)
         return made
 
     @cached_property
@@ -140,6 +144,22 @@ class StudyParts:
     @property
     def root(self) -> Path:
         return self.study.root
+
+    @property
+    def logs(self) -> Path:
+        return self.study.folder / "logs"
+
+    @property
+    def workers(self) -> int:
+        return self.study.body.execution.workers
+
+    @property
+    def timeout_s(self) -> float:
+        return self.study.body.execution.timeout_min * 60
+
+    @property
+    def watch(self) -> Watch:
+        return self._watch
 
     def path(self, given: str) -> Path:
         return self.study.home / Path(given).expanduser()

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from lamdagent.core.errors import UnknownName, nearest
 
-Family = Literal["actions", "policies", "memories", "tasks", "artifacts", "observers"]
+Family = Literal["actions", "policies", "memories", "tasks", "runners", "artifacts", "observers"]
 
 BUILT_IN: dict[Family, dict[str, str]] = {
     "actions": {"sft": "lamdagent.actions.sft:Sft", "ties": "lamdagent.actions.merge:Ties"},
@@ -33,6 +33,10 @@ BUILT_IN: dict[Family, dict[str, str]] = {
         "lm_eval": "lamdagent.evaluation.tasks.lm_eval:LmEvalTask",
         "rows": "lamdagent.evaluation.tasks.rows:RowsTask",
     },
+    "runners": {
+        "inline": "lamdagent.runners.inline:Inline",
+        "process": "lamdagent.runners.process:Process",
+    },
     "artifacts": {"local": "lamdagent.objects.artifacts:LocalArtifacts"},
     "observers": {"jsonl": "lamdagent.observers.jsonl:Jsonl"},
 }
@@ -41,6 +45,7 @@ SINGULAR: dict[Family, str] = {
     "policies": "policy",
     "memories": "memory",
     "tasks": "kind of task",
+    "runners": "runner",
     "artifacts": "artifact store",
     "observers": "observer",
 }

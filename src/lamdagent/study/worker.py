@@ -19,7 +19,8 @@ from lamdagent.core.errors import LamdagentError, UserError
 from lamdagent.core.hardware import cores
 from lamdagent.core.types import Progress
 from lamdagent.runners.job import Toolkit, work
-from lamdagent.runners.wire import JOB, OUTCOME, PROGRESS
+from lamdagent.runners.prepare import prepare
+from lamdagent.runners.wire import JOB, OUTCOME, PREPARE_REQUEST, PREPARED, PROGRESS, WORKER_SPEC
 
 ENVIRONMENT = {"TQDM_DISABLE": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1", "TOKENIZERS_PARALLELISM": "false"}
 
@@ -38,9 +39,8 @@ def main() -> None:
                 toolkit = _open(request)
                 answer: dict[str, Any] = {"ready": True}
             elif "prepare" in request:
-                from lamdagent.study.prepare import prepare
-
-                answer = {"prepared": prepare(request["prepare"], toolkit)}
+                prepared = prepare(PREPARE_REQUEST.validate_python(request["prepare"]), toolkit)
+                answer = {"prepared": PREPARED.dump_python(prepared, mode="json")}
             else:
                 answer = _do(request, toolkit, answers)
         except LamdagentError as error:
@@ -55,9 +55,9 @@ def _listen(requests: io.TextIOBase | Any, into: queue.Queue[dict[str, Any]]) ->
 
 
 def _open(request: dict[str, Any]) -> Toolkit:
-    from lamdagent.study.parts import WorkerSpec
+    from lamdagent.study.parts import StudyParts
 
-    parts = WorkerSpec(study=request["study"], file=request["file"]).open()
+    parts = StudyParts.told(WORKER_SPEC.validate_python(request["open"]))
     _take_one_gpu(request["slot"])
     execution = parts.study.body.execution
     _use_threads(execution.threads or max(1, cores() // execution.workers))

@@ -21,6 +21,7 @@ import contextlib
 import itertools
 import math
 import pickle
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
@@ -57,6 +58,7 @@ from lamdagent.runners.job import Toolkit
 Watch = Callable[[int | str, Progress], None]
 EDGE = 2.5  # a coordinate beyond it has diverged
 ITEMS = 50
+NAP_S = 60.0
 TEST_SHIFT = 0.1  # how far the test side's target lies from that of validation
 STARTS = {"base": (0.0, 0.0), "other": (-1.0, 1.0), "third": (1.0, -1.0)}
 DATASETS = {"east": (1.0, 0.0), "north": (0.0, 1.0), "south-west": (-0.5, -0.5)}
@@ -132,6 +134,22 @@ class ToyBlend:
         ctx.progress("blend", 1, 1)
         x = [math.fsum(axis) / len(datasets) for axis in zip(*(d.meta["x"] for d in datasets), strict=True)]
         return _vector_meta(x)
+
+
+class ToyNap:
+    """Make a dataset after a long sleep: a job that runs until somebody stops it."""
+
+    name, version = "nap", 1
+    makes: Kind = "dataset"
+    slots = (Slot(name="dataset", kind="dataset"),)
+
+    def validate(self, inputs: Mapping[str, Sequence[Object]]) -> str | None:
+        return None
+
+    def execute(self, inputs: Mapping[str, Sequence[Object]], seed: int, ctx: Context) -> Mapping[str, Any]:
+        ctx.progress("nap", 0)
+        time.sleep(NAP_S)
+        return _vector_meta(inputs["dataset"][0].meta["x"])
 
 
 class ToyOpen:
@@ -279,7 +297,7 @@ class Unwritten:
         return [] if object_id in self.records else [f"{object_id}: missing"]
 
 
-def toolkit(action_types: Mapping[str, ActionType] = DATA_ACTION_TYPES) -> Toolkit:
+def toolkit(action_types: Mapping[str, ActionType] = {**DATA_ACTION_TYPES, "nap": ToyNap()}) -> Toolkit:
     """What `lamdagent.runners.job.work`, and so `lamdagent.runners.inline.Inline`, needs to run toy jobs."""
     return Toolkit(
         action_types=action_types,
@@ -290,11 +308,11 @@ def toolkit(action_types: Mapping[str, ActionType] = DATA_ACTION_TYPES) -> Toolk
     )
 
 
-def inline(*, slots: int = 1, watch: Watch = lambda key, progress: None) -> Runner:
+def inline(*, capacity: int = 1, watch: Watch = lambda key, progress: None) -> Runner:
     """Runs toy jobs in this process, one at each `wait`."""
     from lamdagent.runners.inline import Inline
 
-    return Inline(toolkit(), slots=slots, watch=watch)
+    return Inline(toolkit(), capacity=capacity, watch=watch)
 
 
 def search(

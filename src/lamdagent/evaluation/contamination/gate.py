@@ -12,11 +12,11 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from lamdagent.core.errors import DataError
 from lamdagent.core.protocols import ArtifactStore, Task
-from lamdagent.core.types import SIDES, Object, ObjectId
+from lamdagent.core.types import SIDES, DatasetOverlap, Object, ObjectId
 from lamdagent.evaluation.contamination.overlap import Evaluated, EvaluationItem, fields_of, scan
 from lamdagent.objects.datasets.readers import rows_digest
 
@@ -34,27 +34,26 @@ def evaluation_items(tasks: Sequence[Task]) -> Iterator[EvaluationItem]:
                 yield EvaluationItem(task=task.name, split=side, index=place, prompt=prompt, answer=answer)
 
 
-def overlaps(datasets: Mapping[str, ObjectId], index: Evaluated, artifacts: ArtifactStore) -> dict[str, Any]:
-    """What each dataset holds of the evaluation, by the dataset's name: `lines` to read, and the `rows` that do.
-
-    Datasets without any are left out.
-    """
+def overlaps(datasets: Mapping[str, ObjectId], index: Evaluated, artifacts: ArtifactStore) -> dict[str, DatasetOverlap]:
+    """What each dataset holds of the evaluation, by the dataset's name. Datasets without any are left out."""
     found = {}
     for name, object_id in datasets.items():
         rows = (fields_of(json.loads(line)) for line in _lines(artifacts, object_id))
         overlap = scan(rows, index)
         if overlap.leaks:
-            found[name] = {"lines": overlap.lines(name), "rows": list(overlap.rows)}
+            found[name] = DatasetOverlap(lines=tuple(overlap.lines(name)), rows=tuple(overlap.rows))
     return found
 
 
-def close(found: Mapping[str, Any], mode: Mode, objects: Sequence[Object], store: ArtifactStore) -> tuple[Object, ...]:
+def close(
+    found: Mapping[str, DatasetOverlap], mode: Mode, objects: Sequence[Object], store: ArtifactStore
+) -> tuple[Object, ...]:
     """The objects to search with, after what was found: `fail` raises, `drop` leaves rows out, `warn` says so.
 
     Raises:
         DataError: training rows hold evaluation items.
     """
-    lines = [line for of_one in found.values() for line in of_one["lines"]]
+    lines = [line for of_one in found.values() for line in of_one.lines]
     if not lines:
         return tuple(objects)
     if mode == "fail":
@@ -69,7 +68,7 @@ def close(found: Mapping[str, Any], mode: Mode, objects: Sequence[Object], store
     if mode == "warn":
         return tuple(objects)
     leaking = {obj.id for obj in objects if obj.kind == "dataset" and obj.name in found}
-    return tuple(_without(obj, set(found[obj.name]["rows"]), store) if obj.id in leaking else obj for obj in objects)
+    return tuple(_without(obj, set(found[obj.name].rows), store) if obj.id in leaking else obj for obj in objects)
 
 
 def _without(obj: Object, dropped: set[int], store: ArtifactStore) -> Object:

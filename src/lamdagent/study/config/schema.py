@@ -79,6 +79,9 @@ class BudgetEntry(Config):
 class Execution(Config):
     """How trials are run."""
 
+    runner: str | dict[str, Any] = Field(
+        "process", description="where trials run: a kind, or a mapping of `kind:` and its options"
+    )
     workers: int = Field(1, ge=1, description="worker processes, each with one device")
     device: str = Field("auto", pattern=DEVICE, description="auto, cpu, cuda, cuda:1, mps")
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
@@ -137,6 +140,7 @@ class Study:
     memory: tuple[str, Config]
     artifacts: tuple[str, Config]
     observers: tuple[tuple[str, Config], ...]
+    runner: tuple[str, Config]
     document: Document
 
     @property
@@ -169,6 +173,7 @@ class Study:
         whole["tasks"] = [_dumped(kind, config) for kind, config in self.tasks]
         for key, (kind, config) in (("policy", self.policy), ("memory", self.memory), ("artifacts", self.artifacts)):
             whole[key] = _dumped(kind, config)
+        whole["execution"]["runner"] = _dumped(*self.runner)
         return whole
 
 
@@ -198,9 +203,9 @@ def study_of(document: Document) -> Study:
         memory=_plugin("memories", ("memory",), body.memory, document),
         artifacts=_plugin("artifacts", ("artifacts",), body.artifacts, document),
         observers=tuple(
-            _plugin("observers", ("observers", i), {"kind": entry} if isinstance(entry, str) else entry, document)
-            for i, entry in enumerate(body.observers)
+            _plugin("observers", ("observers", i), entry, document) for i, entry in enumerate(body.observers)
         ),
+        runner=_plugin("runners", ("execution", "runner"), body.execution.runner, document),
         document=document,
     )
     _refuse_names(study)
@@ -232,8 +237,9 @@ def _has_unknown_key(error: ConfigError) -> bool:
     return isinstance(cause, ValidationError) and any(e["type"] == "unknown_key" for e in cause.errors())
 
 
-def _plugin(family: registry.Family, path: Path_, data: Mapping[str, Any], document: Document) -> tuple[str, Any]:
-    """The kind that a mapping names, and its validated options."""
+def _plugin(family: registry.Family, path: Path_, data: str | Mapping[str, Any], document: Document) -> tuple[str, Any]:
+    """The kind that a mapping names, and its validated options; a text is a kind without options."""
+    data = {"kind": data} if isinstance(data, str) else data
     kind, auto = data.get("kind"), family == "policies"
     if auto and kind == AUTO:
         kind = "agent" if "model" in data else "surrogate"

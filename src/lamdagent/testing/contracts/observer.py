@@ -73,7 +73,7 @@ def _a_search(*, makes_data: bool = False) -> Recorded:
     from lamdagent.policies.random import Random
 
     recorded = Recorded()
-    runner = toy.inline(slots=2, watch=recorded.progressed)
+    runner = toy.inline(capacity=2, watch=recorded.progressed)
     state = toy.search(Random(), trials=25, runner=runner, observers=[recorded], makes_data=makes_data)
     assert makes_data or any(isinstance(trial.outcome, Failed) for trial in state.trials)
     return recorded

@@ -90,5 +90,5 @@ class PolicyContract:
 
     def test_a_search_of_thirty_trials_breaks_no_contract(self) -> None:
         for makes_data in (False, True):
-            state = toy.search(self.policy(), trials=30, runner=toy.inline(slots=2), makes_data=makes_data)
+            state = toy.search(self.policy(), trials=30, runner=toy.inline(capacity=2), makes_data=makes_data)
             assert len(state.trials) == 30

@@ -1,0 +1,34 @@
+"""What is done once before the first job, where jobs run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lamdagent.core.errors import DataError
+from lamdagent.core.types import Prepared, PrepareRequest
+from lamdagent.evaluation.contamination.gate import overlaps
+from lamdagent.evaluation.contamination.made import RowScreen
+from lamdagent.objects.models.metadata import read_facts
+from lamdagent.runners.job import Toolkit
+
+
+def prepare(request: PrepareRequest, toolkit: Toolkit) -> Prepared:
+    """Import .gguf files, load every task's items, and hold datasets against them.
+
+    Raises:
+        DataError: a model cannot be imported or a task has no validation items.
+    """
+    from lamdagent.objects.models.gguf import import_gguf
+
+    facts = {}
+    for object_id, file in request.imports.items():
+        if toolkit.artifacts.record(object_id) is None:
+            with toolkit.artifacts.write(object_id, {"id": object_id, "kind": "model", "meta": {}}) as folder:
+                import_gguf(Path(file), folder / "weights", dtype=request.dtype)
+        facts[object_id] = read_facts(toolkit.artifacts.open(object_id) / "weights")
+    sizes = {task.name: task.sizes() for task in toolkit.evaluation.tasks}
+    if empty := [name for name, sides in sizes.items() if not sides["validation"]]:
+        raise DataError(f"no validation items in task {', '.join(empty)}")
+    screen = toolkit.screen or RowScreen(toolkit.evaluation.tasks, mode="fail")
+    found = overlaps(request.datasets, screen.index, toolkit.artifacts) if request.datasets else {}
+    return Prepared(models=facts, sizes=sizes, overlaps=found)
