@@ -13,7 +13,7 @@ from typing import Any
 
 from lamdagent.evaluation import estimates
 from lamdagent.results.attribution import Attribution
-from lamdagent.results.compare import Comparison
+from lamdagent.results.comparison import Comparison
 from lamdagent.results.diagnosis.signature import Diagnosis
 from lamdagent.results.export.replayed import ReplayOutcome
 from lamdagent.results.leaderboard import Leaderboard

@@ -5,17 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from lamdagent.core.errors import UserError
 from lamdagent.core.space import ActionSpace
 from lamdagent.core.state import State
-from lamdagent.core.types import Choice
+from lamdagent.core.types import Action, Choice, Object, Score, TaskWeight, Trial
+from lamdagent.evaluation.held_out import held_out_picks
 from lamdagent.policies.random import Random
 from lamdagent.results.compare import compare
+from lamdagent.results.comparison import median
 from lamdagent.results.history import best_so_far
 from lamdagent.results.result import pictures
+from lamdagent.results.searches import Judged, Searched, held_out
 from lamdagent.testing import toy
 from lamdagent.ui.plots import save
 from lamdagent.ui.render.markdown import markdown
@@ -34,10 +39,31 @@ class Never:
         return [Choice(action=next(iter(space)), reason="", by=self.name)]
 
 
-def arms(trials: int = 40) -> dict[str, list[State]]:
+class Kept:
+    """Artifacts that keep the items of every score, or of none."""
+
+    def __init__(self, *, kept: bool = True) -> None:
+        self.kept = kept
+
+    def values(self, object_id: str, score: Score) -> list[float] | None:
+        luck = np.random.default_rng([score.n, *object_id.encode()]).normal(0, 0.05, score.n)
+        return [*(score.value + luck - luck.mean())] if self.kept else None
+
+
+def searched(state: State, *, kept: bool = True, tested: float | None = None) -> Searched:
+    artifacts: Any = Kept(kept=kept)
+    test = None if tested is None else {goal.task: np.full(50, tested) for goal in state.goals}
+    return Searched(
+        state=state,
+        held_out=held_out(state, artifacts),
+        tested=None if test is None else Judged(item_set=frozenset({"test"}), items=test),
+    )
+
+
+def arms(trials: int = 40, *, kept: bool = True) -> dict[str, list[Searched]]:
     return {
-        "never": [toy.search(Never(), trials=trials, seed=seed) for seed in SEEDS],
-        "random": [toy.grown(trials, seed=seed) for seed in SEEDS],
+        "never": [searched(toy.search(Never(), trials=trials, seed=seed), kept=kept) for seed in SEEDS],
+        "random": [searched(toy.grown(trials, seed=seed), kept=kept) for seed in SEEDS],
     }
 
 
@@ -62,33 +88,127 @@ def test_what_is_better_on_every_seed_is_said_to_be_better() -> None:
 
 
 def test_an_arm_against_itself_shows_nothing() -> None:
-    states = arms()["random"]
-    data = compare("toy", {"a": states, "b": states}, 40)
+    searches = arms()["random"]
+    data = compare("toy", {"a": searches, "b": searches}, 40, detect=0.02)
     gain = data.arms["b"].gain
     assert gain is not None
-    assert (gain.mean, gain.t_p, gain.seeds_needed) == (0.0, None, None)
+    assert (gain.mean, gain.t_p, gain.holm_p, gain.seeds_needed) == (0.0, None, None, None)
     assert data.shared == data.made // 2
 
 
 def test_a_search_that_has_not_scored_its_base_model_is_not_compared_as_if_that_were_0() -> None:
-    unscored = [replace(state, scores={}, trials=()) for state in arms()["random"]]
+    unscored = [Searched(state=replace(s.state, scores={}, trials=())) for s in arms()["random"]]
     with pytest.raises(UserError, match="no scored base model yet"):
         compare("toy", {"a": unscored, "b": unscored}, 40)
 
 
 def test_the_sealed_test_is_compared_where_it_was_opened() -> None:
-    tested = {"never": [0.1, 0.2, 0.1, 0.2, 0.1], "random": [0.4, 0.5, 0.4, 0.5, 0.4]}
-    data = compare("toy", arms(), 40, tested)
-    assert data.arms["random"].test.mean == pytest.approx(0.44)
-    assert data.arms["random"].test_gain.mean == pytest.approx(0.3)
+    tested = {"never": [0.1, 0.2, 0.1, 0.2, 0.1], "random": [0.4, 0.5, 0.4, 0.5, 0.45]}
+    found = {
+        arm: [replace(s, tested=searched(s.state, tested=v).tested) for s, v in zip(each, tested[arm], strict=True)]
+        for arm, each in arms().items()
+    }
+    arm = compare("toy", found, 40).arms["random"]
+    assert arm.test is not None and arm.test_gain is not None
+    assert arm.test.mean == pytest.approx(0.45)
+    assert arm.test_gain.mean == pytest.approx(0.31)
 
 
 def test_a_comparison_reads_as_a_table_and_a_picture(tmp_path: Path) -> None:
-    data = compare("toy", arms(), 40)
+    data = compare("toy", arms(), 40, detect=0.02)
     text = markdown(data)
     assert "5 seeds of 40 trials; against never" in text
     gain = data.arms["random"].gain
-    assert gain is not None and gain.t_p is not None
-    assert "paired t p" in text and f"{gain.t_p:.3g}" in text and f"{gain.mean:+.3f} (" in text
+    assert gain is not None
+    assert f"{gain.mean:+.3f} (" in text and "p (Holm)" in text and "seeds for 0.02 (80 % power)" in text
+    assert "Wilcoxon's p is 0.062 at the least with 5 seeds" in text
+    assert "intervals and p cover seeds and items, all seeds sharing one set of items" in text
     save(pictures(data.sections())[0], tmp_path / "curves.png")
     assert (tmp_path / "curves.png").stat().st_size > 10_000
+
+
+def test_without_items_the_validation_maximum_is_shown_and_nothing_is_claimed() -> None:
+    data = compare("toy", arms(kept=False), 40)
+    assert all(arm.picked is None and arm.gain is None and arm.area_gain is None for arm in data.arms.values())
+    assert "it is no comparison" in markdown(data) and "p (Holm)" not in markdown(data)
+
+
+# ------------------------------------------------------------------------------------------ the smallest cases by hand
+
+ONE = [TaskWeight(task="t")]
+
+
+def world(seed: int, models: Sequence[Sequence[float]]) -> Searched:
+    """A search whose trial k made the model that these items gave, the first of them being the base model."""
+    ids = [f"m{k}" for k in range(len(models))]
+    trials = tuple(
+        Trial(
+            number=k,
+            choice=Choice(
+                action=Action(type="step", version=1, inputs={"model": (ids[k],)}, seed=seed), reason="", by=""
+            ),
+            outcome=None,
+        )
+        for k in range(len(models) - 1)
+    )
+    made = [trial.choice.action.id for trial in trials]
+    pool = {
+        i: Object(id=i, kind="model", name=i, made_by=None if i == "m0" else i, meta={"root": "m0"})
+        for i in ["m0", *made]
+    }
+    scores = {
+        i: (Score(task="t", split="validation", value=float(np.mean(x)), n=len(x), stderr=0.1, task_id="t"),)
+        for i, x in zip(["m0", *made], models, strict=True)
+    }
+    state = State(seed=seed, goals=tuple(ONE), pool=pool, scores=scores, trials=trials,
+                  tried={i: k for k, i in enumerate(made)})  # fmt: skip
+
+    class Here:
+        def values(self, object_id: str, score: Score) -> list[float]:
+            return list(dict(zip(["m0", *made], models, strict=True))[object_id])
+
+    artifacts: Any = Here()
+    return Searched(state=state, held_out=held_out(state, artifacts))
+
+
+def equal_models(count: int, seed: int, n: int = 100) -> Searched:
+    return world(seed, np.random.default_rng([count, seed]).integers(0, 2, size=(1 + count, n)).astype(float))  # type: ignore[arg-type]
+
+
+def test_more_equal_models_are_a_higher_maximum_but_no_better_pick() -> None:
+    data = compare("w", {"few": [equal_models(3, s) for s in range(12)], "many": [equal_models(30, s) for s in range(12)]},
+                   30)  # fmt: skip
+    few, many = data.arms["few"], data.arms["many"]
+    assert many.maximum.mean - few.maximum.mean > 0.03
+    assert many.gain is not None and many.gain.low is not None and many.gain.high is not None
+    assert many.gain.low < 0 < many.gain.high
+
+
+def test_the_pick_is_scored_on_items_that_did_not_pick_it() -> None:
+    lucky = [1.0] * 5 + [0.0] * 5  # by any 8 of 10 items the lucky one ties or leads only if its 1s are among them
+    steady = [0.5] * 10
+    found = held_out_picks([{"t": np.array(lucky)}, {"t": np.array(steady)}], ONE, [2])
+    assert found is not None
+    # Fold k holds items k and k + 5: without them both score .5, and the earlier of equals is picked.
+    assert found["t"].tolist() == [lucky]
+    better = held_out_picks([{"t": np.array(lucky)}, {"t": np.array([0.6] * 10)}], ONE, [1, 2])
+    assert better is not None and better["t"].tolist() == [lucky, [0.6] * 10]
+    assert held_out_picks([{"t": np.ones(3)}], ONE, [1]) is None
+
+
+def test_gaps_that_cancel_are_compared_without_an_error() -> None:
+    states = toy.grown(5)
+    first = [searched(replace(states, seed=s), tested=0.5) for s in range(3)]
+    other = [searched(replace(states, seed=s), tested=v) for s, v in enumerate([0.6, 0.7, 0.2])]
+    gain = compare("toy", {"a": first, "b": other}, 5, detect=0.02).arms["b"].test_gain
+    assert gain is not None and gain.mean == pytest.approx(0.0)
+    assert gain.t_p == pytest.approx(1.0) and gain.seeds_needed is not None
+    markdown(compare("toy", {"a": first, "b": other}, 5))
+
+
+@pytest.mark.parametrize(
+    ("reached", "shown"),
+    [((1, 2, 3, None, None), "3"), ((4, 6), "5"), ((1, None), "-"), ((2, None, None), "-"), ((1, 2), "1.5")],
+)
+def test_seeds_that_never_got_there_count_as_later_than_all(reached: tuple[int | None, ...], shown: str) -> None:
+    assert median(reached) == shown

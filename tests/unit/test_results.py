@@ -204,7 +204,8 @@ def test_values_read_alike_everywhere() -> None:
     assert with_interval(0.6, 0.5, 0.7) == "0.600 (0.500 to 0.700)"
     assert change_with_interval(0.12, 0.081, 0.159) == "+0.120 (+0.081 to +0.159)"
     assert change_with_interval(0.12, None, None) == "+0.120"
-    assert (percent(0.64), p_value(0.01234), p_value(None)) == ("64%", "0.0123", "-")
+    assert (percent(0.64), p_value(0.01234), p_value(None)) == ("64%", "0.012", "-")
+    assert p_value(0.0) == p_value(1e-38) == "< 0.001" and p_value(0.001) == "0.001"
 
 
 def test_a_value_with_its_error_is_formatted_in_one_place() -> None:

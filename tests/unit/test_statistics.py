@@ -25,7 +25,17 @@ from lamdagent.evaluation.statistics import (
     stability,
     verdict,
 )
-from lamdagent.results.statistics import agreement, flips, paired, safe_gap, seeds_needed
+from lamdagent.results.statistics import (
+    agreement,
+    flips,
+    holm,
+    item_error,
+    paired,
+    safe_gap,
+    seeds_needed,
+    signed_rank_p,
+    spread_interval,
+)
 
 Array = NDArray[np.float64]
 
@@ -258,7 +268,7 @@ def test_paired_is_the_t_test_and_the_signed_rank_test() -> None:
     found, test = paired(a, b), stats.ttest_rel(a, b)
     interval = test.confidence_interval()
     assert (found.t_p, found.low, found.high) == pytest.approx((test.pvalue, interval.low, interval.high))
-    assert found.wilcoxon_p == pytest.approx(2 * 2 / 2**5)
+    assert signed_rank_p(a, b) == pytest.approx(2 * 2 / 2**5)
     assert found.effect == pytest.approx(test.statistic / 5**0.5)
     assert (found.mean, found.n) == (pytest.approx(0.054), 5)
 
@@ -268,18 +278,17 @@ def test_what_cannot_be_computed_from_the_seeds_is_none() -> None:
     assert one.mean == pytest.approx(0.1) and same.mean == 0.0 and twice.mean == pytest.approx(0.1)
     for found in (one, same, twice):
         assert (found.low, found.high, found.t_p, found.effect) == (None, None, None, None)
-    assert one.wilcoxon_p is None and same.wilcoxon_p is None and twice.wilcoxon_p == pytest.approx(0.25)
-    assert seeds_needed([0.5], [0.4], 0.1) is None and seeds_needed([0.3, 0.4], [0.2, 0.3], 0.1) is None
+    assert signed_rank_p([0.5], [0.4]) is None and signed_rank_p([0.5] * 4, [0.5] * 4) is None
+    assert signed_rank_p([0.3, 0.4, 0.5], [0.2, 0.3, 0.4]) == pytest.approx(0.25)
     with pytest.raises(ValueError, match="equally many"):
         paired([0.5, 0.6], [0.5])
-    with pytest.raises(ValueError, match="gap of 0"):
-        seeds_needed([0.5, 0.6], [0.5, 0.4], 0.0)
+    with pytest.raises(ValueError, match="above 0"):
+        seeds_needed(0.1, 0.0)
 
 
-@pytest.mark.parametrize(("gap", "power"), [(1.0, 0.8), (-0.5, 0.8), (0.7, 0.95)])
+@pytest.mark.parametrize(("gap", "power"), [(1.0, 0.8), (0.5, 0.8), (0.7, 0.95)])
 def test_so_many_seeds_as_said_see_the_gap_and_one_less_does_not(gap: float, power: float) -> None:
-    spread = [1.0, -1.0, 1.0, -1.0, 0.0]  # of standard deviation 1
-    n = seeds_needed(spread, [0.0] * 5, gap, power=power)
+    n = seeds_needed(1.0, gap, power=power)
     assert n is not None
     rng = np.random.default_rng(0)
     seen, seen_with_one_less = (
@@ -291,7 +300,42 @@ def test_so_many_seeds_as_said_see_the_gap_and_one_less_does_not(gap: float, pow
 
 
 def test_an_overwhelming_gap_needs_two_or_three_seeds() -> None:
-    assert seeds_needed([0.5, 0.501, 0.5], [0.4, 0.4, 0.4], 50.0) == 2
+    assert seeds_needed(0.0006, 50.0) == 2
+
+
+def test_a_gap_that_the_items_hide_is_shown_by_no_number_of_seeds() -> None:
+    assert seeds_needed(0.04, 0.02) == 34
+    assert seeds_needed(0.04, 0.02, item_variance=0.005**2) > 34
+    assert seeds_needed(0.04, 0.02, item_variance=0.01**2) is None
+
+
+def test_the_spread_of_few_seeds_is_known_poorly() -> None:
+    low, high = spread_interval(1.0, 5)
+    assert (low, high) == (pytest.approx(0.599, abs=1e-3), pytest.approx(2.874, abs=1e-3))
+
+
+def test_holm_adjusts_by_rank_and_keeps_the_order() -> None:
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([0.5, 0.9]) == pytest.approx([1.0, 1.0])
+    assert holm([]) == []
+    smallest = np.random.default_rng(0).random((2000, 8)).tolist()
+    assert np.mean([min(holm(row)) < 0.05 for row in smallest]) == pytest.approx(0.05, abs=0.015)
+
+
+def test_items_that_all_seeds_share_count_in_the_error() -> None:
+    seen = {"seeds alone": 0, "seeds and items": 0}
+    for seed in range(400):
+        rng = np.random.default_rng(seed)
+        gap_SN = rng.normal(size=(5, 1)) / 10 + rng.normal(size=100) + rng.normal(size=(5, 100))  # true mean 0
+        gaps, zeros = list(gap_SN.mean(axis=1)), [0.0] * 5
+        both = paired(gaps, zeros, item_error({"task": gap_SN}, GOALS)).t_p
+        alone = paired(gaps, zeros).t_p
+        assert alone is not None and both is not None
+        seen["seeds alone"] += alone < 0.05
+        seen["seeds and items"] += both < 0.05
+    assert seen["seeds alone"] / 400 > 0.2
+    assert 0.02 <= seen["seeds and items"] / 400 <= 0.08
+    assert item_error({"task": np.ones((1, 10))}, GOALS) is None
 
 
 # ------------------------------------------------------------------------------------------------------------ racing

@@ -53,8 +53,8 @@ def percent(share: float) -> str:
 
 
 def p_value(p: float | None) -> str:
-    """`0.0123`: three digits, or `-` where there was nothing to test."""
-    return "-" if p is None else f"{p:.3g}"
+    """`0.012`, `< 0.001`, or `-` where there was nothing to test."""
+    return "-" if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def action_of(state: State, trial: Trial, labels: Labels | None = None) -> str:

@@ -49,7 +49,7 @@ class Agreement:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Paired:
-    """The mean of `n` paired differences, its 95 % interval, tests of no difference, and Cohen's d_z as `effect`.
+    """The mean of `n` paired differences, its 95 % interval, a t-test of no difference, and Cohen's d_z as `effect`.
 
     What the differences do not allow to compute is None.
     """
@@ -58,6 +58,5 @@ class Paired:
     low: float | None
     high: float | None
     t_p: float | None
-    wilcoxon_p: float | None
     effect: float | None
     n: int

@@ -2,232 +2,211 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
+from typing import Any
 
 from lamdagent.core.errors import UserError
-from lamdagent.core.format import change_with_interval, p_value, with_interval
-from lamdagent.core.protocols import Observer
-from lamdagent.core.state import State
-from lamdagent.core.types import Made
+from lamdagent.core.types import Made, TaskWeight
+from lamdagent.results.comparison import ArmGain, ArmResult, Comparison, SeedMean, adjusted
 from lamdagent.results.history import best_so_far
-from lamdagent.results.result import Part, Picture, Section, Table
-from lamdagent.study.config import Study
+from lamdagent.results.searches import Judged, Searched
 
-Arms = Mapping[str, Sequence[State]]
-"""The states of every arm, one per seed, seeds in the same order."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SeedMean:
-    """A mean over seeds."""
-
-    mean: float
-    """The mean."""
-    low: float | None
-    """Lower end of its 95 % interval (Student's t); null for one seed, or where all are equal."""
-    high: float | None
-    """Upper end."""
-
-    @property
-    def words(self) -> str:
-        return with_interval(self.mean, self.low, self.high)
+Arms = Mapping[str, Sequence[Searched]]
+"""The searches of every arm, one per seed, seeds in the same order."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ArmGain:
-    """An arm less the first arm, paired by seed."""
-
-    mean: float
-    """The mean difference."""
-    low: float | None
-    """Lower end of its 95 % interval (Student's t); null where the differences have no spread."""
-    high: float | None
-    """Upper end."""
-    t_p: float | None
-    """p-value of the paired t-test."""
-    wilcoxon_p: float | None
-    """p-value of the Wilcoxon signed-rank test."""
-    effect: float | None
-    """Cohen's d_z: the mean in standard deviations of the differences."""
-    n: int
-    """How many seeds."""
-    seeds_needed: int | None
-    """How many seeds would show a gap of this size with 80 % power."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ArmResult:
-    """What the searches of one arm reached."""
-
-    final: SeedMean
-    """The best validation objective at the end."""
-    finals: tuple[float, ...]
-    """The same by seed."""
-    area: SeedMean
-    """The mean of the best so far over all trials: higher where good models come sooner."""
-    reached: tuple[int | None, ...]
-    """By seed, the trial by which the first arm's final best was reached; null where it was not."""
-    curve: tuple[SeedMean, ...]
-    """The best so far, before the first trial and after each."""
-    test: SeedMean | None
-    """The sealed-test objective of each search's best model; null unless `--test` was given."""
-    gain: ArmGain | None = None
-    """The final best against the first arm's; null for the first arm."""
-    area_gain: ArmGain | None = None
-    """The area against the first arm's."""
-    test_gain: ArmGain | None = None
-    """The test against the first arm's."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Comparison:
-    """Ways of searching held against the first of them, with the same budget and the same seeds."""
-
-    study: str
-    """The study's name."""
-    trials: int
-    """The budget of every search."""
-    seeds: tuple[int, ...]
-    """The seeds, the same for every arm."""
-    against: str
-    """The arm that the others are held against."""
-    arms: Mapping[str, ArmResult]
-    """The arms by name."""
-    made: int
-    """How many models all searches made together."""
-    shared: int
-    """How many of them another search had made already."""
-    saved_s: float
-    """About how many seconds that saved."""
-
-    @property
-    def title(self) -> str:
-        return f"comparison of {self.study}"
-
-    def sections(self) -> list[Section]:
-        parts: list[Part] = [
-            f"{len(self.seeds)} seeds of {self.trials} trials; against {self.against}",
-            self._reached(),
-            *([gains] if (gains := self._gains()).rows else []),
-            Picture(name="curves", caption="The best so far, with 95 % intervals over seeds", data=self),
-            f"{self.shared} of {self.made} models were found already made ({self.saved_s:.0f} s saved)",
-        ]
-        return [Section(parts=parts)]
-
-    def _reached(self) -> Table:
-        tested = any(arm.test is not None for arm in self.arms.values())
-        heads = ["arm", "best", "area", f"trials to {self.against}'s best (median)"]
-        rows = [
-            [name, arm.final.words, arm.area.words, _median(arm.reached), *([arm.test.words] if arm.test else [])]
-            for name, arm in self.arms.items()
-        ]
-        return Table(heads=[*heads, *(["sealed test of the best"] if tested else [])], rows=rows)
-
-    def _gains(self) -> Table:
-        heads = ["arm", "in", "gain (95 %)", "paired t p", "Wilcoxon p", "effect", "seeds for this gap (80 % power)"]
-        found = [
-            (name, what, gain)
-            for name, arm in self.arms.items()
-            for what, gain in (("best", arm.gain), ("area", arm.area_gain), ("test", arm.test_gain))
-            if gain is not None
-        ]
-        rows = [
-            [
-                name,
-                what,
-                change_with_interval(gain.mean, gain.low, gain.high),
-                p_value(gain.t_p),
-                p_value(gain.wilcoxon_p),
-                "-" if gain.effect is None else f"{gain.effect:+.2f}",
-                str(gain.seeds_needed or "-"),
-            ]
-            for name, what, gain in found
-        ]
-        untested = any(gain.t_p is None for *_, gain in found)
-        return Table(heads=heads, rows=rows, notes=["-: one seed, or no spread, tests nothing"] if untested else [])
-
-
-def _median(reached: Sequence[int | None]) -> str:
-    """The median trial, or `-` where half of the seeds or more never got there."""
-    known = sorted(r for r in reached if r is not None)
-    return str(known[len(known) // 2]) if len(known) * 2 > len(reached) else "-"
-
-
-def compare(study: str, arms: Arms, trials: int, tested: Mapping[str, Sequence[float]] | None = None) -> Comparison:
-    """Curves, areas, trials to reach what the first arm reaches, and paired tests against the first arm.
+def compare(study: str, arms: Arms, trials: int, detect: float | None = None) -> Comparison:
+    """Picks on items that did not pick them, areas, and paired tests against the first arm.
 
     Args:
-        tested: the sealed-test objective of each arm's best model, per seed, where the test was opened.
+        detect: a gap for which to say how many seeds would show it, above 0.
     """
     first = next(iter(arms))
-    curves = {arm: [_known(best_so_far(state, trials)) for state in states] for arm, states in arms.items()}
     made, shared, saved_s = _saved(arms)
+    # Arms are compared by one measure: without the items of one search there is none that is free of the pick's luck.
+    held_out = {arm: [s.held_out for s in searches] for arm, searches in arms.items()}
+    curves, curves_shared = _common(held_out)
+    tests, tests_shared = _common({arm: [s.tested for s in searches] for arm, searches in arms.items()})
+    goals = arms[first][0].state.goals
+    found = {
+        arm: _arm(
+            (searches, arms[first]),
+            _figures(curves, arm, first, goals, detect, curves_shared, trials),
+            None if tests is None else _Figure((tests[arm], tests[first]), goals, detect, tests_shared),
+            is_first=arm == first,
+            trials=trials,
+        )
+        for arm, searches in arms.items()
+    }
     return Comparison(
         study=study,
         trials=trials,
-        seeds=tuple(state.seed for state in arms[first]),
+        seeds=tuple(s.state.seed for s in arms[first]),
         against=first,
-        arms={
-            arm: _arm(found, curves[first], is_first=arm == first, tests=_tests(tested, arm, first))
-            for arm, found in curves.items()
-        },
+        shared_items=None if curves is None else curves_shared,
+        detect=detect,
+        arms=adjusted(found),
         made=made,
         shared=shared,
         saved_s=saved_s,
     )
 
 
-def _arm(
-    curves: list[list[float]],
-    first: list[list[float]],
-    *,
-    is_first: bool,
-    tests: tuple[Sequence[float], Sequence[float]] | None,
-) -> ArmResult:
-    # What the first arm reaches is taken by seed: the question is how soon another gets there in the same world.
-    goals, finals, areas = [c[-1] for c in first], [c[-1] for c in curves], [_area(c) for c in curves]
-    reached = [next((i for i, v in enumerate(c) if v >= goal), None) for c, goal in zip(curves, goals, strict=True)]
-    return ArmResult(
-        final=_mean(finals),
-        finals=tuple(finals),
-        area=_mean(areas),
-        reached=tuple(reached),
-        curve=tuple(_mean([c[i] for c in curves]) for i in range(len(curves[0]))),
-        test=None if tests is None else _mean(tests[0]),
-        gain=None if is_first else _gain(finals, goals),
-        area_gain=None if is_first else _gain(areas, [_area(c) for c in first]),
-        test_gain=None if is_first or tests is None else _gain(*tests),
+BySeed = Sequence[Mapping[str, Any]]
+"""For every seed what items gave, an array by task whose last axis is items."""
+
+
+def _common(judged: Mapping[str, Sequence[Judged | None]]) -> tuple[dict[str, BySeed] | None, bool]:
+    """The items that all searches have, and whether they are the same for all seeds; None where one has none."""
+    known = [j for each in judged.values() for j in each if j is not None]
+    if len(known) < sum(map(len, judged.values())):
+        return None, False
+    size = {task: min(j.items[task].shape[-1] for j in known) for task in known[0].items}
+    cut: dict[str, BySeed] = {
+        arm: [{task: j.items[task][..., :n] for task, n in size.items()} for j in each if j is not None]
+        for arm, each in judged.items()
+    }
+    return cut, len({j.item_set for j in known}) == 1
+
+
+@dataclass(frozen=True, slots=True)
+class _Figure:
+    """A figure of one arm and of the first arm, by seed and item."""
+
+    both: tuple[BySeed, BySeed]
+    goals: Sequence[TaskWeight]
+    detect: float | None
+    shared: bool
+
+    def values(self, place: int = 0) -> tuple[float, ...]:
+        from lamdagent.evaluation.bootstrap import scales_of
+
+        scales = scales_of(self.goals)
+        return tuple(float(sum(scale * items[t].mean() for t, scale in scales.items())) for items in self.both[place])
+
+    def mean(self) -> SeedMean:
+        return _mean(self.values(), self._item_error(self.both[0]))
+
+    def gain(self) -> ArmGain:
+        from lamdagent.results.statistics import paired, signed_rank_p
+
+        gaps = [{task: a[task] - b[task] for task in a} for a, b in zip(*self.both, strict=True)]
+        error = self._item_error(gaps)
+        found = paired(self.values(), self.values(1), error)
+        sd = None if found.effect is None or found.mean == 0 else abs(found.mean / found.effect)
+        needed = _needed(self.detect, sd, found.n, 0.0 if error is None else error.variance)
+        return ArmGain(
+            mean=found.mean,
+            low=found.low,
+            high=found.high,
+            t_p=found.t_p,
+            holm_p=None,
+            wilcoxon_p=signed_rank_p(self.values(), self.values(1)),
+            effect=found.effect,
+            n=found.n,
+            seeds_needed=needed[0],
+            seeds_low=needed[1],
+            seeds_high=needed[2],
+        )
+
+    def _item_error(self, by_seed: BySeed) -> Any:
+        import numpy as np
+
+        from lamdagent.results.statistics import item_error
+
+        if not self.shared:
+            return None
+        return item_error({task: np.stack([items[task] for items in by_seed]) for task in by_seed[0]}, self.goals)
+
+
+def _needed(
+    detect: float | None, sd: float | None, n: int, item_variance: float
+) -> tuple[int | None, int | None, int | None]:
+    """How many seeds show a gap, with the 95 % interval that comes from knowing their spread by `n` seeds only."""
+    from lamdagent.results.statistics import seeds_needed, spread_interval
+
+    if detect is None or sd is None:
+        return None, None, None
+    found = [seeds_needed(each, detect, item_variance) for each in (sd, *spread_interval(sd, n))]
+    return found[0], found[1], found[2]
+
+
+@dataclass(frozen=True, slots=True)
+class _HeldOut:
+    """What held-out items say of an arm's picks."""
+
+    pick: _Figure
+    area: _Figure
+    curve: tuple[SeedMean, ...]
+
+
+def _figures(
+    curves: Mapping[str, BySeed] | None,
+    arm: str,
+    first: str,
+    goals: Sequence[TaskWeight],
+    detect: float | None,
+    shared: bool,
+    trials: int,
+) -> _HeldOut | None:
+    if curves is None:
+        return None
+    own, others = ([{t: _full(x, trials) for t, x in items.items()} for items in curves[name]] for name in (arm, first))
+
+    def figure(of: Callable[[Any], Any]) -> _Figure:
+        both = tuple([{t: of(x) for t, x in items.items()} for items in each] for each in (own, others))
+        return _Figure((both[0], both[1]), goals, detect, shared)
+
+    return _HeldOut(
+        pick=figure(lambda x: x[-1]),
+        area=figure(lambda x: x[1:].mean(axis=0)),
+        curve=tuple(_mean(figure(itemgetter(at)).values()) for at in range(trials + 1)),
     )
 
 
-def _area(curve: Sequence[float]) -> float:
-    return sum(curve[1:]) / (len(curve) - 1)
+def _full(moment_KN: Any, trials: int) -> Any:
+    """As many moments as the budget has: a search that ended before keeps its pick."""
+    import numpy as np
+
+    return moment_KN[np.minimum(np.arange(trials + 1), len(moment_KN) - 1)]
 
 
-def _gain(a: Sequence[float], b: Sequence[float]) -> ArmGain:
-    from lamdagent.results.statistics import paired, seeds_needed
+def _arm(
+    searches: tuple[Sequence[Searched], Sequence[Searched]],
+    held_out: _HeldOut | None,
+    test: _Figure | None,
+    *,
+    is_first: bool,
+    trials: int,
+) -> ArmResult:
+    curves, first = ([_known(best_so_far(s.state, trials)) for s in each] for each in searches)
+    # What the first arm reaches is taken by seed: the question is how soon another gets there in the same world.
+    reached = [next((i for i, v in enumerate(c) if v >= goal[-1]), None) for c, goal in zip(curves, first, strict=True)]
+    maxima = tuple(c[-1] for c in curves)
+    return ArmResult(
+        picked=None if held_out is None else held_out.pick.mean(),
+        picks=None if held_out is None else held_out.pick.values(),
+        test=None if test is None else test.mean(),
+        tests=None if test is None else test.values(),
+        area=None if held_out is None else held_out.area.mean(),
+        maximum=_mean(maxima),
+        maxima=maxima,
+        reached=tuple(reached),
+        curve=tuple(_mean([c[i] for c in curves]) for i in range(trials + 1)),
+        held_out_curve=None if held_out is None else held_out.curve,
+        gain=None if is_first or held_out is None else held_out.pick.gain(),
+        area_gain=None if is_first or held_out is None else held_out.area.gain(),
+        test_gain=None if is_first or test is None else test.gain(),
+    )
 
-    found = paired(a, b)
-    needed = seeds_needed(a, b, found.mean) if found.mean else None
-    return ArmGain(
-        mean=found.mean, low=found.low, high=found.high, t_p=found.t_p, wilcoxon_p=found.wilcoxon_p,
-        effect=found.effect, n=found.n, seeds_needed=needed,
-    )  # fmt: skip
 
-
-def _mean(values: Sequence[float]) -> SeedMean:
+def _mean(values: Sequence[float], items: Any = None) -> SeedMean:
     from lamdagent.results.statistics import paired
 
-    found = paired(values, [0.0] * len(values))
+    found = paired(values, [0.0] * len(values), items)
     return SeedMean(mean=found.mean, low=found.low, high=found.high)
-
-
-def _tests(
-    tested: Mapping[str, Sequence[float]] | None, arm: str, first: str
-) -> tuple[Sequence[float], Sequence[float]] | None:
-    return None if tested is None else (tested[arm], tested[first])
 
 
 def _known(curve: list[float | None]) -> list[float]:
@@ -246,9 +225,9 @@ def _saved(arms: Arms) -> tuple[int, int, float]:
     """How many models were made, how many of them another study had made already, and about what seconds that saved."""
     made = [
         (t.choice.action.id, t.outcome.cost.wall_s)
-        for states in arms.values()
-        for state in states
-        for t in state.trials
+        for searches in arms.values()
+        for searched in searches
+        for t in searched.state.trials
         if isinstance(t.outcome, Made)
     ]
     longest: dict[str, float] = {}
@@ -256,49 +235,3 @@ def _saved(arms: Arms) -> tuple[int, int, float]:
         longest[action_id] = max(longest.get(action_id, 0.0), wall_s)
     saved_s = sum(longest[action_id] - wall_s for action_id, wall_s in made)
     return len(made), len(made) - len(longest), round(saved_s, 1)
-
-
-Arm = list[str]
-"""What an arm changes in the study file, as `key=value` texts."""
-
-
-def run_arms(
-    whole: Study,
-    base: list[str],
-    options: list[str],
-    grid: dict[str, Arm],
-    seeds: int,
-    test: bool,
-    observers_of: Callable[[Study], Sequence[Observer]],
-) -> tuple[dict[str, list[State]], dict[str, list[float]]]:
-    """Every search run to its end: states by arm, and the sealed-test objective of each one's best where asked for.
-
-    Args:
-        observers_of: who is told of the progress of a search.
-    """
-    from lamdagent.results.rescore import tested_leaders
-    from lamdagent.study.config import load_study
-    from lamdagent.study.run import run_loaded
-
-    states: dict[str, list[State]] = {arm: [] for arm in grid}
-    tested: dict[str, list[float]] = {arm: [] for arm in grid}
-    for seed in range(seeds):  # seed by seed, so that a comparison which is stopped early is even
-        for arm, changes in grid.items():
-            own = [*base, f"seed={seed}", f"study={whole.body.study}.{arm}.{seed}", *_known_to(changes, options)]
-            study = load_study(whole.file, own)
-            print(f"{arm}, seed {seed}", file=sys.stderr, flush=True)
-            states[arm].append(run_loaded(study, observers=observers_of(study)))
-            if test:
-                (best, *_) = tested_leaders(study, 1).models
-                assert best.test is not None, "a tested leader has a test score"
-                tested[arm].append(best.test.value)
-    return states, tested
-
-
-def _known_to(changes: Arm, options: list[str]) -> list[str]:
-    """An arm's overrides with the dotted options that its policy knows."""
-    from lamdagent.study import registry
-
-    kind = next((c.partition("=")[2] for c in changes if c.startswith("policy.kind=")), None)
-    fields = registry.find("policies", kind.strip('"')).Config.model_fields if kind else {}
-    return [*changes, *(o for o in options if not o.startswith("policy.") or o[7:].partition("=")[0] in fields)]

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 
 from lamdagent.core.errors import UserError
 from lamdagent.core.search import with_roots
-from lamdagent.core.types import Job, Made, ObjectId, Outcome, Split
+from lamdagent.core.types import Job, Made, ObjectId, Outcome, Score, Split
 from lamdagent.evaluation.ranking import items_of
 from lamdagent.results.diagnosis import diagnose
-from lamdagent.results.holdout import holdout_results_of
+from lamdagent.results.holdout import HoldoutResults, holdout_results_of
 from lamdagent.results.report import Report, leaders, report, to_test
 from lamdagent.results.rerun import require_begun
 from lamdagent.results.validation_size import ValidationSizes, validation_sizes
@@ -27,26 +27,49 @@ def tested_leaders(study: Study, top: int) -> Report:
     Raises:
         UserError: a task has no test side, or nothing was made yet.
     """
+    require_tests(study)
+    with _begun(study) as opened:
+        search, wanted = opened.search, to_test(opened.search.state, top)
+        if not wanted:
+            raise UserError(f"study {study.body.study!r} has no scored trial yet. Go on: lamdagent run {study.file}")
+        seen = _tested(opened, wanted)
+        signatures = diagnose(read_journal(study.folder), search.action_types, str(study.file))
+        return report(study.body.study, search.state, seen, opened.parts.artifacts, top, signatures)
+
+
+def require_tests(study: Study) -> None:
+    """Raises: UserError: a task has no test side."""
     if missing := [task.name for task in StudyParts(study).tasks if not task.has_test]:
         raise UserError(
             f"{study.file}: no sealed test for task {', '.join(missing)}. Give each a `test:` beside its `path:` "
             "(it may be added now; nothing is scored again)."
         )
+
+
+def tested_models(study: Study, ids: Sequence[ObjectId]) -> Mapping[ObjectId, tuple[Score, ...]]:
+    """Scores on the sealed test, after scoring what was not tested before.
+
+    Raises:
+        UserError: a task has no test side, or a model could not be tested.
+    """
+    require_tests(study)
     with _begun(study) as opened:
-        search, wanted = opened.search, to_test(opened.search.state, top)
-        if not wanted:
-            raise UserError(f"study {study.body.study!r} has no scored trial yet. Go on: lamdagent run {study.file}")
-        # A test that was exchanged is another test: what was scored on the former one does not count.
-        sides = {task.ids["test"] for task in opened.parts.tasks}
-        known = holdout_results_of(read_journal(study.folder)).scores
-        fresh = [i for i in wanted if {score.task_id for score in known.get(i, ())} != sides]
-        if fresh:
-            search.open_test_set(fresh)
-            for object_id, outcome in _scored(opened, fresh, "test", None):
-                search.record_test(search.state.pool[object_id], outcome)
-        seen = holdout_results_of(read_journal(study.folder))
-        signatures = diagnose(read_journal(study.folder), search.action_types, str(study.file))
-        return report(study.body.study, search.state, seen, opened.parts.artifacts, top, signatures)
+        scores = _tested(opened, ids).scores
+    return {i: scores[i] for i in ids}
+
+
+def _tested(opened: OpenStudy, wanted: Sequence[ObjectId]) -> HoldoutResults:
+    """Open the test for models that were not tested before; all that is known of it then."""
+    search, folder = opened.search, opened.study.folder
+    # A test that was exchanged is another test: what was scored on the former one does not count.
+    sides = {task.ids["test"] for task in opened.parts.tasks}
+    known = holdout_results_of(read_journal(folder)).scores
+    fresh = [i for i in wanted if {score.task_id for score in known.get(i, ())} != sides]
+    if fresh:
+        search.open_test_set(fresh)
+        for object_id, outcome in _scored(opened, fresh, "test", None):
+            search.record_test(search.state.pool[object_id], outcome)
+    return holdout_results_of(read_journal(folder))
 
 
 def measured_sizes(study: Study, sizes: Sequence[int], top: int) -> ValidationSizes:

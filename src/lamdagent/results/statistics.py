@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from scipy import stats  # type: ignore[import-untyped]
@@ -21,7 +22,7 @@ from lamdagent.evaluation.estimates import Agreement, Paired
 from lamdagent.evaluation.statistics import DIGITS, Scores
 
 FAR = 30.0
-"""A noncentrality at which a test's power is 1; scipy's noncentral t fails far beyond it."""
+"""A noncentrality at which a test's power is 1, if it has 2 seeds or more and scipy's noncentral t fails beyond it."""
 
 
 def agreement(cheap: Scores, full: Scores, *, seed: int) -> Agreement:
@@ -108,43 +109,128 @@ def safe_gap(cheap: Scores, full: Scores) -> float | None:
     return float(safe.min()) if len(safe) else None
 
 
-def paired(a: Scores, b: Scores) -> Paired:
-    """`a` less `b`, one value per seed: paired t-test and interval, Wilcoxon signed-rank test, effect.
+def paired(a: Scores, b: Scores, items: ItemError | None = None) -> Paired:
+    """`a` less `b`, one value per seed: t-test, interval and effect.
+
+    Args:
+        items: the part of the error that more seeds do not make smaller, as all share one set of items. It widens the
+            interval and the t-test (Satterthwaite's degrees of freedom).
+
+    Raises:
+        ValueError: lengths differ, or there are no values.
+    """
+    gap_N, items = _seed_gaps(a, b), items or ItemError(variance=0.0, seen=0.0, dof=math.inf)
+    n, mean, sd = len(gap_N), float(gap_N.mean()), _sd(gap_N)
+    if sd is None:
+        return Paired(mean=mean, low=None, high=None, t_p=None, effect=None, n=n)
+    stderr, dof = math.hypot(sd / math.sqrt(n), math.sqrt(items.variance)), _dof(sd**2 / n, n, items)
+    reach, t_p = stderr * float(stats.t.isf(0.025, dof)), 2 * float(stats.t.sf(abs(mean) / stderr, dof))
+    low, high = mean - reach, mean + reach
+    return Paired(mean=mean, low=low, high=high, t_p=t_p, effect=mean / sd, n=n)
+
+
+def signed_rank_p(a: Scores, b: Scores) -> float | None:
+    """The p-value of Wilcoxon's signed-rank test of `a` and `b`, one value per seed; None where there is no difference.
 
     Raises:
         ValueError: lengths differ, or there are no values.
     """
     gap_N = _seed_gaps(a, b)
-    n, mean, sd = len(gap_N), float(gap_N.mean()), _sd(gap_N)
-    wilcoxon_p = float(stats.wilcoxon(gap_N).pvalue) if n > 1 and gap_N.any() else None
-    if sd is None:
-        return Paired(mean=mean, low=None, high=None, t_p=None, wilcoxon_p=wilcoxon_p, effect=None, n=n)
-    stderr, effect = sd / math.sqrt(n), mean / sd
-    reach, t_p = stderr * float(stats.t.isf(0.025, n - 1)), 2 * float(stats.t.sf(abs(mean) / stderr, n - 1))
-    low, high = mean - reach, mean + reach
-    return Paired(mean=mean, low=low, high=high, t_p=t_p, wilcoxon_p=wilcoxon_p, effect=effect, n=n)
+    return float(stats.wilcoxon(gap_N).pvalue) if len(gap_N) > 1 and gap_N.any() else None
 
 
-def seeds_needed(a: Scores, b: Scores, gap: float, power: float = 0.8, level: float = 0.95) -> int | None:
-    """How many seeds a two-sided paired t-test needs to see a true mean `gap` with probability `power`.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ItemError:
+    """What items that all seeds share add to the variance of a mean over seeds: `variance`, at least 0. `seen` is the
+    variance over items that it was estimated from, with `dof` degrees of freedom."""
 
-    None where the values do not show how much seeds differ: fewer than 2, or all differences equal.
+    variance: float
+    seen: float
+    dof: float
+
+
+def item_error(gaps: Mapping[str, Array], goals: TaskWeights) -> ItemError | None:
+    """The part that items have in the error of a mean over seeds and items, both of them drawn.
+
+    Args:
+        gaps: by task, seeds by items, the same items for every seed.
+
+    None for one seed or one item. Source: crossed random effects, by the analysis of variance (Searle, Casella and
+    McCulloch 1992, chapter 4); a negative component counts as 0. A bootstrap over seeds and items is too narrow for the
+    few seeds of a comparison.
+    """
+    variance, seen, fourth = 0.0, 0.0, 0.0
+    for task, scale in scales_of(goals).items():
+        gap_SN = scale * gaps[task]
+        s, n = gap_SN.shape
+        if s < 2 or n < 2:
+            return None
+        mean_N = gap_SN.mean(axis=0)
+        rest_SN = gap_SN - mean_N - gap_SN.mean(axis=1, keepdims=True) + gap_SN.mean()
+        of_items = float(mean_N.var(ddof=1)) / n
+        variance += of_items - float((rest_SN**2).sum()) / ((s - 1) * (n - 1)) / (s * n)
+        seen, fourth = seen + of_items, fourth + of_items**2 / (n - 1)
+    return ItemError(variance=max(0.0, variance), seen=seen, dof=seen**2 / fourth if fourth > 0 else math.inf)
+
+
+def _dof(of_seeds: float, n: int, items: ItemError) -> float:
+    """Satterthwaite's, never fewer than the seeds have alone."""
+    if items.variance == 0.0:
+        return n - 1
+    return max(n - 1, (of_seeds + items.variance) ** 2 / (of_seeds**2 / (n - 1) + items.seen**2 / items.dof))
+
+
+def holm(p: Sequence[float]) -> list[float]:
+    """p-values adjusted so that among all of them a false one below .05 comes in 5 % of cases at the most.
+
+    Source: Holm 1979.
+    """
+    order = sorted(range(len(p)), key=lambda i: p[i])
+    adjusted, least = [0.0] * len(p), 0.0
+    for rank, i in enumerate(order):
+        least = max(least, min(1.0, (len(p) - rank) * p[i]))
+        adjusted[i] = least
+    return adjusted
+
+
+MOST_SEEDS = 1_000_000
+
+
+def seeds_needed(sd: float, gap: float, item_variance: float = 0.0, power: float = 0.8) -> int | None:
+    """How many seeds a two-sided paired t-test (5 %) needs to see a true mean `gap` with probability `power`.
+
+    Args:
+        sd: by how much the differences spread from seed to seed, above 0.
+        item_variance: the part of the mean's variance that more seeds do not make smaller.
+
+    None where no number does, since the items alone err by too much, or it is beyond a million.
 
     Raises:
-        ValueError: lengths differ, there are no values, or `gap` is 0.
+        ValueError: `gap` or `sd` is not above 0.
     Source: Cohen 1988, noncentral t.
     """
-    if gap == 0:
-        raise ValueError("no number of seeds shows a gap of 0")
-    sd = _sd(_seed_gaps(a, b))
-    if sd is None:
-        return None
-    effect, tail = abs(gap) / sd, (1 - level) / 2
-    # Student's t needs a few seeds more than the normal law, never fewer.
-    n = max(2, math.ceil((float(stats.norm.isf(tail) + stats.norm.ppf(power)) / effect) ** 2))
-    while stats.nct.sf(stats.t.isf(tail, n - 1), n - 1, min(effect * math.sqrt(n), FAR)) < power:
-        n += 1
-    return n
+    if gap <= 0 or sd <= 0:
+        raise ValueError(f"a gap and a spread above 0 are needed, got {gap} and {sd}")
+
+    def seen(n: int) -> bool:
+        effect, bound = gap / math.sqrt(sd**2 / n + item_variance), stats.t.isf(0.025, n - 1)
+        return bool(effect > FAR or stats.nct.sf(bound, n - 1, effect) >= power)
+
+    low, high = 1, 2
+    while not seen(high):
+        low, high = high, 2 * high
+        if high > MOST_SEEDS:
+            return None
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if seen(middle) else (middle, high)
+    return high
+
+
+def spread_interval(sd: float, n: int) -> tuple[float, float]:
+    """The 95 % interval of a standard deviation that was seen on `n` normal values, 2 or more."""
+    low, high = (sd * math.sqrt((n - 1) / float(stats.chi2.ppf(q, n - 1))) for q in (0.975, 0.025))
+    return low, high
 
 
 def _scorings(cheap: Scores, full: Scores) -> tuple[Array, Array]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from lamdagent.core.errors import UserError
 from lamdagent.results.attribution import Attribution
 from lamdagent.results.bars import TaskBars
-from lamdagent.results.compare import Comparison
+from lamdagent.results.comparison import Comparison
 from lamdagent.results.history import History
 from lamdagent.results.report import NORMAL_95
 from lamdagent.results.result import Picture
@@ -105,14 +105,17 @@ def _(data: TaskBars, axes: Any) -> None:
 
 @draw.register
 def _(data: Comparison, axes: Any) -> None:
+    """The pick on held-out items with its band, and the validation maximum dotted; that alone where items are not kept."""
     for name, arm in data.arms.items():
-        at = range(len(arm.curve))
-        (line,) = axes.plot(at, [p.mean for p in arm.curve], label=name)
+        at, curve = range(len(arm.curve)), arm.held_out_curve or arm.curve
+        (line,) = axes.plot(at, [p.mean for p in curve], label=name)
         if len(data.seeds) > 1:  # where all seeds agree, as before the first trial, there is no spread
-            low = [p.mean if p.low is None else p.low for p in arm.curve]
-            high = [p.mean if p.high is None else p.high for p in arm.curve]
+            low = [p.mean if p.low is None else p.low for p in curve]
+            high = [p.mean if p.high is None else p.high for p in curve]
             axes.fill_between(at, low, high, alpha=0.15, color=line.get_color())
-    axes.set(xlabel="trials", ylabel="best objective so far (validation)")
+        if arm.held_out_curve is not None:
+            axes.plot(at, [p.mean for p in arm.curve], ":", lw=0.9, color=line.get_color())
+    axes.set(xlabel="trials", ylabel="objective of the pick by then")
 
 
 @draw.register

@@ -8,7 +8,7 @@ from pathlib import Path
 import typer
 
 from lamdagent.core.errors import UserError
-from lamdagent.results.compare import Arm, run_arms
+from lamdagent.results.searches import Arm, run_arms
 from lamdagent.ui.cli._options import SET_HELP, dotted
 from lamdagent.ui.cli._output import write_outputs
 
@@ -23,12 +23,19 @@ def compare(
     seeds: int = typer.Option(5, min=1, help="Seeds per arm."),
     trials: int = typer.Option(30, min=1, help="Trials per search."),
     set_: list[str] = typer.Option([], "--set", help=SET_HELP),
-    test: bool = typer.Option(False, "--test", help="Open the sealed test for the best model of every search."),
+    test: bool = typer.Option(False, "--test", help="Open the sealed test for the pick of every search, the best model "
+                              "by validation or the base model where nothing beats it."),
+    detect: float | None = typer.Option(None, "--detect", help="Say how many seeds would show a gap of this size, such "
+                                        "as 0.02, with 80 % power."),
     to: Path | None = typer.Option(None, "--to", help="Folder for comparison.json, .md, .html and .png. "
                                    "Unset: runs/NAME.comparison."),
     as_json: bool = typer.Option(False, "--json", help="Print the comparison as one JSON object."),
 ) -> None:  # fmt: skip
     """Run several searches with the same budget and seeds, and say whether they differ.
+
+    Each search is judged by its pick on items that had no say in picking it, or with --test on the sealed test: the
+    best validation score itself grows with the number of models by luck alone. Intervals cover seeds and items. Seeds
+    share one set of items, so what is said holds for other items as far as these can tell.
 
     The searches share their artifacts: what one has made is not made again by another. Dotted options (`--policy.shown
     10`) go to every arm whose policy knows them.
@@ -40,12 +47,14 @@ def compare(
     grid = _from_file(arms) if arms else _from_options(policies, without)
     base = [*set_, f"budget.trials={trials}"]
     loaded = load_study(study, base)
-    states, tested = run_arms(
+    if detect is not None and not 0 < detect < 1:
+        raise UserError(f"--detect {detect:g}: give a gap of the objective between 0 and 1, such as 0.02.")
+    searches = run_arms(
         loaded, base, dotted(context.args), grid, seeds, test, lambda s: [progress_of(s, StudyParts(s).budget)]
     )
     from lamdagent.results.compare import compare as compare_states
 
-    found = compare_states(loaded.body.study, states, trials, tested if test else None)
+    found = compare_states(loaded.body.study, searches, trials, detect)
     write_outputs(found, to or loaded.root / f"{found.study}.comparison", "comparison", as_json=as_json)
 
 

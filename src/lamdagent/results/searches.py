@@ -1,0 +1,120 @@
+"""The searches of a comparison: run to their end, each with its pick on items that did not pick it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from lamdagent.core.protocols import ArtifactStore, Observer
+from lamdagent.core.state import State, objective_of
+from lamdagent.core.types import ObjectId, Score
+from lamdagent.evaluation.ranking import items_of
+from lamdagent.study.config import Study
+
+Arm = list[str]
+"""What an arm changes in the study file, as `key=value` texts."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """Scores by item, an array by task. `item_set` names the items: two are paired item by item where it is equal."""
+
+    item_set: frozenset[str]
+    items: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Searched:
+    """A search that ended. `held_out` is its pick before the first trial and after each, moments by items, each item
+    scored by a model that it did not pick; None where items are not kept. `tested` is its pick on the sealed test."""
+
+    state: State
+    held_out: Judged | None = None
+    tested: Judged | None = None
+
+
+def run_arms(
+    whole: Study,
+    base: list[str],
+    options: list[str],
+    grid: Mapping[str, Arm],
+    seeds: int,
+    test: bool,
+    observers_of: Callable[[Study], Sequence[Observer]],
+) -> dict[str, list[Searched]]:
+    """Every search run to its end, by arm.
+
+    Args:
+        test: open the sealed test for the pick of each: the best by validation, the base model too.
+        observers_of: who is told of the progress of a search.
+    """
+    from lamdagent.results.rescore import require_tests
+    from lamdagent.study.config import load_study
+    from lamdagent.study.run import run_loaded
+
+    if test:
+        require_tests(whole)
+    found: dict[str, list[Searched]] = {arm: [] for arm in grid}
+    for seed in range(seeds):  # seed by seed, so that a comparison which is stopped early is even
+        for arm, changes in grid.items():
+            own = [*base, f"seed={seed}", f"study={whole.body.study}.{arm}.{seed}", *_known_to(changes, options)]
+            study = load_study(whole.file, own)
+            print(f"{arm}, seed {seed}", file=sys.stderr, flush=True)
+            found[arm].append(_judged(study, run_loaded(study, observers=observers_of(study)), test))
+    return found
+
+
+def _judged(study: Study, state: State, test: bool) -> Searched:
+    from lamdagent.study.parts import StudyParts
+
+    artifacts = StudyParts(study).artifacts
+    return Searched(state=state, held_out=held_out(state, artifacts), tested=_tested(study, state) if test else None)
+
+
+def held_out(state: State, artifacts: ArtifactStore) -> Judged | None:
+    """The pick of a search at each moment, on items that did not pick it; None where the items are not kept.
+
+    The pick is the best by validation of the base models and what was made by then, without those that break a guard.
+    """
+    from lamdagent.evaluation.held_out import held_out_picks
+
+    models = [obj for obj in state.of_kind("model") if state.objective(obj.id) and not state.broken(obj.id)]
+    made_in = {obj.id: -1 if (trial := state.trial_of(obj.id)) is None else trial.number for obj in models}
+    ids = sorted(made_in, key=made_in.__getitem__)
+    items = items_of(state.scores, ids, artifacts)
+    known = [sum(made_in[i] < moment for i in ids) for moment in range(len(state.trials) + 1)]
+    if len(items) < len(ids) or not known[0]:
+        return None
+    found = held_out_picks([items[i] for i in ids], state.goals, known)
+    return None if found is None else Judged(item_set=_item_set(state.scores[ids[0]]), items=found)
+
+
+def _tested(study: Study, state: State) -> Judged:
+    from lamdagent.results.rescore import tested_models
+    from lamdagent.study.parts import StudyParts
+
+    pick = picked(state)
+    scores = tested_models(study, [pick])
+    items = items_of(scores, [pick], StudyParts(study).artifacts)
+    assert objective_of(state.goals, scores[pick]) is not None, "a tested model has a score on every task"
+    return Judged(item_set=_item_set(scores[pick]), items=items[pick])
+
+
+def picked(state: State) -> ObjectId:
+    """The best model by validation; the base model where nothing beats it."""
+    return state.ranked()[0][0].id
+
+
+def _item_set(scores: Sequence[Score]) -> frozenset[str]:
+    return frozenset(score.task_id for score in scores)
+
+
+def _known_to(changes: Arm, options: list[str]) -> list[str]:
+    """An arm's overrides with the dotted options that its policy knows."""
+    from lamdagent.study import registry
+
+    kind = next((c.partition("=")[2] for c in changes if c.startswith("policy.kind=")), None)
+    fields = registry.find("policies", kind.strip('"')).Config.model_fields if kind else {}
+    return [*changes, *(o for o in options if not o.startswith("policy.") or o[7:].partition("=")[0] in fields)]
