@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 import torch
 
+from lamdagent.core.action_type import Loaded
 from lamdagent.evaluation.sanity import Example, answer_losses, distance, end_rate, examine
-from lamdagent.objects.models import Loaded, Models
+from lamdagent.objects.models import Models
 
 pytestmark = pytest.mark.slow
 

@@ -12,11 +12,10 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from lamdagent.core.action_type import Context
+from lamdagent.core.action_type import Context, Loaded
 from lamdagent.core.config import Config
 from lamdagent.core.errors import Diverged
 from lamdagent.core.types import Kind, Object, Slot
-from lamdagent.objects.models import Loaded
 from lamdagent.objects.models.metadata import inherited
 
 log = logging.getLogger(__name__)

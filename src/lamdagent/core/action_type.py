@@ -3,10 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from lamdagent.core.types import Kind, Object, ObjectId, Slot
+
+
+@dataclass(slots=True)
+class Loaded:
+    """A model in memory, a torch module, with its tokenizer. `dtype` is what its weights are stored in on disk."""
+
+    model: Any
+    tokenizer: Any
+    dtype: str
+
+
+class ModelLoader(Protocol):
+    """Opens, copies, keeps and writes weights, on one device."""
+
+    @property
+    def device(self) -> str:
+        """What models are computed on, as torch calls it: `cpu`, `cuda`, `cuda:1`, `mps`."""
+
+    @property
+    def autocast(self) -> bool:
+        """Whether models stored in bfloat16 are computed under autocast here."""
+
+    def load(self, object_id: ObjectId, folder: Path) -> Loaded:
+        """A model to read from, in evaluation mode. It is shared: never change it."""
+
+    def fresh(self, object_id: ObjectId, folder: Path, *, train_dtype: str | None) -> Loaded:
+        """A private copy of a model to change or train, its weights in `train_dtype` (None: as they are computed in)."""
+
+    def keep(self, object_id: ObjectId, loaded: Loaded) -> None:
+        """Let `load` answer with this model for as long as there is room."""
+
+    def save(self, loaded: Loaded, folder: Path) -> None:
+        """Write a plain Hugging Face folder in the model's stored dtype, and leave the model equal to what is on disk."""
 
 
 class Context(Protocol):
@@ -17,8 +51,8 @@ class Context(Protocol):
         """The only folder an action may write to; it becomes the made object's folder."""
 
     @property
-    def models(self) -> Any:
-        """The one place that opens weights: `lamdagent.objects.models.Models`."""
+    def models(self) -> ModelLoader:
+        """The one place that opens weights."""
 
     def object(self, object_id: ObjectId) -> Object:
         """An input of the job, or what an input descends from."""
@@ -29,7 +63,7 @@ class Context(Protocol):
     def weights(self, obj: Object) -> Path:
         """A model's Hugging Face folder."""
 
-    def keep(self, loaded: Any) -> None:
+    def keep(self, loaded: Loaded) -> None:
         """Hand over the model just made, so that it is scored without being read back."""
 
     def progress(self, phase: str, done: int, total: int | None = None, **facts: float) -> None:

@@ -13,11 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lamdagent.core.action_type import Context
+from lamdagent.core.action_type import Context, Loaded, ModelLoader
 from lamdagent.core.errors import Invalid
 from lamdagent.core.protocols import Task
 from lamdagent.core.types import Example, Object, ObjectId
-from lamdagent.objects.models import Loaded, Models
 from lamdagent.objects.models.metadata import tensor_shapes, weight_files
 
 MARGIN_NATS = 2.0  # above a uniform guess; a healthy model thrown away costs more than a broken one scored
@@ -67,7 +66,7 @@ def examine(
 class Examiner:
     """Examines a made model with the first items of the tasks, before any of them is scored."""
 
-    models: Models
+    models: ModelLoader
     tasks: Sequence[Task]
 
     def __call__(self, object_id: ObjectId, root: Object, context: Context) -> Mapping[str, float]:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lamdagent.core.action_type import ActionType
+from lamdagent.core.action_type import ActionType, Loaded, ModelLoader
 from lamdagent.core.errors import Contaminated, ContractViolation, Diverged, Duplicate, Invalid, UserError
 from lamdagent.core.protocols import ArtifactStore
 from lamdagent.core.types import (
@@ -55,14 +55,15 @@ Scores = tuple[Score, ...]
 class Toolkit:
     """What jobs are done with. `locate` gives the Hugging Face folder of a model that the user provided.
 
-    `examine` looks at a model just made in the context's `workdir`: figures of it, or `Invalid` raised.
+    `models` is None where objects have no weights, as in the toy world. `examine` looks at a model just made in the
+    context's `workdir`: figures of it, or `Invalid` raised.
     `screen` holds the rows of a dataset just made against the evaluation; None leaves them unread.
     """
 
     action_types: Mapping[str, ActionType]
     evaluation: Evaluation
     artifacts: ArtifactStore
-    models: Any
+    models: ModelLoader | None
     locate: Callable[[Object], Path]
     examine: Callable[[ObjectId, Object, JobContext], Mapping[str, float]] | None = None
     screen: RowScreen | None = None
@@ -77,8 +78,13 @@ class JobContext:
         self._phase, self._since = "load", time.monotonic()
         self._phases_s: dict[str, float] = {}
         self._started = self._since
-        self.models = toolkit.models
         self.workdir = Path()
+
+    @property
+    def models(self) -> ModelLoader:
+        if self._toolkit.models is None:
+            raise ContractViolation("an action or a task asked for weights in a world whose objects have none")
+        return self._toolkit.models
 
     def object(self, object_id: ObjectId) -> Object:
         return self._objects[object_id]
@@ -89,7 +95,7 @@ class JobContext:
     def weights(self, obj: Object) -> Path:
         return self._toolkit.locate(obj) if obj.made_by is None else self.folder(obj) / "weights"
 
-    def keep(self, loaded: Any) -> None:
+    def keep(self, loaded: Loaded) -> None:
         if self._made is not None:
             self.models.keep(self._made, loaded)
 

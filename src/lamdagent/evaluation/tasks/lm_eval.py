@@ -20,14 +20,13 @@ from typing import Any, Protocol
 
 from pydantic import Field
 
-from lamdagent.core.action_type import Context
+from lamdagent.core.action_type import Context, Loaded
 from lamdagent.core.config import Parts
 from lamdagent.core.errors import ConfigError, DataError, nearest
 from lamdagent.core.types import SIDES, Example, Object, Split, content_id
 from lamdagent.evaluation.tasks.config import NOT_IN_IDS, TaskConfig
 from lamdagent.evaluation.tasks.fewshot import with_examples_by_item
 from lamdagent.evaluation.tasks.requests import example_of, right_answer
-from lamdagent.objects.models import Loaded
 
 ITEM_ORDER = "lamdagent items"  # seed of the fixed order
 SHOWN_CHARS = 500

@@ -10,27 +10,18 @@ import copy
 import gc
 import os
 from collections import OrderedDict
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lamdagent.core.action_type import Loaded
 from lamdagent.core.types import ObjectId
 
 DTYPES = ("float32", "bfloat16", "float16")
 KEPT_SHARE = 1 / 8  # of the memory that models are computed in
 
 
-@dataclass(slots=True)
-class Loaded:
-    """A model in memory, with its tokenizer. `dtype` is what its weights are stored in on disk."""
-
-    model: Any
-    tokenizer: Any
-    dtype: str
-
-
 class Models:
-    """Opens models on one device.
+    """Opens models on one device: the `ModelLoader` of every job.
 
     Args:
         device: `auto`, `cpu`, `cuda`, `cuda:1`, `mps`.
@@ -56,7 +47,7 @@ class Models:
         return self._kept[object_id]
 
     def fresh(self, object_id: ObjectId, folder: Path, *, train_dtype: str | None) -> Loaded:
-        """A private copy of a model to train, its weights in `train_dtype` (None: as they are computed in)."""
+        """A private copy of a model to change or train, its weights in `train_dtype` (None: as they are computed in)."""
         import torch
 
         if object_id in self._kept:

@@ -9,12 +9,14 @@ from lamdagent.ui.cli.attribute import attribute
 from lamdagent.ui.cli.doctor import doctor
 from lamdagent.ui.cli.init import init
 from lamdagent.ui.cli.lineage import lineage
+from lamdagent.ui.cli.plugins import Commands
 from lamdagent.ui.cli.replay import replay
 from lamdagent.ui.cli.validation_size import validation_size
 from lamdagent.ui.cli.verify import verify
 
 app = typer.Typer(
     name="lamdagent",
+    cls=Commands,
     help="Find the best post-training pipeline for a language model.\n\n"
     "A study file names models, datasets, actions and tasks. `run` searches: it trains and merges models, scores each "
     "one, and goes on from what worked. Kill it at any time; the same command goes on.\n\n"
