@@ -14,7 +14,7 @@ from pydantic import Field
 
 from lamdagent.core.config import Parts
 from lamdagent.core.errors import ConfigError, DataError, nearest
-from lamdagent.core.metrics import CHOICE_METRICS, METRICS, is_right
+from lamdagent.core.metrics import CHOICE_METRICS, METRICS, VERSIONS, is_right, likeliest, why_unanswerable
 from lamdagent.core.types import Split, content_id
 from lamdagent.evaluation.tasks.config import NOT_IN_IDS, TaskConfig
 from lamdagent.evaluation.tasks.lm_eval import LmEvalTask
@@ -77,7 +77,8 @@ class Rows:
     def ids(self) -> Mapping[Split, str]:
         left_out = {*NOT_IN_IDS, "path", "test"}  # the items themselves are hashed, not where they lie
         key = self.config.model_dump(mode="json", exclude_defaults=True, exclude=left_out)
-        return {split: content_id(["rows", key, self.metric, items]) for split, items in self._sides.items()}
+        metric = self.metric if self.metric not in VERSIONS else f"{self.metric}@{VERSIONS[self.metric]}"
+        return {split: content_id(["rows", key, metric, items]) for split, items in self._sides.items()}
 
     def load(self, split: Split) -> Mapping[str, Any]:
         if not (items := self._sides[split]):
@@ -127,6 +128,9 @@ class Rows:
         if any(("choices" in item) != (metric in CHOICE_METRICS) for item in items):
             has = "take rows with choices" if metric in CHOICE_METRICS else "take rows without choices"
             raise ConfigError(f"{named}: metric {metric} is one of those that {has}")
+        for number, item in enumerate(items, 1):
+            if metric not in CHOICE_METRICS and (reason := why_unanswerable(metric, item["answer"])):
+                raise DataError(f"{named}: {split} item {number} ({item['prompt'][:60]!r}), metric {metric}: {reason}.")
         return items
 
     def _metric_of(self, items: Sequence[Mapping[str, Any]]) -> str:
@@ -170,7 +174,10 @@ def lm_eval_task(
             "output_type": "multiple_choice",
             "doc_to_target": lambda item: item["answer"],
             "doc_to_choice": lambda item: item["choices"],
-            "metric_list": [{"metric": metric}],
+            "process_results": lambda item, results: {
+                metric: float(likeliest(metric, item["choices"], [logs for logs, _ in results]) == item["answer"])
+            },
+            "metric_list": [{"metric": metric, "aggregation": "mean", "higher_is_better": True}],
         }
     else:
         config |= {
