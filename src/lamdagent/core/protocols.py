@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol
 
-from lamdagent.core.action_type import Context
+from lamdagent.core.action_type import Context, Loaded
 from lamdagent.core.events import Event
 from lamdagent.core.space import ActionSpace
 from lamdagent.core.state import State
@@ -95,7 +95,7 @@ class Task(Protocol):
     def documents(self, split: Split) -> Iterator[tuple[int, str, str]]:
         """Every item of a side in its order, as texts: its place, prompt, and right answer (empty where none is)."""
 
-    def examples(self, n: int, loaded: Any) -> Sequence[Example]:
+    def examples(self, n: int, loaded: Loaded) -> Sequence[Example]:
         """The first validation items, at most `n`, as scoring would put them to a `loaded` model: what it is examined
         with."""
 
