@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from lamdagent.core.errors import ContractViolation, UserError
-from lamdagent.core.events import Told
+from lamdagent.core.events import ObjectAdded, Told
 from lamdagent.core.protocols import Policy
 from lamdagent.core.search import job_of, run
 from lamdagent.core.state import State, reduce_events
@@ -118,6 +118,16 @@ def test_a_failing_base_model_stops_the_search_and_is_tried_again_by_the_next_ru
         run(opened(journal), Inline(broken))
     assert reduce_events(journal.read()).trials == ()
     assert len(run(opened(journal), Inline(toy.toolkit())).trials) == 6
+
+
+def test_a_model_that_was_brought_with_its_base_is_scored_after_it_and_against_it() -> None:
+    journal, base = MemoryJournal(), toy.point("base", toy.STARTS["base"])
+    tuned = toy.point("tuned", (0.5, 0.5), root=base.id)
+    first, *objects = toy.first_events()
+    journal.append(first, ObjectAdded(object=tuned), *objects)  # a study file may name it first
+    state = run(opened(journal), Inline(toy.toolkit()))
+    assert list(state.scores)[:2] == [base.id, tuned.id]
+    assert all(score.gain is not None for score in state.scores[tuned.id])
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])

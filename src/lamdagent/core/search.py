@@ -227,10 +227,13 @@ def _loop(search: Search, runner: Runner, observers: Observers) -> None:
         search.record_time(now - clock)
         clock = now
 
-    for model in search.state.unscored:
-        submit(Job(key=model.name, action=None, objects=(model,)))
-    while waiting:
-        collect()
+    # A gain is against the base model's items, so these are scored before models that descend from them.
+    unscored = search.state.unscored
+    for group in ([m for m in unscored if m.root == m.id], [m for m in unscored if m.root != m.id]):
+        for model in group:
+            submit(Job(key=model.name, action=None, objects=with_roots(search.state, [model.id])))
+        while waiting:
+            collect()
     for trial in search.state.running:
         submit(job_of(trial, search.state))
     while True:
