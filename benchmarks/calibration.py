@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import argparse
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -48,7 +48,7 @@ def main() -> None:
         )
 
 
-def held_against(events: list[Event], types: dict[str, ActionType]) -> Iterator[tuple[str, int, float, float]]:
+def held_against(events: list[Event], types: Mapping[str, ActionType]) -> Iterator[tuple[str, int, float, float]]:
     """Action type, number, measured less predicted objective, and predicted standard deviation of each trial."""
     end, state = reduce_events(events), State()
     for event in events:

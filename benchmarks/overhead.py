@@ -53,9 +53,9 @@ def times(journal: MemoryJournal | SqliteJournal, trials: int) -> list[float]:
         job = job_of(trial, search.state)
         asked = time.perf_counter()
         runner.submit(job)
-        [(number, outcome)] = runner.wait()
+        [(_, outcome)] = runner.wait()
         told = time.perf_counter()
-        search.tell(number, outcome)
+        search.tell(trial.number, outcome)
         spent.append(asked - started + time.perf_counter() - told)
     return spent
 

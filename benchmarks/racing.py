@@ -54,7 +54,8 @@ def one_race(spread: float, seed: int) -> tuple[float, bool, bool, float, float]
 def answers(chance_M: Array, n: int, rng: np.random.Generator) -> Array:
     """Right or wrong, models by items; half of what decides is the item's difficulty, the same for all."""
     hidden_MN = np.sqrt(0.5) * (rng.normal(size=n) + rng.normal(size=(len(chance_M), n)))
-    return (hidden_MN < norm.ppf(chance_M)[:, None]).astype(float)
+    right_MN: Array = (hidden_MN < norm.ppf(chance_M)[:, None]).astype(float)
+    return right_MN
 
 
 def race(items_MN: Array, looks: Sequence[int]) -> tuple[int, int]:
@@ -62,8 +63,8 @@ def race(items_MN: Array, looks: Sequence[int]) -> tuple[int, int]:
     leader, asked = 0, looks[-1]
     for challenger in range(1, len(items_MN)):
         for n in looks:
-            sides = ({"task": items_MN[m, :n]} for m in (challenger, leader))
-            if verdict(*sides, GOALS, looks=len(looks)) == "behind":
+            ours, theirs = ({"task": items_MN[m, :n]} for m in (challenger, leader))
+            if verdict(ours, theirs, GOALS, looks=len(looks)) == "behind":
                 break
         else:
             leader = max(leader, challenger, key=lambda m: items_MN[m].mean())

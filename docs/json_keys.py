@@ -81,7 +81,7 @@ def documented(result: type) -> dict[str, str]:
 def hints(result: type) -> dict[str, Any]:
     """The fields of a dataclass with their types."""
     known = typing.get_type_hints(result, localns=vars(estimates))
-    return {field.name: known[field.name] for field in dataclasses.fields(result)}  # type: ignore[arg-type]
+    return {field.name: known[field.name] for field in dataclasses.fields(result)}
 
 
 def _inside(result: type) -> list[type]:

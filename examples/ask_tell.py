@@ -24,12 +24,12 @@ def main(study_file: str, trials: int = 2) -> None:
         while asked := search.ask():
             (trial,) = asked
             runner.submit(job_of(trial, search.state))
-            [(number, outcome)] = runner.wait()
-            search.tell(number, outcome)
+            [(_, outcome)] = runner.wait()
+            search.tell(trial.number, outcome)
 
         for model, objective in search.state.ranked():
             print(f"{objective.value:.3f} ± {objective.stderr:.3f}  {model.name}")
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:2])
+    main(sys.argv[1])

@@ -48,7 +48,7 @@ Select = Callable[[Sequence[Action], Sequence[str]], Action]
 def loop(world: Path, out: Path, trials: int, select: Select) -> dict[str, Values]:
     """Run some trials; what every model of the pool gave on each item, the base model first."""
     pool = {BASE: world / "models" / BASE}
-    values = {BASE: evaluate(world, pool[BASE])}
+    values: dict[str, Values] = {BASE: evaluate(world, pool[BASE])}
     tried: set[Action] = set()
     memory = [f"{BASE}: {objective(values[BASE]):.3f}"]
     print(memory[-1])

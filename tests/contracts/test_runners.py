@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from pydantic import TypeAdapter
-from toy_worker import MISHAPS
+from tests.contracts.toy_worker import MISHAPS
 
 from lamdagent.core.errors import ContractViolation, UserError
 from lamdagent.core.types import (
@@ -20,6 +20,7 @@ from lamdagent.core.types import (
     Failed,
     Job,
     Made,
+    Outcome,
     Prepared,
     PrepareRequest,
     Progress,
@@ -153,9 +154,12 @@ def test_a_job_that_runs_in_this_process_goes_on_to_its_end_though_it_is_cancell
 
 
 def test_a_job_can_be_cancelled_by_who_hears_of_its_progress(tmp_path: Path) -> None:
-    with workers(
-        tmp_path, watch=lambda key, progress: runner.cancel(key) if progress.phase == "nap" else None
-    ) as runner:
+    def cancel_a_nap(key: int | str, progress: Progress) -> None:
+        if progress.phase == "nap":
+            runner.cancel(key)
+
+    runner: Process
+    with workers(tmp_path, watch=cancel_a_nap) as runner:
         began = time.monotonic()
         ((key, outcome),) = outcomes(runner, [nap_job()])
     assert time.monotonic() - began < 20
@@ -191,7 +195,7 @@ def test_polling_without_waiting_hears_what_has_ended(tmp_path: Path) -> None:
     with workers(tmp_path) as runner:
         (job,) = step_jobs(1)
         runner.submit(job)
-        until, ended = time.monotonic() + 1.5, []
+        until, ended = time.monotonic() + 1.5, list[tuple[int | str, Outcome]]()
         while not ended and time.monotonic() < until:
             ended += runner.wait(0)
             time.sleep(0.02)

@@ -250,8 +250,8 @@ class Wavering(toy.ToyStep):
         moods = itertools.cycle([None, "not this time"])
         self._together = itertools.repeat(None) if alone else moods
         if alone:
-            model, *rest = toy.ToyStep.slots
-            self.slots = (replace(model, accepts=lambda obj: next(moods)), *rest)
+            model, dataset, setting = toy.ToyStep.slots
+            self.slots = (replace(model, accepts=lambda obj: next(moods)), dataset, setting)
 
     def validate(self, inputs: Mapping[str, Sequence[Object]]) -> str | None:
         return next(self._together)

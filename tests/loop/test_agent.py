@@ -26,7 +26,7 @@ from lamdagent.policies.replay import Replay
 from lamdagent.policies.surrogate.policy import Surrogate
 from lamdagent.study.journal import MemoryJournal
 from lamdagent.testing import toy
-from lamdagent.testing.fake_chat import FakeClient, fake_chat, obliging
+from lamdagent.testing.fake_chat import FakeClient, Line, fake_chat, obliging
 
 from .test_killed import Killed, Mortal
 
@@ -178,7 +178,7 @@ def test_money_stops_the_search_and_needs_a_price() -> None:
 
 
 def test_notes_replace_the_old_ones_and_stand_in_the_next_prompts() -> None:
-    answers = [obliging, obliging, '{"notes": "East helps."}']
+    answers: list[Line] = [obliging, obliging, '{"notes": "East helps."}']
     client = FakeClient(answers)
     state = searched(client, budget=Budget(trials=2))
     assert state.memories[0].startswith("East helps." + HEADING)

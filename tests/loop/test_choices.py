@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -63,7 +64,7 @@ def test_the_same_merge_in_another_order_is_refused() -> None:
 
 
 @pytest.mark.parametrize("change", [{"version": 9}, {"seed": 9}])
-def test_an_action_of_another_version_or_seed_is_refused(change: dict[str, int]) -> None:
+def test_an_action_of_another_version_or_seed_is_refused(change: dict[str, Any]) -> None:
     space = ActionSpace(toy.grown(0), toy.ACTION_TYPES)
     assert space.why_invalid(replace(choice(space, **EAST).action, **change)) is not None
 

@@ -31,7 +31,7 @@ def test_ask_and_tell_by_hand_grow_the_pool() -> None:
     assert search.state.running == (trial,)
     told = search.tell(trial.number, done(job_of(trial, search.state)))
     assert isinstance(told.outcome, Made)
-    assert search.state.running == ()
+    assert not search.state.running
     assert search.state.pool[trial.choice.action.id].meta["x"] == [0.5, 0.0]
     assert search.state.memories == {0: search.state.memory}
     assert "1 trials ended" in search.state.memory
@@ -106,14 +106,14 @@ def test_a_chat_is_bound_to_the_state_and_what_it_says_is_journalled() -> None:
 
 
 def test_a_failing_base_model_stops_the_search_and_is_tried_again_by_the_next_run() -> None:
-    class Unscorable:
-        name: str = "near-east"
-        ids: Mapping[Any, str] = {"validation": "broken"}
-
+    class Unscorable(toy.ToyTask):
         def values(self, model: Object, split: Any, ctx: Any, n: int | None = None) -> Sequence[float]:
             raise ValueError("no such weights")
 
-    journal, broken = MemoryJournal(), replace(toy.toolkit(), evaluation=Evaluation(tasks=[Unscorable()]))
+    journal, broken = (
+        MemoryJournal(),
+        replace(toy.toolkit(), evaluation=Evaluation(tasks=[Unscorable("near-east", (1.5, 0.5))])),
+    )
     with pytest.raises(UserError, match=r"model 'base' \(base\) could not be scored \(error\): ValueError: no such"):
         run(opened(journal), Inline(broken))
     assert reduce_events(journal.read()).trials == ()

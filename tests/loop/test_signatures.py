@@ -203,7 +203,7 @@ def test_why_an_answer_was_of_no_use_is_told_apart_in_the_words_of_the_chat() ->
     step, mean = '{"reason": "r", "type": "step"}', '{"reason": "r", "type": "mean"}'
     first = json.dumps({"reason": "r", "model": "M0", "dataset": "east", "hyperparameters": "slow"})
     twice = json.dumps({"reason": "r", "models": ["M0", "M0"]})
-    script = [NoReply("HTTP 503"), "", step, first, step, first, step, obliging, mean, twice]
+    script: list[Line] = [NoReply("HTTP 503"), "", step, first, step, first, step, obliging, mean, twice]
     llm_calls = reduce_events(asked(script, 3)).llm_calls
     told = [cause(e) for e in llm_calls if e.error]
     assert told == [NO_ANSWER, UNREADABLE, REPEATED, UNREADABLE, NOT_OFFERED]

@@ -6,6 +6,7 @@ import hashlib
 import json
 import runpy
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -39,8 +40,10 @@ def small(world: Path, tmp_path: Path) -> Path:
 
 def by_the_engine(world: Path, flat: dict[str, Any]) -> tuple[list[str], dict[str, dict[str, float]]]:
     """The digest of each made model's weights, and each item's value by name of the model and by item."""
-    inputs = {"sft": lambda m, d, s: {"model": [m], "dataset": [d], "hyperparameters": [s]},
-              "ties": lambda a, b, s: {"models": [a, b], "hyperparameters": [s]}}  # fmt: skip
+    inputs: dict[str, Callable[..., dict[str, list[str]]]] = {
+        "sft": lambda model, dataset, setting: {"model": [model], "dataset": [dataset], "hyperparameters": [setting]},
+        "ties": lambda one, other, setting: {"models": [one, other], "hyperparameters": [setting]},
+    }
     provided = {"base": "model", **dict.fromkeys(flat["DATASETS"], "dataset")}
     provided |= dict.fromkeys([*flat["SFT"], *flat["TIES"]], "hyperparameters")
     plan = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +12,8 @@ import pytest
 import torch
 
 from lamdagent.core.action_type import Loaded
-from lamdagent.evaluation.sanity import Example, answer_losses, distance, end_rate, examine
+from lamdagent.core.types import Example
+from lamdagent.evaluation.sanity import answer_losses, distance, end_rate, examine
 from lamdagent.objects.models import Models
 
 pytestmark = pytest.mark.slow
@@ -93,7 +95,8 @@ def test_never_ending_is_a_fault_only_where_the_base_model_ends(loaded: Loaded, 
     assert found.facts["end_rate"] == 0.0
     assert ["none of its answers ends" in fault for fault in found.faults] == [True]
     for rate in (0.25, 0.0, None):
-        assert examine(loaded, examples, base_rate=lambda rate=rate: rate).faults == ()
+        rates = itertools.repeat(rate)
+        assert examine(loaded, examples, base_rate=rates.__next__).faults == ()
 
 
 def test_the_base_model_is_asked_only_where_no_answer_ended(loaded: Loaded, examples: list[Example]) -> None:

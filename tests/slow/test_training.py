@@ -65,6 +65,7 @@ def test_training_lifts_the_skill_and_the_model_ends_its_answers(study: Path) ->
         toolkit = opened.parts.toolkit
         base = work(job_of_object(base_of(opened), base_of(opened)), toolkit, lambda progress: None)
         made = train(opened, toolkit, base_of(opened), "reverse")
+        assert isinstance(base, Made)
         assert made.scores[0].value > base.scores[0].value + 0.3
         record = json.loads(next((toolkit.artifacts.open(made.object.id) / "scores").iterdir()).read_text())
         assert {"item", "value", "answer", "target"} == set(record["items"][0])

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +32,10 @@ def read(file: Path, split: str = "train") -> list[tuple[str, dict[str, Any]]]:
     return list(read_rows(Source(path=file.name, folder=file.parent, split=split)))
 
 
-def shaped(*rows: dict[str, Any], chat: bool = False, **columns: str) -> list[tuple[str, dict[str, Any]]]:
-    return list(training_rows(((f"f:{i}", row) for i, row in enumerate(rows, 1)), columns, chat=chat))
+def shaped(
+    *rows: dict[str, Any], chat: bool = False, columns: Mapping[str, str] | None = None
+) -> list[tuple[str, dict[str, Any]]]:
+    return list(training_rows(((f"f:{i}", row) for i, row in enumerate(rows, 1)), columns or {}, chat=chat))
 
 
 def items(*rows: dict[str, Any], **columns: str) -> list[dict[str, Any]]:
@@ -191,9 +193,9 @@ def test_chat_puts_prompt_and_completion_into_messages() -> None:
 def test_columns_rename_and_fill_templates() -> None:
     row = {"question": "2+2?", "answers": ["3", "4"], "right": 1}
     columns = {"prompt": "Q: {{question}}\nA:\n", "completion": " {{answers[right]}}"}
-    assert shaped(row, **columns) == [("prompt_completion", {"prompt": "Q: 2+2?\nA:\n", "completion": " 4"})]
-    assert shaped(row, text="question") == [("text", {"text": "2+2?"})]
-    assert shaped(row, text="{% for a in answers %}{{a}};{% endfor %}") == [("text", {"text": "3;4;"})]
+    assert shaped(row, columns=columns) == [("prompt_completion", {"prompt": "Q: 2+2?\nA:\n", "completion": " 4"})]
+    assert shaped(row, columns={"text": "question"}) == [("text", {"text": "2+2?"})]
+    assert shaped(row, columns={"text": "{% for a in answers %}{{a}};{% endfor %}"}) == [("text", {"text": "3;4;"})]
 
 
 TRAINING_MISTAKES: dict[str, tuple[dict[str, Any], dict[str, str], str]] = {
@@ -218,17 +220,18 @@ TRAINING_MISTAKES: dict[str, tuple[dict[str, Any], dict[str, str], str]] = {
 @pytest.mark.parametrize("mistake", TRAINING_MISTAKES)
 def test_a_row_that_cannot_be_trained_on_is_told_with_its_line(mistake: str) -> None:
     row, columns, message = TRAINING_MISTAKES[mistake]
-    assert error_of(lambda: shaped(row, **columns)).startswith(f"f:1: {message}")
+    assert error_of(lambda: shaped(row, columns=columns)).startswith(f"f:1: {message}")
 
 
 def test_rows_are_shaped_one_at_a_time() -> None:
-    rows = training_rows(iter([("f:1", {"text": "t"}), ("f:2", {"bad": 1})]), {}, chat=False)
+    given: list[tuple[str, dict[str, Any]]] = [("f:1", {"text": "t"}), ("f:2", {"bad": 1})]
+    rows = training_rows(iter(given), {}, chat=False)
     assert next(rows) == ("text", {"text": "t"})
     assert error_of(lambda: next(rows)).startswith("f:2: ")
 
 
 def test_a_template_that_does_not_parse_is_the_users_to_mend() -> None:
-    assert "the template for 'text' cannot be read: " in error_of(lambda: shaped({"a": "x"}, text="{{a"))
+    assert "the template for 'text' cannot be read: " in error_of(lambda: shaped({"a": "x"}, columns={"text": "{{a"}))
 
 
 @pytest.mark.parametrize("messages", [turns(user="hello?"), turns(assistant="hello?"), turns(assistant="a", user="u")])

@@ -27,13 +27,11 @@ from lamdagent.testing import toy
 CTX: Any = None
 
 
-class Coin:
+class Coin(toy.ToyTask):
     """Items that are right with a model's own probability, the same items for all models."""
 
-    name = "coin"
-    ids: Mapping[Split, str] = {"validation": "v", "test": "t"}
-
     def __init__(self, chances: Mapping[str, float], items: int = 400) -> None:
+        super().__init__("coin", (0.0, 0.0))
         self.chances, self.items, self.asked = chances, items, dict.fromkeys(chances, 0)
 
     def values(self, model: Object, split: Split, ctx: Any, n: int | None = None) -> Sequence[float]:
@@ -45,9 +43,9 @@ class Coin:
 
 def race(challenger: float, leader: float, *, first: int = 50, most: int = 400) -> tuple[int | None, Coin]:
     coin = Coin({"challenger": challenger, "leader": leader})
-    models = (Object(id=name, kind="model", name=name) for name in coin.chances)
+    first_model, second_model = (Object(id=name, kind="model", name=name) for name in coin.chances)
     evaluation = Evaluation(tasks=[coin], goals=[TaskWeight(task="coin")], first=first, most=most)
-    return evaluation.race(*models, CTX), coin
+    return evaluation.race(first_model, second_model, CTX), coin
 
 
 def test_a_model_far_behind_the_leader_is_asked_the_first_items_only() -> None:
@@ -75,8 +73,8 @@ def test_a_race_ends_with_the_items_of_a_task_that_has_fewer_than_allowed() -> N
 
 def test_without_max_items_nobody_races() -> None:
     coin = Coin({"a": 0.5, "b": 0.5})
-    models = [Object(id=name, kind="model", name=name) for name in "ab"]
-    assert Evaluation(tasks=[coin], goals=[TaskWeight(task="coin")], first=50).race(*models, CTX) == 50
+    a, b = (Object(id=name, kind="model", name=name) for name in "ab")
+    assert Evaluation(tasks=[coin], goals=[TaskWeight(task="coin")], first=50).race(a, b, CTX) == 50
     assert coin.asked == {"a": 0, "b": 0}
 
 
@@ -115,8 +113,8 @@ def test_a_raced_leader_has_its_new_scores_in_the_state() -> None:
 def guarded(max_drop: float) -> Any:
     """A toy study in which one model has lost 0.3 ± 0.05 of a guarded skill and leads on the objective."""
     first = toy.first_events()
+    assert isinstance(first[0], StudyOpened)
     opened = replace(first[0], guards=(Guard(task="near-north", max_drop=max_drop),))
-    assert isinstance(opened, StudyOpened)
     state = run(
         Search(
             journal=MemoryJournal(opened, *first[1:]), action_types=toy.ACTION_TYPES, policy=Random(), memory=Table(),

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from lamdagent.core.errors import JournalError
-from lamdagent.core.events import Scored, TimeSpent
+from lamdagent.core.events import Event, Scored, TimeSpent
 from lamdagent.core.state import reduce_events
 from lamdagent.core.types import Score
 from lamdagent.study import journal as journal_module
@@ -193,8 +193,8 @@ def test_an_event_that_cannot_be_read_is_named(kind: str, body: str) -> None:
 
 
 @pytest.mark.parametrize("event", EVERY_EVENT, ids=lambda event: type(event).__name__)
-def test_an_event_with_a_field_of_a_later_release_is_still_read(event: object) -> None:
-    body = to_json(event)  # type: ignore[arg-type]
+def test_an_event_with_a_field_of_a_later_release_is_still_read(event: Event) -> None:
+    body = to_json(event)
     assert from_json(kind_of(event), body[:-1] + ', "of_tomorrow": 1}') == event
 
 

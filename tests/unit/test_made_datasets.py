@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from lamdagent.core.errors import ContractViolation, UserError
-from lamdagent.core.events import Asked, Told
+from lamdagent.core.events import Asked, Event, Told
 from lamdagent.core.evidence import dataset_gains, evidence_table, gains, labels
 from lamdagent.core.format import recipe, result
 from lamdagent.core.pipeline import node_label, pipeline_of, render
@@ -42,7 +42,7 @@ def test_only_models_have_scores(state: State) -> None:
 def test_a_journal_that_holds_empty_scores_of_a_dataset_gives_it_no_entry(state: State) -> None:
     trial = next(t for t in state.trials if t.choice.action.type == "blend")
     assert trial.outcome is not None
-    turn = [Asked(number=0, choice=trial.choice), Told(number=0, outcome=trial.outcome)]
+    turn: list[Event] = [Asked(number=0, choice=trial.choice), Told(number=0, outcome=trial.outcome)]
     stored = [(kind_of(event), to_json(event)) for event in turn]
     assert '"scores":[]' in stored[1][1].replace(" ", "")
     folded = reduce_events([*toy.first_events(makes_data=True), *(from_json(*row) for row in stored)])

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+from matplotlib.container import ErrorbarContainer
 
 import lamdagent
 from lamdagent.core.errors import UserError
@@ -98,11 +100,14 @@ def test_a_lineage_reads_as_a_tree(folder: Path) -> None:
 def test_figures_hold_every_scored_trial_and_every_task(folder: Path) -> None:
     study = lamdagent.load(folder)
     (axes,) = study.plot_history().axes
-    points = axes.containers[0].lines[0].get_xdata()
-    assert list(points) == list(study.trials["objective"].dropna().index)
+    (bars,) = axes.containers
+    assert isinstance(bars, ErrorbarContainer)
+    points = np.asarray(bars.lines[0].get_xdata())
+    assert points.tolist() == list(study.trials["objective"].dropna().index)
     (axes,) = study.plot_tasks().axes
     assert [label.get_text() for label in axes.get_xticklabels()] == ["near-east", "near-north"]
-    assert axes.get_legend().get_texts()[0].get_text() == "base"
+    legend = axes.get_legend()
+    assert legend is not None and legend.get_texts()[0].get_text() == "base"
 
 
 def test_a_study_shows_its_leaderboard_in_a_cell(folder: Path) -> None:

@@ -16,7 +16,7 @@ from lamdagent.actions.merge import Ties
 from lamdagent.actions.sft import Sft
 from lamdagent.core.action_type import ActionType
 from lamdagent.core.errors import MissingExtra
-from lamdagent.core.events import Asked, ObjectAdded, Scored, StudyOpened, Told
+from lamdagent.core.events import Asked, Event, ObjectAdded, Scored, StudyOpened, Told
 from lamdagent.core.protocols import Policy
 from lamdagent.core.space import ActionSpace
 from lamdagent.core.state import State, reduce_events
@@ -88,7 +88,7 @@ def crowd(count: int) -> State:
     """Many scored models of one base model."""
     base = toy.point("base", (0.0, 0.0))
     models = [base, *(toy.point(f"m{i}", (i / count, 0.0), root=base.id) for i in range(count - 1))]
-    events = [
+    events: list[Event] = [
         *(ObjectAdded(object=obj) for obj in (*models, toy.vector("east", (1.0, 0.0)), toy.rate("slow", 0.5))),
         *(Scored(object_id=model.id, scores=scores(i / count)) for i, model in enumerate(models)),
     ]

@@ -47,7 +47,8 @@ def answers(rng: np.random.Generator, chances: Sequence[float] | Array, n: int, 
     """Right or wrong, models by items: right with these chances, hard items hard for all."""
     chance = np.asarray(chances)
     hidden = np.sqrt(common) * rng.normal(size=n) + np.sqrt(1 - common) * rng.normal(size=(len(chance), n))
-    return (hidden < stats.norm.ppf(chance)[:, None]).astype(float)
+    right: Array = (hidden < stats.norm.ppf(chance)[:, None]).astype(float)
+    return right
 
 
 def field(rng: np.random.Generator, chances: Sequence[float] | Array, n: int) -> dict[int, Items]:
@@ -250,7 +251,9 @@ def test_agreement_needs_a_ranking_of_three_pipelines(cheap: list[float], full: 
 
 def test_flips_and_the_gap_from_which_on_there_are_none() -> None:
     cheap, full = [0.1, 0.2, 0.4, 0.8], [0.2, 0.1, 0.4, 0.3]
-    assert flips(cheap, full) == [(2, 3, pytest.approx(0.4)), (0, 1, pytest.approx(0.1))]
+    found = flips(cheap, full)
+    assert [pair[:2] for pair in found] == [(2, 3), (0, 1)]
+    assert [gap for *_, gap in found] == pytest.approx([0.4, 0.1])
     assert safe_gap(cheap, full) == pytest.approx(0.6)
     assert safe_gap(cheap, cheap) == pytest.approx(0.1)
     assert safe_gap(cheap, cheap[::-1]) is None
@@ -270,7 +273,8 @@ def test_paired_is_the_t_test_and_the_signed_rank_test() -> None:
     assert (found.t_p, found.low, found.high) == pytest.approx((test.pvalue, interval.low, interval.high))
     assert signed_rank_p(a, b) == pytest.approx(2 * 2 / 2**5)
     assert found.effect == pytest.approx(test.statistic / 5**0.5)
-    assert (found.mean, found.n) == (pytest.approx(0.054), 5)
+    assert found.mean == pytest.approx(0.054)
+    assert found.n == 5
 
 
 def test_what_cannot_be_computed_from_the_seeds_is_none() -> None:
@@ -305,13 +309,12 @@ def test_an_overwhelming_gap_needs_two_or_three_seeds() -> None:
 
 def test_a_gap_that_the_items_hide_is_shown_by_no_number_of_seeds() -> None:
     assert seeds_needed(0.04, 0.02) == 34
-    assert seeds_needed(0.04, 0.02, item_variance=0.005**2) > 34
+    assert (seeds_needed(0.04, 0.02, item_variance=0.005**2) or 0) > 34
     assert seeds_needed(0.04, 0.02, item_variance=0.01**2) is None
 
 
 def test_the_spread_of_few_seeds_is_known_poorly() -> None:
-    low, high = spread_interval(1.0, 5)
-    assert (low, high) == (pytest.approx(0.599, abs=1e-3), pytest.approx(2.874, abs=1e-3))
+    assert spread_interval(1.0, 5) == pytest.approx((0.599, 2.874), abs=1e-3)
 
 
 def test_holm_adjusts_by_rank_and_keeps_the_order() -> None:

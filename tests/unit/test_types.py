@@ -52,7 +52,7 @@ def test_the_id_of_an_action_covers_each_of_its_fields() -> None:
         dataclasses.replace(action, inputs={"model": ("b", "a")}),
     ]
     assert len({a.id for a in (action, *others)}) == 7
-    turned = dataclasses.replace(action, inputs=dict(reversed(action.inputs.items())))
+    turned = dataclasses.replace(action, inputs=dict(reversed([*action.inputs.items()])))
     assert turned.id == action.id
 
 

@@ -267,7 +267,7 @@ def expected_improvement(mean: Floats, sd: Floats, over: float) -> Floats:
 
 
 def _normal_cdf(z: Floats) -> Floats:
-    from scipy.special import ndtr  # type: ignore[import-untyped]
+    from scipy.special import ndtr
 
     found: Floats = ndtr(z)
     return found

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats  # type: ignore[import-untyped]
+from scipy import stats
 
 from lamdagent.core.evidence import REPEATS, collapsed, gains, repeats
 from lamdagent.core.format import change

@@ -110,7 +110,7 @@ def worst(verdicts: Iterable[Verdict]) -> Verdict:
 
 def share(label: str, k: int, n: int) -> Figure:
     """`k` of `n` as a share with its exact 95 % interval (Clopper and Pearson 1934)."""
-    from scipy import stats  # type: ignore[import-untyped]
+    from scipy import stats
 
     interval = stats.binomtest(k, n).proportion_ci()
     return Figure(label=label, value=k / n, n=n, low=float(interval.low), high=float(interval.high))
