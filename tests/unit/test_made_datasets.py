@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +14,23 @@ from lamdagent.core.errors import ContractViolation, UserError
 from lamdagent.core.events import Asked, Event, Told
 from lamdagent.core.evidence import dataset_gains, evidence_table, gains, labels
 from lamdagent.core.format import recipe, result
-from lamdagent.core.pipeline import node_label, pipeline_of, render
+from lamdagent.core.pipeline import Pipeline, node_label, pipeline_of, render
 from lamdagent.core.state import State, reduce_events
-from lamdagent.core.types import Object
+from lamdagent.core.types import Budget, Made, Object
 from lamdagent.objects.artifacts import LocalArtifacts
+from lamdagent.objects.datasets.readers import rows_digest
 from lamdagent.policies.agent import describe
+from lamdagent.results.attribution import variants
+from lamdagent.results.export.pipeline_file import study_data
+from lamdagent.results.trial import trial_detail
+from lamdagent.results.verify import verify_study
 from lamdagent.runners.inline import Inline
 from lamdagent.study.journal import SqliteJournal, from_json, kind_of, to_json
 from lamdagent.study.read import ReadStudy, made_model, made_trial
 from lamdagent.testing import toy
 from lamdagent.testing.contracts.runner import blend_job
+from lamdagent.ui.render.markdown import markdown
+from lamdagent.ui.terminal.progress import SearchProgress
 
 
 @pytest.fixture(scope="module")
@@ -160,3 +169,94 @@ def test_export_of_a_made_dataset_is_an_error_without_a_traceback(tmp_path: Path
     assert isinstance(ended.exception, UserError)
     assert "this takes a model" in str(ended.exception)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_trial_that_made_a_dataset_shows_its_first_rows_and_what_it_is_worth(state: State, tmp_path: Path) -> None:
+    made = next(obj for obj in made_datasets(state) if obj.id in dataset_gains(state))
+    trial, store = state.trial_of(made.id), LocalArtifacts(tmp_path)
+    assert trial is not None
+    assert trial_detail("toy", state, trial, store).rows is None
+    with store.write(made.id, {}) as folder:
+        (folder / "data.jsonl").write_text("".join(f'{{"text": "{"long " * n}"}}\n' for n in (1, 2, 100, 4)))
+    detail = trial_detail("toy", state, trial, store)
+    assert detail.rows is not None
+    assert [len(row) for row in detail.rows] == [17, 22, 300]
+    shown = markdown(detail)
+    assert f"models trained on it gained {dataset_gains(state)[made.id]}" in shown
+    assert '{"text": "long "}' in shown
+
+
+def test_the_terminal_says_what_a_made_dataset_holds_and_what_was_left_out_of_it(state: State) -> None:
+    trial = next(t for obj in made_datasets(state) if (t := state.trial_of(obj.id)) is not None)
+    assert isinstance(trial.outcome, Made)
+    words, outcome = SearchProgress(Budget()), trial.outcome
+    assert words.verdict(trial.number, outcome, state) == f"trial {trial.number}: 1 row, vector"
+    meta = {**outcome.object.meta, "dropped": 3}
+    outcome = replace(outcome, object=replace(outcome.object, meta=meta))
+    assert words.verdict(trial.number, outcome, state).endswith("1 row, vector; 3 with evaluation items left out")
+
+
+def test_without_a_step_that_makes_data_the_dataset_stands_in_that_models_gained_most_on(state: State) -> None:
+    gained = dataset_gains(state)
+    whole = next(
+        pipeline_of(state, obj.id)
+        for obj in state.of_kind("model")
+        if any(
+            n.type == "blend" and all(c.object.id in gained for c in n.children)
+            for n in pipeline_of(state, obj.id).nodes()
+        )
+    )
+    without = {v.without.object.id: v for v in variants(whole, state, toy.DATA_ACTION_TYPES)}
+    blend = next(n for n in whole.nodes() if n.type == "blend" and all(c.object.id in gained for c in n.children))
+    best = max(blend.children, key=lambda child: gained[child.object.id].value)
+    found = without[blend.object.id]
+    assert found.notes[0].startswith(f"in place of {blend.object.name} stands {best.object.name}, the one that models")
+    assert found.pipeline is not None
+    assert blend.object.id not in {node.object.id for node in found.pipeline.nodes()}
+
+
+def test_what_takes_no_data_to_make_data_cannot_be_left_out_and_says_why(state: State) -> None:
+    whole = next(
+        pipeline_of(state, obj.id)
+        for obj in state.of_kind("model")
+        if any(n.type == "blend" for n in pipeline_of(state, obj.id).nodes())
+    )
+    blend = next(n for n in whole.nodes() if n.type == "blend")
+
+    def taught(node: Pipeline) -> Pipeline:
+        inputs = {slot: tuple(map(taught, group)) for slot, group in node.inputs.items()}
+        return replace(node, inputs={} if node.object.id == blend.object.id else inputs)
+
+    found = variants(taught(whole), state, toy.DATA_ACTION_TYPES)
+    (without,) = [v for v in found if v.without.object.id == blend.object.id]
+    assert without.pipeline is None
+    assert without.notes == ("blend takes no dataset, so nothing can stand in the place of what it made",)
+
+
+def test_a_recipe_names_the_rows_that_a_step_left_out_and_its_study_leaves_them_out_again(tmp_path: Path) -> None:
+    step = {"make": "dataset-0", "id": "d", "action": "blend", "seed": 0, "rows": "digest", "leave_out": [1, 3],
+            "inputs": {"datasets": ["a", "b"]}}  # fmt: skip
+    recipe = {"seed": 0, "actions": {"blend": {}}, "objects": {}, "steps": [step], "dtype": "auto", "machine": {}}
+    assert study_data(recipe, tmp_path)["leave_out"] == {"d": [1, 3]}
+    del step["leave_out"]
+    assert "leave_out" not in study_data(recipe, tmp_path)
+
+
+def test_rows_are_verified_against_the_digest_in_the_journal(state: State, tmp_path: Path) -> None:
+    made, store, digest = made_datasets(state)[0], LocalArtifacts(tmp_path), rows_digest()
+    digest.update(b'{"text": "a"}\n')
+    trial = state.trial_of(made.id)
+    assert trial is not None
+    record = {"action": dataclasses.asdict(trial.choice.action)}
+    with store.write(made.id, record) as folder:
+        (folder / "data.jsonl").write_text('{"text": "a"}\n')
+
+    def problems(**meta: Any) -> tuple[str, ...]:
+        obj = replace(made, meta={**made.meta, **meta})
+        return verify_study("toy", State(pool={obj.id: obj}), store, tmp_path).problems
+
+    assert problems(digest=digest.hexdigest()) == ()
+    assert problems(digest="other") == (f"dataset {made.name}: its rows do not give its digest",)
+    assert problems(digest=digest.hexdigest(), rows=2) == (
+        f"dataset {made.name}: it has 1 rows, and 2 were made",
+    )  # fmt: skip

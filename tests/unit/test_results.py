@@ -47,7 +47,7 @@ def results(tmp_path: Path) -> dict[str, Result]:
     best, failed = STATE.ranked()[0][0].id, next(t for t in STATE.trials if isinstance(t.outcome, Failed))
     return {
         "run, show": leaderboard("toy", STATE, artifacts),
-        "show TRIAL": trial_detail("toy", STATE, failed, transcript=True),
+        "show TRIAL": trial_detail("toy", STATE, failed, toy.Unwritten(), transcript=True),
         "show --diagnose": Diagnosis(
             study="toy", signatures=(Signature(name="n", verdict="ok", measured="m", advice="a"),)
         ),
@@ -248,4 +248,6 @@ def test_made_datasets_stand_beside_the_models_with_what_models_gained_on_them(t
     assert f"| {board.datasets[0].name} | {board.datasets[0].contents} |" in markdown(board)
     trial = board.trials[board.datasets[0].trial]
     assert (trial.kind, trial.objective, trial.result) == ("dataset", None, board.datasets[0].contents)
-    assert trial.result in on_the_terminal(trial_detail("toy", state, state.trials[trial.number]).sections())
+    assert trial.result in on_the_terminal(
+        trial_detail("toy", state, state.trials[trial.number], toy.Unwritten()).sections()
+    )

@@ -76,7 +76,7 @@ class Examiner:
             Invalid: it is broken.
         """
         made = self.models.load(object_id, context.workdir / "weights")
-        each = max(1, EXAMINED // len(self.tasks))
+        each = max(1, EXAMINED // max(1, len(self.tasks)))  # a replay has no tasks
         examples = [e for task in self.tasks for e in task.examples(each, made)]
         result = examine(
             made, examples, base_rate=lambda: end_rate(self.models.load(root.id, context.weights(root)), examples)

@@ -1,10 +1,12 @@
 """What each step of a pipeline is worth: the pipeline, less the pipeline without that step.
 
 Without a step that takes one model, what took its model takes that model's input. Without a merge, the best-scoring of
-its input models stands in its place. Whether a later action still takes what it is left with, the action type says
-(`validate`). A merge that refuses what is left of its branches takes each model once, then without base models (one adds
-nothing to a TIES-merge of its descendants), then only the branches that are as they were. Where too few are left for a
-merge, the best-scoring of them stands in its place; a rebuilt model counts as the one that it was rebuilt from.
+its input models stands in its place. The same holds of steps that make data: of several datasets the one stands in that
+models gained most on, and a step that makes data of none cannot be left out. Whether a later action still takes what it
+is left with, the action type says (`validate`). A merge that refuses what is left of its branches takes each model
+once, then without base models (one adds nothing to a TIES-merge of its descendants), then only the branches that are as
+they were. Where too few are left for a merge, the best-scoring of them stands in its place; a rebuilt model counts as
+the one that it was rebuilt from.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from lamdagent.core.action_type import ActionType, why_refused
+from lamdagent.core.evidence import dataset_gains
 from lamdagent.core.format import action_of, change_with_interval, scored
 from lamdagent.core.pipeline import Pipeline
 from lamdagent.core.plan import PlanStatus
@@ -79,24 +82,31 @@ class _Without:
     def _stand_in(self, node: Pipeline) -> Pipeline:
         """What takes the place of the step that is left out."""
         alike = _of_kind(node.inputs, node.object.kind)
+        if not alike:
+            raise _Undoable(
+                f"{node.type} takes no {node.object.kind}, so nothing can stand in the place of what it made"
+            )
         if len(alike) == 1:
             return alike[0]
         return self._best(alike, f"in place of {node.object.name} stands")
 
     def _best(self, nodes: Sequence[Pipeline], note: str) -> Pipeline:
-        """The best-scoring of several models."""
+        """The best-scoring of several models, or of datasets the one that models gained most on."""
         scored = [(self._value(node), node) for node in nodes]
         known = [(value, node) for value, node in scored if value is not None]
         if not known:
-            raise _Undoable(f"nothing scored can stand in the place of {self.step.object.name}")
+            lack = "scored" if nodes[0].object.kind == "model" else "that a model was trained on"
+            raise _Undoable(f"nothing {lack} can stand in the place of {self.step.object.name}")
         _, best = max(known, key=lambda row: row[0])
-        among = f", the best-scoring of {', '.join(n.object.name for n in nodes)}" if len(nodes) > 1 else ""
+        why = "the best-scoring" if best.object.kind == "model" else "the one that models gained most on,"
+        among = f", {why} of {', '.join(n.object.name for n in nodes)}" if len(nodes) > 1 else ""
         self.notes.append(f"{note} {best.object.name}{among}")
         return best
 
     def _value(self, node: Pipeline) -> float | None:
-        objective = self.state.objective(self.stands_for.get(node.object.id, node.object.id))
-        return None if objective is None else objective.value
+        known = self.stands_for.get(node.object.id, node.object.id)
+        found = self.state.objective(known) if node.object.kind == "model" else dataset_gains(self.state).get(known)
+        return None if found is None else found.value
 
     def _changed(self, node: Pipeline, inputs: Mapping[str, tuple[Pipeline, ...]]) -> Pipeline:
         """A later step on what it is left with: whole, without branches that it does not take, or the best of them."""
@@ -112,11 +122,11 @@ class _Without:
         kept = _only(once, lambda child: child.object.id in old)
         for fewer in (once, made, kept):
             if self._refusal(node, fewer) is None:
-                self.notes.append(f"{node.object.name} is made of what is left of its models ({refusal})")
+                self.notes.append(f"{node.object.name} is made of what is left of its {kind}s ({refusal})")
                 return self._made(node, fewer)
         return self._best(
             _of_kind(made, kind) or _of_kind(once, kind),
-            f"{node.object.name} is left with too few models; in its place stands",
+            f"{node.object.name} is left with too few {kind}s; in its place stands",
         )
 
     def _refusal(self, node: Pipeline, inputs: Mapping[str, Sequence[Pipeline]]) -> str | None:

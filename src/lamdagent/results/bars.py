@@ -31,7 +31,7 @@ class TaskBars:
 def validation_bars(state: State, object_id: ObjectId) -> TaskBars:
     """The validation scores of a scored model."""
     obj = state.pool[object_id]
-    root = state.pool.get(str(obj.meta.get("root", "")))
+    root = state.pool.get(obj.root)
     base = () if root is None or root.id == object_id else state.scores.get(root.id, ())
     return TaskBars(
         model=obj.name,

@@ -236,14 +236,14 @@ def relatives(state: State, object_id: ObjectId) -> list[ObjectId]:
     """What a made model is held against: its base model, then its parents."""
     trial = state.trial_of(object_id)
     parents = [i for i in trial.choice.action.object_ids if state.pool[i].kind == "model"] if trial else []
-    return list(dict.fromkeys([str(state.pool[object_id].meta["root"]), *parents]))
+    return list(dict.fromkeys([state.pool[object_id].root, *parents]))
 
 
 def to_test(state: State, top: int) -> list[ObjectId]:
     """The models that a report needs test scores of: base models first, since others are paired with them."""
     chosen = leaders(state, top)
     related = [i for object_id in chosen for i in relatives(state, object_id)]
-    roots = [str(state.pool[i].meta["root"]) for i in (*related, *chosen)]
+    roots = [state.pool[i].root for i in (*related, *chosen)]
     return list(dict.fromkeys([*roots, *related, *chosen]))
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from lamdagent.core.evidence import MeanGain, dataset_gains
 from lamdagent.core.format import action_of, change, duration, guard_breaks, result, size, with_error
+from lamdagent.core.protocols import ArtifactStore
 from lamdagent.core.state import State
-from lamdagent.core.types import Cost, Failed, Kind, LLMCall, Made, Score, Trial
+from lamdagent.core.types import Cost, Failed, Kind, LLMCall, Made, Object, Score, Trial
 from lamdagent.results.result import Facts, Part, Section, Verbatim
 
 FIGURES = (
@@ -21,8 +24,12 @@ FIGURES = (
     "least_loss",
     "end_rate",
     "distance",
+    "dropped",
+    "overlapping",
 )
 """What an object's `meta` may say of how it was made."""
+ROWS_SHOWN = 3
+ROW_CHARS = 300
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,6 +173,10 @@ class TrialDetail:
     """Which guards its model breaks and by how much, in words; empty where it holds them all."""
     figures: Mapping[str, Any]
     """What its object says of how it was made, such as `steps` and `last_loss`."""
+    rows: tuple[str, ...] | None
+    """The first rows of the dataset that it made, each cut to 300 characters; null for a model, or where they are gone."""
+    gain: MeanGain | None
+    """What models trained on its dataset gained over their best parent; null for a model, or where none was trained."""
     log_tail: str
     """The end of its log, where it failed."""
     memory_before: str
@@ -192,6 +203,7 @@ class TrialDetail:
         facts += [("guards", self.guards)] if self.guards else []
         facts += [(name, str(value)) for name, value in self.figures.items()]
         parts += [Facts(rows=facts)] if facts else []
+        parts += self._dataset() if trial.kind == "dataset" else []
         if trial.status == "failed":
             parts += [f"failed ({trial.cause}): {trial.message}", "the end of its log:", Verbatim(text=self.log_tail)]
         memories = (("Memory before", self.memory_before), ("Memory after", trial.memory or ""))
@@ -199,6 +211,13 @@ class TrialDetail:
             Section(parts=parts),
             *(Section(heading=when, parts=[Verbatim(text=text)]) for when, text in memories if text),
         ]
+
+    def _dataset(self) -> list[Part]:
+        """What its dataset is worth, and what it looks like."""
+        worth = "no model was trained on it yet" if self.gain is None else f"models trained on it gained {self.gain}"
+        if self.rows is None:
+            return [f"{worth}\nits rows are not kept any more"]
+        return [worth, "the first rows:", Verbatim(text="\n".join(self.rows))]
 
     def _by(self) -> str:
         """Who chose it and why, how long it took, and what a language model was asked."""
@@ -223,10 +242,13 @@ def _call(number: int, call: LLMCall) -> Section:
     return Section(heading=f"Question {number}, {call.purpose}, to {call.model}, {duration(call.wall_s)}", parts=parts)
 
 
-def trial_detail(study: str, state: State, trial: Trial, *, transcript: bool = False) -> TrialDetail:
+def trial_detail(
+    study: str, state: State, trial: Trial, artifacts: ArtifactStore, *, transcript: bool = False
+) -> TrialDetail:
     """All that is known of a trial."""
     outcome, object_id, asked = trial.outcome, trial.choice.action.id, llm_calls_for(state, trial)
-    meta = outcome.object.meta if isinstance(outcome, Made) else {}
+    made = outcome.object if isinstance(outcome, Made) else None
+    meta = {} if made is None else made.meta
     earlier = [number for number in state.memories if number < trial.number]
     return TrialDetail(
         study=study,
@@ -234,6 +256,8 @@ def trial_detail(study: str, state: State, trial: Trial, *, transcript: bool = F
         scores=task_scores(state.scores.get(object_id, ())),
         guards=guard_breaks(state, object_id),
         figures={name: meta[name] for name in FIGURES if name in meta},
+        rows=None if made is None or made.kind != "dataset" else _first_rows(made, artifacts),
+        gain=dataset_gains(state).get(object_id),
         log_tail=outcome.log_tail if isinstance(outcome, Failed) else "",
         memory_before=state.memories[max(earlier)] if earlier else "",
         transcript=asked if transcript else (),
@@ -241,3 +265,12 @@ def trial_detail(study: str, state: State, trial: Trial, *, transcript: bool = F
         tokens_out=sum(e.tokens_out for e in asked),
         questions=len(asked),
     )
+
+
+def _first_rows(dataset: Object, artifacts: ArtifactStore) -> tuple[str, ...] | None:
+    try:
+        with (artifacts.open(dataset.id) / "data.jsonl").open(encoding="utf-8") as rows:
+            lines = [line.rstrip("\n") for line in itertools.islice(rows, ROWS_SHOWN)]
+    except FileNotFoundError:
+        return None
+    return tuple(line if len(line) <= ROW_CHARS else line[: ROW_CHARS - 1] + "…" for line in lines)

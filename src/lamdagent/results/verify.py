@@ -10,6 +10,7 @@ from lamdagent.core.protocols import ArtifactStore
 from lamdagent.core.state import State
 from lamdagent.core.types import Action, Object
 from lamdagent.evaluation.evaluator import mean_and_error
+from lamdagent.objects.datasets.readers import rows_digest
 from lamdagent.objects.models.hub import HUB, folder_id, locate
 from lamdagent.results.result import Section
 from lamdagent.study.initial_pool import setting_id
@@ -58,15 +59,37 @@ def verify_study(study: str, state: State, artifacts: ArtifactStore, home: Path)
 
 def _object(obj: Object, artifacts: ArtifactStore, home: Path) -> list[str]:
     if obj.kind == "hyperparameters":
-        return [] if obj.id == setting_id(obj.meta["action"], obj.meta["given"]) else ["its values do not give its id"]
+        return (
+            []
+            if obj.id == setting_id(obj.setting["action"], obj.setting["given"])
+            else ["its values do not give its id"]
+        )
     if obj.made_by is None and obj.kind == "model" and not obj.uri.endswith(".gguf"):
         return _provided_model(obj, artifacts, home)
     damaged = artifacts.damaged(obj.id)
-    if obj.made_by is None or damaged:
+    if damaged:
         return damaged
+    rows = _rows(obj, artifacts) if obj.kind == "dataset" else []
+    if obj.made_by is None:
+        return rows
     record = artifacts.record(obj.id) or {}
     action = Action(**{**record["action"], "inputs": {k: tuple(v) for k, v in record["action"]["inputs"].items()}})
-    return [] if action.id == obj.id else ["its action does not give its id"]
+    return rows if action.id == obj.id else [*rows, "its action does not give its id"]
+
+
+def _rows(obj: Object, artifacts: ArtifactStore) -> list[str]:
+    """What is wrong with the rows that are trained on, held against what the journal says of them."""
+    file = artifacts.open(obj.id) / "data.jsonl"
+    if not file.is_file():
+        return [f"{file}: missing"]
+    digest, rows = rows_digest(), file.read_bytes()
+    digest.update(rows)
+    wanted = obj.dataset.get("digest", obj.id if obj.made_by is None else None)
+    found = [] if wanted in (None, digest.hexdigest()) else ["its rows do not give its digest"]
+    count = rows.count(b"\n")
+    return (
+        found if count == obj.dataset["rows"] else [*found, f"it has {count} rows, and {obj.dataset['rows']} were made"]
+    )
 
 
 def _provided_model(obj: Object, artifacts: ArtifactStore, home: Path) -> list[str]:
@@ -74,7 +97,7 @@ def _provided_model(obj: Object, artifacts: ArtifactStore, home: Path) -> list[s
         folder = locate(home, artifacts, obj)
         if obj.uri.startswith(HUB):
             return []  # the commit is the id
-        root = obj.meta["root"]
+        root = obj.root
         return [] if folder_id(folder, None if root == obj.id else root) == obj.id else [f"{folder}: changed"]
     except DataError as error:
         return [str(error)]

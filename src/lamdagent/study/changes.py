@@ -35,7 +35,7 @@ def changes(study: Study, before: State, objects: Sequence[Any]) -> list[Event]:
             lines.append(f"  {key}: was {'unbounded' if was is None else was}, is {now} (a budget can only be raised)")
     ids = {obj.name: obj.id for obj in objects}
     for obj in before.pool.values():
-        began_as = obj.meta.get("whole", obj.id)
+        began_as = obj.dataset.get("whole", obj.id) if obj.kind == "dataset" else obj.id
         provided = obj.made_by is None and obj.kind != "hyperparameters"
         if provided and ids.get(obj.name, began_as) != began_as:
             lines.append(f"  {obj.kind} {obj.name} ({obj.uri}): its content changed")

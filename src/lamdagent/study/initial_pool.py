@@ -97,6 +97,13 @@ def row_count(study: Study, entry: Mapping[str, Any]) -> int:
     return sum(1 for _ in read_rows(dataset_source(study, read)))
 
 
+def kept_bytes(study: Study, entry: DatasetEntry) -> int | None:
+    """How much a dataset takes as an artifact; None where it must be fetched first."""
+    if dataset_source(study, entry).file is None:
+        return None
+    return sum(len(line.encode()) for _, line in _lines(study, entry))
+
+
 def _setting(action: str, name: str, setting: Config) -> Object:
     values, given = setting.model_dump(mode="json"), setting.model_dump(mode="json", exclude_defaults=True)
     meta = {"action": action, "values": values, "given": given}

@@ -237,7 +237,7 @@ def _objectives(state: State) -> dict[int, float]:
 def _label(state: State, object_id: ObjectId) -> str:
     obj = state.pool[object_id]
     if obj.kind == "hyperparameters":
-        return f"setting {obj.name} of {obj.meta.get('action', '?')}"
+        return f"setting {obj.name} of {obj.setting.get('action', '?')}"
     return f"{obj.kind} {obj.name}"
 
 

@@ -148,7 +148,7 @@ def _leader_lost(state: State) -> str:
     leader = next((obj for obj, _ in state.ranked() if obj.made_by is not None), None)
     if leader is None or not state.goals:
         return ""
-    base = _by_task(state, str(leader.meta.get("root", "")))
+    base = _by_task(state, leader.root)
     drops = [drop for s in _by_task(state, leader.id).values() if (drop := _drop(s, base.get(s.task))) is not None]
     value, error, task = min(drops, default=(0.0, 0.0, ""))
     if value >= -float(stats.norm.isf(NOISE / len(state.goals))) * error:

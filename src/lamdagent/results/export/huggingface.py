@@ -91,7 +91,7 @@ def _card(state: State, trial: Trial, pipeline: Pipeline, study: str) -> str:
 
 
 def _table(state: State, pipeline: Pipeline) -> str:
-    root = state.pool[pipeline.object.meta["root"]]
+    root = state.pool[pipeline.object.root]
     columns = (("this model", pipeline.object), (f"base ({root.name})", root))
     by_task = [{s.task: s for s in state.scores.get(obj.id, ())} for _, obj in columns]
     rows = [

@@ -2,7 +2,8 @@
 
 Beside the plan (`result`, `objects`, `steps`) it holds the study's own entry of every model and dataset, each setting's
 values, the options of the action types, the seed, what the weights are stored in, the versions and the kind of machine
-that made it, and a digest of every step's weights. Local paths start from the file's own folder, or are absolute.
+that made it, and a digest of every step's weights, or of the rows where it makes a dataset, with the numbers of those that
+were left out since they held evaluation items. Local paths start from the file's own folder, or are absolute.
 """
 
 from __future__ import annotations
@@ -41,10 +42,10 @@ def recipe_data(state: State, object_id: ObjectId, artifacts: ArtifactStore, *, 
         if leaf["kind"] in ENTRIES:
             obj = state.pool[leaf["id"]]
             leaf["entry"] = _entry(state.config[PLACES[leaf["kind"]]][name], obj, home, to)
-            if "whole" in obj.meta:
+            if obj.kind == "dataset" and "whole" in obj.dataset:
                 leaf["entry"]["leave_out"] = _left_out(obj, leaf["entry"].get("leave_out", ()), artifacts)
     for step in data["steps"]:
-        step["weights"] = weights_digest(artifacts.record(step["id"]))
+        step |= _made(state.pool[step["id"]], artifacts.record(step["id"]))
     types = dict.fromkeys(step["action"] for step in data["steps"])
     options = {t: {k: v for k, v in state.config["actions"][t].items() if k != "hyperparameters"} for t in types}
     return {
@@ -78,7 +79,7 @@ def _left_out(obj: Object, before: Sequence[int], artifacts: ArtifactStore) -> l
     try:
         whole, kept = (
             (artifacts.open(i) / "data.jsonl").read_text(encoding="utf-8").split("\n")
-            for i in (obj.meta["whole"], obj.id)
+            for i in (obj.dataset["whole"], obj.id)
         )
     except FileNotFoundError as error:
         raise DataError(
@@ -93,6 +94,31 @@ def _left_out(obj: Object, before: Sequence[int], artifacts: ArtifactStore) -> l
         else:
             left_out.add(number)
     return sorted(left_out)
+
+
+def _made(obj: Object, record: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What a step made, to be held against what it makes elsewhere.
+
+    Raises:
+        DataError: rows were left out, and which is not kept any more.
+    """
+    if obj.kind != "dataset":
+        return {"weights": content_digest(record)}
+    if record is None and obj.dataset.get("dropped"):
+        raise DataError(
+            f"dataset {obj.name!r}: its files are gone, so which of its rows were left out cannot be told. Bring "
+            "them back by running the study again under another `root:`, and export that."
+        )
+    left_out = {"leave_out": record["left_out"]} if record and "left_out" in record else {}
+    return {"rows": obj.dataset.get("digest"), **left_out}
+
+
+def content_digest(record: Mapping[str, Any] | None) -> str | None:
+    """A digest of what an artifact holds, a dataset's rows or a model's tensors; None where it is not known."""
+    if record is not None and record.get("kind") == "dataset":
+        digest: str | None = record["meta"].get("digest")
+        return digest
+    return weights_digest(record)
 
 
 def weights_digest(record: Mapping[str, Any] | None) -> str | None:
@@ -148,6 +174,8 @@ def study_data(recipe: Mapping[str, Any], folder: Path, overrides: Sequence[str]
         raise ConfigError(
             f"{folder / 'pipeline.yaml'}: {error} is missing or no mapping. Export the pipeline again."
         ) from error
+    if left_out := {step["id"]: step["leave_out"] for step in recipe["steps"] if "leave_out" in step}:
+        data["leave_out"] = left_out
     data |= {"policy": {"kind": "replay", "from": "pipeline.yaml"}, "budget": {"trials": None}}
     named = {place: set(data[place]) for place in PLACES.values()}
     if other := [o for o in overrides if not o.startswith(("datasets.", "models.", "execution."))]:
@@ -183,6 +211,6 @@ def strangers(recipe: Mapping[str, Any], here: Sequence[Object]) -> list[str]:
         obj = found.get(leaf.get("name", name))
         if leaf["kind"] not in ENTRIES or obj is None or obj.id == leaf["id"]:
             continue
-        sizes = f" ({leaf.get('rows')} rows then, {obj.meta.get('rows')} here)" if leaf["kind"] == "dataset" else ""
+        sizes = f" ({leaf.get('rows')} rows then, {obj.dataset.get('rows')} here)" if obj.kind == "dataset" else ""
         lines.append(f"{leaf['kind']} {name}: {obj.uri} is {obj.id}, and {leaf['id']} was exported{sizes}")
     return lines

@@ -1,4 +1,4 @@
-"""What making an exported pipeline again gave: are the weights the same bits, and if not, what differs."""
+"""What making an exported pipeline again gave: are weights and rows the same bits, and if not, what differs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from lamdagent.core.plan import PlanStatus
 from lamdagent.core.protocols import ArtifactStore
-from lamdagent.results.export.pipeline_file import weights_digest
+from lamdagent.results.export.pipeline_file import content_digest
 from lamdagent.results.result import Section
 
 
@@ -21,7 +21,7 @@ class ReplayedStep:
     action: str
     """The action type."""
     exported: str | None
-    """The digest of the weights that were exported."""
+    """The digest of the weights, or of a dataset's rows, that were exported."""
     here: str | None
     """The digest of those made here."""
     identical: bool | None
@@ -96,7 +96,7 @@ def replay_outcome(
     *,
     model: str | None,
 ) -> ReplayOutcome:
-    """Hold every step's weights against those exported.
+    """Hold every step's weights or rows against those exported.
 
     Args:
         recipe: the data of `pipeline.yaml`.
@@ -119,8 +119,8 @@ def replay_outcome(
 
 
 def _step(step: Mapping[str, Any], followed: PlanStatus, artifacts: ArtifactStore) -> ReplayedStep:
-    made, exported = followed.ids.get(step["make"]), step.get("weights")
-    here = None if made is None else weights_digest(artifacts.record(made))
+    made, exported = followed.ids.get(step["make"]), step.get("weights", step.get("rows"))
+    here = None if made is None else content_digest(artifacts.record(made))
     return ReplayedStep(
         make=step["make"],
         action=step["action"],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 
 from lamdagent.core.format import setting, size
@@ -14,7 +14,7 @@ from lamdagent.core.types import Kind, Object
 from lamdagent.evaluation.tasks.config import TaskConfig
 from lamdagent.results.result import Facts, Part, Section
 from lamdagent.study.config import Study
-from lamdagent.study.initial_pool import load_pool, to_fetch
+from lamdagent.study.initial_pool import kept_bytes, load_pool, to_fetch
 from lamdagent.study.open import check_tasks
 from lamdagent.study.parts import StudyParts
 
@@ -119,22 +119,19 @@ def plan_of(study: Study) -> RunPlan:
         policy=study.policy[0],
         memory=study.memory[0],
         budget=f"{budget.trials} trials{hours}" if budget.trials else f"no bound on trials{hours}",
-        disk=_disk(study, objects),
+        disk=_disk(study, objects, {type.makes for type in types.values()}),
         to_fetch=tuple(to_fetch(study, parts.tasks)),
     )
 
 
 def _about(obj: Object) -> str:
     if obj.kind == "hyperparameters":
-        return f"{obj.meta['action']}, {setting(obj)}"
+        return f"{obj.setting['action']}, {setting(obj)}"
     if obj.kind == "dataset":
-        return (
-            f"{obj.meta['rows']:,} rows, {obj.meta['format']}, of {obj.uri}"
-            if obj.meta
-            else f"{obj.uri}, to be fetched"
-        )
-    if "parameters" in obj.meta:
-        return f"{obj.meta['parameters']:,} parameters, {obj.meta['architecture']}, of {obj.uri}"
+        about = obj.dataset
+        return f"{about['rows']:,} rows, {about['format']}, of {obj.uri}" if about else f"{obj.uri}, to be fetched"
+    if "parameters" in obj.model:
+        return f"{obj.model['parameters']:,} parameters, {obj.model['architecture']}, of {obj.uri}"
     return f"{obj.uri}, to be {'imported' if obj.uri.endswith('.gguf') else 'fetched'}"
 
 
@@ -143,14 +140,18 @@ def _task(task: Task, config: TaskConfig) -> PlannedTask:
     return PlannedTask(task=task.name, metric=metric, weight=config.weight, items=task.about())
 
 
-def _disk(study: Study, objects: Sequence[Object]) -> str:
+def _disk(study: Study, objects: Sequence[Object], makes: Set[Kind]) -> str:
     place = next(p for p in (study.root, *study.root.parents) if p.exists())
     free = shutil.disk_usage(place).free
-    known = [
-        o.meta["parameters"] * BYTES_PER_PARAMETER.get(o.meta["dtype"], 4) for o in objects if "parameters" in o.meta
-    ]
-    if not known or study.body.budget.trials is None:
+    models = [o.model for o in objects if o.kind == "model" and "parameters" in o.model]
+    known = {"model": max((m["parameters"] * BYTES_PER_PARAMETER.get(m["dtype"], 4) for m in models), default=0)}
+    if "dataset" in makes:  # what an action will write is not known: as much as the largest dataset that is given
+        known["dataset"] = max((kept_bytes(study, entry) or 0 for entry in study.body.datasets.values()), default=0)
+    if not any(known.values()) or study.body.budget.trials is None:
         return f"{size(free)} free"
-    need = max(known) * study.body.budget.trials
+    need = max(n for kind, n in known.items() if kind in makes) * study.body.budget.trials
+    each = f"about {size(known['model'])} a model"
+    if "dataset" in known:
+        each += f", {size(known['dataset'])} a dataset if it is as large as the largest given one"
     warning = "" if need < free else ": not enough; give `root:` a larger disk or lower the budget"
-    return f"about {size(max(known))} a model, {size(need)} for all trials, {size(free)} free{warning}"
+    return f"{each}, {size(need)} for all trials, {size(free)} free{warning}"

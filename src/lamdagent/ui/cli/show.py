@@ -37,7 +37,7 @@ def show(
     if diagnose:
         show_result(diagnosis_of(read, study), as_json=as_json)
     elif trial is not None:
-        detail = trial_detail(read.name, read.state, find_trial(read, trial), transcript=transcript)
+        detail = trial_detail(read.name, read.state, find_trial(read, trial), read.artifacts, transcript=transcript)
         show_result(detail, as_json=as_json)
     else:
         found = leaderboard(read.name, read.state, read.artifacts)

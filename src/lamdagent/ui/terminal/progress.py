@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from lamdagent.core.format import action_of, duration, scored
+from lamdagent.core.format import action_of, contents, duration, scored
 from lamdagent.core.state import State
 from lamdagent.core.types import Budget, Failed, Outcome, Progress
 
@@ -41,7 +41,12 @@ class SearchProgress:
         name = f"trial {key}" if isinstance(key, int) else key
         if isinstance(outcome, Failed):
             return f"{name} failed ({outcome.cause})"
-        return f"{name}: {scored(state.objective(outcome.object.id))}"
+        made = outcome.object
+        if made.kind != "dataset":
+            return f"{name}: {scored(state.objective(made.id))}"
+        marked = [(made.dataset.get("dropped"), "left out"), (made.dataset.get("overlapping"), "kept")]
+        held = "".join(f"; {n} with evaluation items {what}" for n, what in marked if n)
+        return f"{name}: {contents(made)}{held}"
 
     def standing(self, state: State) -> str:
         """`best model-2 0.705 ± 0.028; about 3 min 5 s left`."""
