@@ -288,10 +288,11 @@ def test_tpe_goes_on_with_the_first_step_that_is_not_done() -> None:
     ids = {obj.name: obj.id for obj in state.pool.values()}
     action = form.undone(Line(ids["base"], steps))
     assert action == made_by(state, "step", model="model-1", dataset="south-west", hyperparameters="fast")
-    assert form.undone(Line(ids["base"], steps[:2])) is None, "all done"
+    assert form.undone(Line(ids["base"], steps[:2])) == "all of it was done"
     merged = form.undone(Line(ids["base"], steps[:2], form.merging["mean "][""]))
     assert merged == made_by(state, "mean", models="model-1+model-4"), "the best other model is its partner"
-    assert form.undone(Line(ids["base"], (by_names["north", "wild"], steps[0]))) is None, "its first step failed"
+    failed = form.undone(Line(ids["base"], (by_names["north", "wild"], steps[0])))
+    assert failed == "already tried: it failed as trial 3"
 
 
 def test_tpe_says_how_to_install_optuna(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -94,26 +94,32 @@ class Agent:
         if not feasible:
             return None
         asked = self._ask_in_two(state, space, feasible) if self._shortlist is None else self._ask_once(state, space)
-        if asked is not None:
+        if isinstance(asked, Choice):
             return asked
         fallback = self._fallback.select(state, space, 1)
-        reason = f"no answer of {self._chat.client.model} could be used"
-        return next((Choice(action=c.action, reason=reason, by=f"{c.by} (fallback)") for c in fallback), None)
+        return next(
+            (Choice(action=c.action, reason=f"{asked}; {c.reason}", by=f"{c.by} (fallback)") for c in fallback), None
+        )
 
-    def _ask_in_two(self, state: State, space: ActionSpace, feasible: Sequence[str]) -> Choice | None:
+    @property
+    def _unusable(self) -> str:
+        return f"no answer of {self._chat.client.model} could be used"
+
+    def _ask_in_two(self, state: State, space: ActionSpace, feasible: Sequence[str]) -> Choice | str:
+        """A choice, or why there is none."""
         rng = seeded(state)
         chosen = self._ask_type(state, space, rng.sample(feasible, len(feasible)))
         picked = None if chosen is None else self._ask_objects(state, space, chosen[0], rng)
         if chosen is None or picked is None:
-            return None
+            return self._unusable
         return Choice(action=picked[0], reason=f"{chosen[1]} | {picked[1]}", by=self.name)
 
-    def _ask_once(self, state: State, space: ActionSpace) -> Choice | None:
-        """One of the shortlist's candidates, shown in random order."""
+    def _ask_once(self, state: State, space: ActionSpace) -> Choice | str:
+        """One of the shortlist's candidates, shown in random order; or why there is none."""
         assert self._shortlist is not None
         found = list(self._shortlist.shortlist(state, space, CANDIDATES))
         if not found:
-            return None
+            return f"the shortlist is empty, so {self._chat.client.model} was not asked"
         names = labels(state)
         listed = {f"C{i}": one for i, one in enumerate(seeded(state).sample(found, len(found)), 1)}
         options = [
@@ -126,7 +132,7 @@ class Agent:
         schema = _schema("CandidateChoice", candidate=(Literal[tuple(listed)], ...))
         answer: Any = self._ask(state, "candidate", prompt, schema)
         if answer is None:
-            return None
+            return self._unusable
         one = listed[answer.candidate]
         return Choice(action=one.action, reason=f"{answer.reason} | {one.reason}", by=self.name)
 

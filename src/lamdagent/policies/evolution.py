@@ -61,7 +61,8 @@ class Evolution:
                     action, what = mutation
                     reason = f"parent {parent.name} ({scored(state.objective(parent.id))}): {what}"
                     return Choice(action=action, reason=reason, by=self.name)
-        why = "no mutation of the winners is left" if warm and population else "warm-up"
+        none_left = f"no mutation was found in {PARENTS} tournaments"
+        why = "warm-up" if not warm else none_left if population else "no model has scores yet"
         return at_random(space, rng, by=self.name, why=why)
 
     @property

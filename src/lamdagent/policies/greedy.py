@@ -44,5 +44,6 @@ class Greedy:
                 if (action := drawn_with(space, type, model.id, rng)) is not None:
                     which = f"the best model, {model.name}" if rank == 0 else f"{model.name}, the best not used up"
                     return Choice(action=action, reason=f"goes on from {which}: {scored(objective)}", by=self.name)
-        why = "exploring" if explores else "no scored model has an action left"
+        none_left = "no action was found that goes on from a scored model"
+        why = "exploring" if explores else none_left if state.ranked() else "no model has scores yet"
         return at_random(space, rng, by=self.name, why=why)

@@ -13,6 +13,7 @@ running, so that the constant liar leads away from them; failures as pruned, whi
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 NONE = "none"
 SUGGESTIONS = 30  # pipelines asked for before an action is drawn at random
 OPTIONS = 500  # most alternatives of one step, and of its settings
+ENDS_SHOWN = 2  # reasons why suggestions led nowhere, the most frequent
 PARTNERS = 20  # groups of other models that a merge is tried with, the best first
 Pick = Callable[[str, Sequence[str]], str]
 Groups = tuple[tuple[str, tuple[ObjectId, ...]], ...]  # slots, by name, and what is in them
@@ -90,14 +92,19 @@ class Tpe:
     def _choose(self, state: State, space: ActionSpace) -> Choice | None:
         rng = seeded(state)
         form = Form(state, space, self._depth)
-        if form.bases and form.training:
-            study = form.study(seed=rng.getrandbits(32), startup=self._startup)
-            for _ in range(SUGGESTIONS):
-                # A suggestion that leads to nothing stays open: the constant liar leads away from it, too.
-                line = form.walk(study.ask().suggest_categorical)
-                if (action := form.undone(line)) is not None:
-                    return Choice(action=action, reason=f"towards {form.shown(line)}", by=self.name)
-        return at_random(space, rng, by=self.name, why="nothing new was suggested")
+        if not form.bases or not form.training:
+            why = "no action type trains a single model here" if form.bases else "there is no base model"
+            return at_random(space, rng, by=self.name, why=why)
+        study, ends = form.study(seed=rng.getrandbits(32), startup=self._startup), Counter[str]()
+        for _ in range(SUGGESTIONS):
+            # A suggestion that leads to nothing stays open: the constant liar leads away from it, too.
+            line = form.walk(study.ask().suggest_categorical)
+            if isinstance(action := form.undone(line), Action):
+                return Choice(action=action, reason=f"towards {form.shown(line)}", by=self.name)
+            ends[action] += 1
+        often = "; ".join(f"{n} times {end}" for end, n in ends.most_common(ENDS_SHOWN))
+        why = f"none of {SUGGESTIONS} suggested pipelines has a step left to do: {often}"
+        return at_random(space, rng, by=self.name, why=why)
 
 
 class Form:
@@ -172,17 +179,17 @@ class Form:
                     found[action.id] = Line(line.base, (*line.steps, step))
                     yield found[action.id], trial
 
-    def undone(self, line: Line) -> Action | None:
-        """The first action of a pipeline whose model is not in the pool; None if there is none or it cannot be done."""
+    def undone(self, line: Line) -> Action | str:
+        """The first action of a pipeline whose model is not in the pool, or why there is none that can be done."""
         model = line.base
         for step in line.steps:
             action = self._action(step, [model])
             if action.id not in self._state.pool:
-                return action if self._menu.why_invalid(action) is None else None
+                return self._menu.why_invalid(action) or action
             model = action.id
-        return self._merge_of(line.merge, model) if line.merge else None
+        return self._merge_of(line.merge, model) if line.merge else "all of it was done"
 
-    def _merge_of(self, step: TpeStep, model: ObjectId) -> Action | None:
+    def _merge_of(self, step: TpeStep, model: ObjectId) -> Action | str:
         slot = self._slot[step.type]
         others = [other.id for other, _ in self._state.ranked() if other.id != model]
         for partners in itertools.islice(itertools.combinations(others, max(2, slot.at_least) - 1), PARTNERS):
@@ -191,7 +198,7 @@ class Form:
                 action = self._action(step, models)
                 if self._menu.why_invalid(action) is None:
                     return action
-        return None
+        return "no merge that can be done"
 
     def _action(self, step: TpeStep, models: Sequence[ObjectId]) -> Action:
         slots = {self._slot[step.type].name: models, **dict(step.groups)}

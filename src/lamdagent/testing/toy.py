@@ -75,7 +75,7 @@ class ToyStep:
 
     name, version = "step", 1
     makes: Kind = "model"
-    slots = (
+    slots: tuple[Slot, ...] = (
         Slot(name="model", kind="model"),
         Slot(name="dataset", kind="dataset", accepts=moves),
         Slot(name="hyperparameters", kind="hyperparameters"),

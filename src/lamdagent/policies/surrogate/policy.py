@@ -32,7 +32,6 @@ from lamdagent.policies.surrogate.model import PRIOR_NOISE, EffectModel, design_
 Floats = NDArray[np.float64]
 Group = tuple[int, ...]  # positions in the pool
 
-REFUSALS = 2000  # candidates that the action space refuses before an action is drawn at random
 TERMS = 3  # of a prediction that a reason names,
 SHOWN = 0.005  # if they move the objective by so much
 FAILS = 0.1  # how likely a trial is to fail, before any has ended,
@@ -81,9 +80,10 @@ class Surrogate:
         return [Choice(action=action, reason=reason, by=self.name) for action, reason in (best + unsure)[:n]]
 
     def _choose(self, state: State, space: ActionSpace) -> Choice | None:
-        for action, reason in SurrogateModel(state, space, self._most).best(1, lambda prediction: prediction.gain):
+        beliefs = SurrogateModel(state, space, self._most)
+        for action, reason in beliefs.best(1, lambda prediction: prediction.gain):
             return Choice(action=action, reason=reason, by=self.name)
-        return at_random(space, seeded(state), by=self.name, why="nothing can be predicted")
+        return at_random(space, seeded(state), by=self.name, why=beliefs.why_none())
 
 
 class SurrogateModel:
@@ -107,11 +107,11 @@ class SurrogateModel:
         self._ranked: list[tuple[CandidateSet, Prediction]] = []
         rng = seeded(state)
         self._seed = rng.getrandbits(32)
-        models = [obj.id for obj, _ in ranked]
-        for type in space.types if models else ():
+        self._models = [obj.id for obj, _ in ranked]
+        for type in space.types if self._models else ():
             if space.types[type].makes == "model" and model_slots(space.types[type]):
                 self._effects[type] = self._learned(type)
-                fills = candidates(space, type, self._place, models, most, rng.getrandbits(32))
+                fills = candidates(space, type, self._place, self._models, most, rng.getrandbits(32))
                 if len(fills):
                     self._ranked.append((fills, self._predict(fills)))
 
@@ -137,15 +137,41 @@ class SurrogateModel:
         order = np.lexsort((np.random.default_rng(self._seed).random(len(values)), -values))
         starts = np.cumsum([0, *(len(fills) for fills, _ in self._ranked)])
         found: dict[str, tuple[Action, str]] = {}
-        for at in order[: REFUSALS + n].tolist():
+        # Refusals are looked past however many they are: combinations that are never done stay the least certain ones,
+        # so they crowd the front of the order.
+        for at in order.tolist():
             part = int(np.searchsorted(starts, at, side="right")) - 1
             (fills, prediction), row = self._ranked[part], at - int(starts[part])
-            action = self._menu.action(fills.type, fills.inputs(row, self._pool))
+            inputs = fills.inputs(row, self._pool)
+            if self._apart(fills.type, inputs):
+                continue
+            action = self._menu.action(fills.type, inputs)
             if action.id not in found and self._menu.why_invalid(action) is None:
                 found[action.id] = action, self._reason(fills, prediction, row)
                 if len(found) == n:
                     break
         return list(found.values())
+
+    def why_none(self) -> str:
+        """Why there is no best candidate, in words."""
+        if not self._models:
+            return "no model has scores yet"
+        if not self._effects:
+            return "no action type makes a model from models"
+        actions = [self._menu.action(f.type, f.inputs(i, self._pool)) for f, _ in self._ranked for i in range(len(f))]
+        if not actions:
+            return "no scored model can be put into an action"
+        untried = [action for action in actions if action.id not in self._state.tried]
+        if not untried:
+            return "every action that can be predicted was tried"
+        refusal = self._menu.why_invalid(untried[0])
+        return f"{len(actions):,} candidates ranked, all tried or refused, such as: {refusal}"
+
+    def _apart(self, type: str, inputs: Mapping[str, Sequence[ObjectId]]) -> bool:
+        """Whether objects do not go together: a tenth of what `why_invalid` takes, which is asked only of the others."""
+        pool = self._state.pool
+        objects = {slot: [pool[i] for i in ids] for slot, ids in inputs.items()}
+        return self._menu.types[type].validate(objects) is not None
 
     def _predict(self, fills: CandidateSet) -> Prediction:
         means, unsure, sds = [], [], []
