@@ -17,9 +17,11 @@ from lamdagent.core.format import recipe, result
 from lamdagent.core.pipeline import Pipeline, node_label, pipeline_of, render
 from lamdagent.core.state import State, reduce_events
 from lamdagent.core.types import Budget, Made, Object
+from lamdagent.memories.reflection import Reflection
 from lamdagent.objects.artifacts import LocalArtifacts
 from lamdagent.objects.datasets.readers import rows_digest
-from lamdagent.policies.agent import describe
+from lamdagent.policies.agent import Agent, describe
+from lamdagent.policies.random import Random
 from lamdagent.results.attribution import variants
 from lamdagent.results.export.pipeline_file import study_data
 from lamdagent.results.trial import trial_detail
@@ -29,6 +31,7 @@ from lamdagent.study.journal import SqliteJournal, from_json, kind_of, to_json
 from lamdagent.study.read import ReadStudy, made_model, made_trial
 from lamdagent.testing import toy
 from lamdagent.testing.contracts.runner import blend_job
+from lamdagent.testing.fake_chat import FakeClient, fake_chat
 from lamdagent.ui.render.markdown import markdown
 from lamdagent.ui.terminal.progress import SearchProgress
 
@@ -260,3 +263,15 @@ def test_rows_are_verified_against_the_digest_in_the_journal(state: State, tmp_p
     assert problems(digest=digest.hexdigest(), rows=2) == (
         f"dataset {made.name}: it has 1 rows, and 2 were made",
     )  # fmt: skip
+
+
+def test_an_agent_is_told_what_makes_data_and_a_reflecting_model_what_made_data_is_worth(state: State) -> None:
+    client = FakeClient()
+    Agent(chat=fake_chat(client), fallback=Random()).select(state, toy.space(state), 1)
+    (system, prompt), *_ = client.asked
+    assert "An action of type blend makes a new dataset instead." in system
+    assert "Takes 2 dataset (datasets). Makes a dataset. Done" in prompt
+    assert "step: " in prompt and "(hyperparameters). Done" in prompt
+    client = FakeClient()
+    Reflection(chat=fake_chat(client)).update(state, state.trials[-1])
+    assert "A made dataset has no score of its own" in client.asked[0][1]

@@ -88,14 +88,17 @@ class Ties:
 
     def execute(self, inputs: Mapping[str, Sequence[Object]], seed: int, ctx: Context) -> Mapping[str, Any]:
         models, (setting,) = inputs["models"], inputs["hyperparameters"]
-        base = ctx.object(models[0].meta["root"])
+        base = ctx.object(models[0].root)
         recipe = merge_recipe(
-            [str(ctx.weights(m)) for m in models], str(ctx.weights(base)), setting.meta["values"], base.meta["dtype"]
+            [str(ctx.weights(m)) for m in models],
+            str(ctx.weights(base)),
+            setting.setting["values"],
+            base.model["dtype"],
         )
         ctx.progress("merge", 0, 1)
         merge(recipe, ctx.workdir / "weights", device=ctx.models.device)
         ctx.progress("merge", 1, 1)
-        return inherited(models[0].meta)
+        return inherited(models[0].model)
 
 
 def merge_recipe(folders: Sequence[str], base: str, values: Mapping[str, Any], dtype: str) -> dict[str, Any]:
@@ -144,7 +147,7 @@ def _differ(models: Sequence[Object]) -> str | None:
 
 
 def _uneven(models: Sequence[Object], setting: Object) -> str | None:
-    lists = {k: v for k in ("density", "weight") if isinstance(v := setting.meta["values"][k], list)}
+    lists = {k: v for k in ("density", "weight") if isinstance(v := setting.setting["values"][k], list)}
     for key, value in lists.items():
         if len(value) != len(models):
             return f"setting {setting.name!r} gives {len(value)} {key} values for {len(models)} models"

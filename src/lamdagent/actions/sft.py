@@ -68,7 +68,7 @@ class SftConfig(Config):
 
 def no_preferences(dataset: Object) -> str | None:
     """Why `sft` does not train on a dataset; None if it does."""
-    if dataset.meta.get("format") != "preference":
+    if dataset.dataset.get("format") != "preference":
         return None
     return f"dataset {dataset.name!r} holds preferences; sft takes prompt and completion, messages, or text"
 
@@ -87,13 +87,13 @@ class Sft:
 
     def validate(self, inputs: Mapping[str, Sequence[Object]]) -> str | None:
         (model,), (dataset,) = inputs["model"], inputs["dataset"]
-        if dataset.meta.get("format") == "messages" and not model.meta.get("chat_template"):
+        if dataset.dataset.get("format") == "messages" and not model.model.get("chat_template"):
             return f"dataset {dataset.name!r} holds messages, and model {model.name!r} has no chat template"
         return None
 
     def execute(self, inputs: Mapping[str, Sequence[Object]], seed: int, ctx: Context) -> Mapping[str, Any]:
         (model,), (dataset,), (setting,) = inputs["model"], inputs["dataset"], inputs["hyperparameters"]
-        values = SftHyperparameters.model_validate(dict(setting.meta["values"]))
+        values = SftHyperparameters.model_validate(dict(setting.setting["values"]))
         train_dtype = values.dtype or (None if values.peft else "float32")
         loaded = ctx.models.fresh(model.id, ctx.weights(model), train_dtype=train_dtype)
         rows = training_rows(ctx.folder(dataset) / "data.jsonl")
@@ -101,7 +101,7 @@ class Sft:
         ctx.models.save(loaded, ctx.workdir / "weights")
         ctx.keep(loaded)
         facts = {"examples": len(rows), "cut_examples": cut, "steps": len(losses), "last_loss": losses[-1]}
-        return {**inherited(model.meta), **facts, "first_loss": losses[0]}
+        return {**inherited(model.model), **facts, "first_loss": losses[0]}
 
 
 def training_rows(file: Path) -> list[dict[str, Any]]:

@@ -71,6 +71,7 @@ class Reflection:
             evidence=evidence.evidence_table(state) if self._evidence else "See the latest trials.",
             latest="\n".join(f"- {_line(state, t, names)}" for t in ended) or "None.",
             result=_line(state, trial, names),
+            data=any(obj.made_by is not None for obj in state.of_kind("dataset")),
             words=round(self._max_tokens * WORDS_PER_TOKEN),
         )
         try:

@@ -130,7 +130,7 @@ class Agent:
         known = [{"name": names[i], "about": describe(state, state.pool[i], names)} for i in models]
         prompt = self._render("shortlist.md", **self._situation(state), options=options, models=known)
         schema = _schema("CandidateChoice", candidate=(Literal[tuple(listed)], ...))
-        answer: Any = self._ask(state, "candidate", prompt, schema)
+        answer: Any = self._ask(state, space, "candidate", prompt, schema)
         if answer is None:
             return self._unusable
         one = listed[answer.candidate]
@@ -140,7 +140,7 @@ class Agent:
         described = [describe_type(state, space, type) for type in types]
         schema = _schema("ActionTypeChoice", type=(Literal[tuple(types)], ...))
         prompt = self._render("type.md", **self._situation(state), types=described)
-        answer: Any = self._ask(state, "type", prompt, schema)
+        answer: Any = self._ask(state, space, "type", prompt, schema)
         return None if answer is None else (answer.type, answer.reason)
 
     def _ask_objects(
@@ -176,15 +176,19 @@ class Agent:
             refusal = space.why_invalid(action)
             return refusal and _relabelled(state, refusal, names) + _instead(space, action, ids)
 
-        answer: Any = self._ask(state, "objects", prompt, schema, check)
+        answer: Any = self._ask(state, space, "objects", prompt, schema, check)
         return None if answer is None else (action_of(answer), answer.reason)
 
-    def _ask(self, state: State, purpose: str, prompt: str, schema: Any, check: Any = lambda answer: None) -> Any:
+    def _ask(
+        self, state: State, space: ActionSpace, purpose: str, prompt: str, schema: Any, check: Any = lambda answer: None
+    ) -> Any:
         goals = ", ".join(f"{g.task} (weight {g.weight:g}, best {g.max_score:g})" for g in state.goals)
         guards = ", ".join(f"{g.task} (at most {g.max_drop:g} below its base model)" for g in state.guards)
+        data = ", ".join(name for name, type in space.types.items() if type.makes == "dataset")
+        system = self._render("system.md", goals=goals, guards=guards, data=data)
         return self._chat.ask(
-            trial=len(state.trials), purpose=purpose, system=self._render("system.md", goals=goals, guards=guards),
-            prompt=prompt, schema=schema, max_tokens=ANSWER_TOKENS, check=check,
+            trial=len(state.trials), purpose=purpose, system=system, prompt=prompt,
+            schema=schema, max_tokens=ANSWER_TOKENS, check=check,
         )  # fmt: skip
 
     def _situation(self, state: State) -> dict[str, Any]:
@@ -210,6 +214,7 @@ def describe_type(state: State, space: ActionSpace, type: str) -> dict[str, Any]
         "name": type,
         "about": about,
         "slots": slots,
+        "makes": action_type.makes,
         "done": sum(t.choice.action.type == type for t in state.trials),
     }
 

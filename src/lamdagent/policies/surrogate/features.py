@@ -59,9 +59,9 @@ def lineage_features(state: State) -> LineageFeatures:
         latest[at, datasets] = 1.0
         if not datasets:
             latest[at] = latest[parents].mean(axis=0)
-    distance = np.array([float(obj.meta.get("distance", 0.0)) for obj in pool])
+    distance = np.array([float(obj.model.get("distance", 0.0)) if obj.kind == "model" else 0.0 for obj in pool])
     distance /= distance[distance > 0].mean() if distance.any() else 1.0
-    types = {obj.meta["action"] for obj in pool if obj.kind == "hyperparameters" and "action" in obj.meta}
+    types = {obj.setting["action"] for obj in pool if obj.kind == "hyperparameters" and "action" in obj.setting}
     return LineageFeatures(depth, merges, seen, latest, distance, {type: _numbers(pool, type) for type in types})
 
 
@@ -69,8 +69,8 @@ def _numbers(pool: Sequence[Object], type: str) -> dict[str, Floats]:
     """The numeric keys in which settings of an action type differ, standardised among those that have them."""
     by_key: dict[str, dict[int, float]] = {}
     for i, obj in enumerate(pool):
-        if obj.kind == "hyperparameters" and obj.meta.get("action") == type:
-            for key, value in _flat(obj.meta.get("values", {})):
+        if obj.kind == "hyperparameters" and obj.setting.get("action") == type:
+            for key, value in _flat(obj.setting.get("values", {})):
                 by_key.setdefault(key, {})[i] = value
     found: dict[str, Floats] = {}
     for key, values in by_key.items():

@@ -246,7 +246,10 @@ class SurrogateModel:
     def _holds(self, guard: Guard, fills: CandidateSet, mean: Floats, sd: Floats) -> Floats:
         """The probability that a row's model will not be seen to break a guard."""
         k = [goal.task for goal in self._state.goals].index(guard.task)
-        roots = [self._place.get(obj.meta.get("root", ""), i) for i, obj in enumerate(self._state.pool.values())]
+        roots = [
+            self._place.get(obj.root, i) if obj.kind == "model" else i
+            for i, obj in enumerate(self._state.pool.values())
+        ]
         base = self._scores[k][np.array(roots)[fills.models[:, 0]]]
         seen = ONE_SIDED_95 * float(np.nanmedian(self._errors[k]))
         allowed = guard.max_drop / self._reach[k]
