@@ -100,7 +100,9 @@ def train(model: Path, data: Path, setting: Mapping[str, Any], folder: Path) -> 
         ),
     )  # fmt: skip
     trainer.train()
-    trainer.model.config.use_cache = True  # TRL turned it off, and each answer would be computed anew for each token
+    trainer.model.config.use_cache = (
+        True  # the trainer turned it off, and answers would be computed anew for each token
+    )
     trainer.model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
 

@@ -129,11 +129,13 @@ def _train(
     from peft import LoraConfig
     from trl import SFTConfig, SFTTrainer
 
+    # TRL's own default is on: false here leaves it on.
     left_to_trl = {"gradient_checkpointing"} if not values.gradient_checkpointing else set()
     keys = values.model_dump(exclude={"peft", "dtype", "bf16", *left_to_trl})
     autocast = loaded.dtype == "bfloat16" if values.bf16 is None else values.bf16
     scratch = ctx.workdir / "trainer"
     losses: list[float] = []
+    # Unless logging_nan_inf_filter is off, a loss of nan is logged as the mean of those before it, and seen by nobody.
     trainer = SFTTrainer(
         model=loaded.model,
         args=SFTConfig(

@@ -74,8 +74,10 @@ class LocalArtifacts:
                     str(f.relative_to(partial)): file_hash(f) for f in sorted(partial.rglob("*")) if f.is_file()
                 }
                 (partial / "object.json").write_text(json.dumps(record, indent=2), encoding="utf-8")
-                partial.chmod(0o755)
-            if self.record(object_id) is None:
+                partial.chmod(0o755)  # mkdtemp lets nobody else read it, and others may share the root
+            if (
+                self.record(object_id) is None
+            ):  # else another process was faster, and its folder may hold scores already
                 shutil.rmtree(self.open(object_id), ignore_errors=True)
                 partial.rename(self.open(object_id))
         finally:

@@ -154,7 +154,7 @@ class Process:
             slot.process = subprocess.Popen(
                 self._command,
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True, encoding="utf-8",
-                start_new_session=True,
+                start_new_session=True,  # Ctrl-C reaches the driver alone, and killpg all that the worker started
             )  # fmt: skip
         threading.Thread(target=self._listen, args=(slot, slot.process), daemon=True).start()
         self._send(slot, {"open": WORKER_SPEC.dump_python(self._spec, mode="json"), "slot": slot.number})

@@ -107,6 +107,7 @@ class SqliteJournal:
             self._db.execute("pragma busy_timeout = 10000")
             if writer:
                 self._db.execute("pragma journal_mode = wal")
+                # In WAL a commit under `normal` is not synced: a power cut would lose trials that were told of.
                 self._db.execute("pragma synchronous = full")
             self._migrate(file, writer)
         except BaseException as error:

@@ -27,6 +27,7 @@ ENVIRONMENT = {"TQDM_DISABLE": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1", "TOKENI
 
 def main() -> None:
     os.environ.update(ENVIRONMENT)
+    # Answers keep standard output for themselves: a library's print between two of them would be read as one.
     answers = os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8")
     os.dup2(2, 1)
     requests: queue.Queue[dict[str, Any]] = queue.Queue()
@@ -51,7 +52,7 @@ def main() -> None:
 def _listen(requests: io.TextIOBase | Any, into: queue.Queue[dict[str, Any]]) -> None:
     for line in requests:
         into.put(json.loads(line))
-    os._exit(0)
+    os._exit(0)  # sys.exit would end this thread only, and the job would train on for nobody
 
 
 def _open(request: dict[str, Any]) -> Toolkit:
@@ -90,6 +91,7 @@ def _do(request: dict[str, Any], toolkit: Toolkit, answers: Any) -> dict[str, An
         print(json.dumps({"progress": PROGRESS.dump_python(progress, mode="json")}), file=answers)
 
     outcome = work(job, toolkit, watch, report=traceback.print_exception)
+    # What is still buffered would be written to the log of the next job.
     sys.stdout.flush()
     sys.stderr.flush()
     return {"outcome": OUTCOME.dump_python(outcome, mode="json")}

@@ -301,6 +301,7 @@ def _without_test(task: Any) -> Any:
 
 def _write(file: Path, record: Mapping[str, Any]) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
+    # Two workers may ask the same model at once, such as the leader that both race.
     partial = file.with_suffix(f".{os.getpid()}.partial")
     partial.write_text(json.dumps(record), encoding="utf-8")
     partial.rename(file)

@@ -90,7 +90,7 @@ class Models:
         computed = torch.float32 if self.device == "cpu" else stored
         model = loaded.model.to(stored)
         model.config.dtype = stored
-        model.config.use_cache = True
+        model.config.use_cache = True  # the trainer turned it off, and generation would be slow wherever it is used
         model.save_pretrained(folder)
         loaded.tokenizer.save_pretrained(folder)
         loaded.model = model.to(computed)

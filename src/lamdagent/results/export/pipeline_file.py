@@ -77,6 +77,7 @@ def _left_out(obj: Object, before: Sequence[int], artifacts: ArtifactStore) -> l
         DataError: the rows are not kept any more.
     """
     try:
+        # str.splitlines would also split at separators inside a text.
         whole, kept = (
             (artifacts.open(i) / "data.jsonl").read_text(encoding="utf-8").split("\n")
             for i in (obj.dataset["whole"], obj.id)
