@@ -18,6 +18,9 @@ test: .venv/dev ## install, then the tests on every core, those that train tiny 
 quick: .venv/dev ## the tests that take seconds
 	.venv/bin/python -m pytest -q $(CORES) -m "not slow and not torture and not gpu"
 
+coverage: .venv/dev ## the lines that the tests of seconds leave out
+	.venv/bin/python -m pytest -q $(CORES) -m "not slow and not torture and not gpu" --cov=lamdagent --cov-report=term-missing:skip-covered
+
 slow: .venv/dev ## the tests that train tiny real models
 	.venv/bin/python -m pytest -q $(CORES) -m slow
 
@@ -52,4 +55,4 @@ docs: .venv/dev ## write docs/config.md and docs/cli.md anew
 	$(PIP) -e '.[dev]'
 	touch $@
 
-.PHONY: help demo test quick slow torture gpu check bench docs picture
+.PHONY: help demo test quick coverage slow torture gpu check bench docs picture
