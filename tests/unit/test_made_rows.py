@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from lamdagent.core.errors import ContractViolation
+from lamdagent.core.errors import ContractViolation, UserError
 from lamdagent.core.search import Search
 from lamdagent.core.types import Action, Failed, Job, Kind, Made, Object, Outcome, Slot, Split
 from lamdagent.evaluation.contamination.gate import Mode
@@ -222,3 +222,11 @@ def test_an_action_that_writes_other_rows_than_it_says_breaks_its_contract(
 ) -> None:
     with pytest.raises(ContractViolation, match=words):
         make(tmp_path, rows, said=said)
+
+
+def test_rows_that_were_changed_since_they_were_made_are_not_trained_on(tmp_path: Path) -> None:
+    assert isinstance(make(tmp_path, CLEAN), Made)
+    rows = tmp_path / action().id / "data.jsonl"
+    rows.write_text(rows.read_text().replace("one", "eins"))
+    with pytest.raises(UserError, match=r"data\.jsonl: changed since it was written\. Remove .* run the same command"):
+        make(tmp_path, CLEAN)
