@@ -203,7 +203,7 @@ def test_gaps_that_cancel_are_compared_without_an_error() -> None:
     gain = compare("toy", {"a": first, "b": other}, 5, detect=0.02).arms["b"].test_gain
     assert gain is not None and gain.mean == pytest.approx(0.0)
     assert gain.t_p == pytest.approx(1.0) and gain.seeds_needed is not None
-    markdown(compare("toy", {"a": first, "b": other}, 5))
+    assert "1376 (375 to 54255)" in markdown(compare("toy", {"a": first, "b": other}, 5, detect=0.02))
 
 
 @pytest.mark.parametrize(

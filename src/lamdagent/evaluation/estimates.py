@@ -18,23 +18,29 @@ class Difference:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Corrected:
-    """The leader's objective as measured, and less the luck of having been picked, with the error that remains."""
+    """The leader's objective as measured, and less the luck of having been picked, with the error that remains and its
+    95 % interval."""
 
     raw: float
     corrected: float
     stderr: float
+    low: float
+    high: float
     method: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stability:
-    """How well `size` items a task rank: median tau-b, its 95 % interval, and how often the best model is first."""
+    """How well `size` items a task rank the models as they truly are: the median tau with its 95 % interval, and how often
+    the best model is first with the 95 % interval of that, which comes from knowing true scores by their items only."""
 
     size: int
     tau: float
     tau_low: float
     tau_high: float
     best_first: float
+    best_first_low: float
+    best_first_high: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +55,8 @@ class Agreement:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Paired:
-    """The mean of `n` paired differences, its 95 % interval, a t-test of no difference, and Cohen's d_z as `effect`.
+    """The mean of `n` paired differences, its 95 % interval, a t-test of no difference, Cohen's d_z as `effect`,
+    and the standard deviation of the differences.
 
     What the differences do not allow to compute is None.
     """
@@ -59,4 +66,5 @@ class Paired:
     high: float | None
     t_p: float | None
     effect: float | None
+    sd: float | None
     n: int

@@ -95,8 +95,7 @@ class _Figure:
         gaps = [{task: a[task] - b[task] for task in a} for a, b in zip(*self.both, strict=True)]
         error = self._item_error(gaps)
         found = paired(self.values(), self.values(1), error)
-        sd = None if found.effect is None or found.mean == 0 else abs(found.mean / found.effect)
-        needed = _needed(self.detect, sd, found.n, 0.0 if error is None else error.variance)
+        needed = _needed(self.detect, found.sd, found.n, 0.0 if error is None else error.variance)
         return ArmGain(
             mean=found.mean,
             low=found.low,

@@ -83,6 +83,7 @@ def measured_sizes(study: Study, sizes: Sequence[int], top: int) -> ValidationSi
     with _begun(study) as opened:
         state = opened.search.state
         ids, scores = leaders(state, top), dict(state.scores)
+        made = leaders(state, len(state.trials))
         if len(ids) < 3:
             raise UserError(f"study {study.body.study!r} has {len(ids)} scored trials; ranks need 3 or more.")
         if any(score.n < max(sizes) for i in ids for score in scores[i]):
@@ -90,11 +91,15 @@ def measured_sizes(study: Study, sizes: Sequence[int], top: int) -> ValidationSi
                 if not isinstance(outcome, Made):
                     raise UserError(f"{state.pool[object_id].name} could not be scored: {outcome.message}")
                 scores[object_id] = outcome.scores
-        models = items_of(scores, ids, opened.parts.artifacts)
-        stored = min(score.n for i in models for score in scores[i])
-        rows = stability(models, state.goals, sizes, top, seed=state.seed)
-        alike = len(contenders(models, state.goals, seed=state.seed))
-    return validation_sizes(study.body.study, rows, top=len(models), stored=stored, contenders=alike)
+        models = items_of(scores, made, opened.parts.artifacts)
+        asked = [i for i in ids if i in models]
+        stored = min(score.n for i in asked for score in scores[i])
+        try:
+            rows = stability(models, state.goals, sizes, len(asked), seed=state.seed)
+        except ValueError as error:
+            raise UserError(f"study {study.body.study!r}: {error}. Go on with the search, or ask more items.") from None
+        alike = len(contenders({i: models[i] for i in asked}, state.goals, seed=state.seed))
+    return validation_sizes(study.body.study, rows, top=len(asked), stored=stored, contenders=alike)
 
 
 def _begun(study: Study) -> AbstractContextManager[OpenStudy]:

@@ -122,11 +122,11 @@ def paired(a: Scores, b: Scores, items: ItemError | None = None) -> Paired:
     gap_N, items = _seed_gaps(a, b), items or ItemError(variance=0.0, seen=0.0, dof=math.inf)
     n, mean, sd = len(gap_N), float(gap_N.mean()), _sd(gap_N)
     if sd is None:
-        return Paired(mean=mean, low=None, high=None, t_p=None, effect=None, n=n)
+        return Paired(mean=mean, low=None, high=None, t_p=None, effect=None, sd=None, n=n)
     stderr, dof = math.hypot(sd / math.sqrt(n), math.sqrt(items.variance)), _dof(sd**2 / n, n, items)
     reach, t_p = stderr * float(stats.t.isf(0.025, dof)), 2 * float(stats.t.sf(abs(mean) / stderr, dof))
     low, high = mean - reach, mean + reach
-    return Paired(mean=mean, low=low, high=high, t_p=t_p, effect=mean / sd, n=n)
+    return Paired(mean=mean, low=low, high=high, t_p=t_p, effect=mean / sd, sd=sd, n=n)
 
 
 def signed_rank_p(a: Scores, b: Scores) -> float | None:

@@ -10,7 +10,12 @@ from lamdagent.evaluation.estimates import Stability
 from lamdagent.results.result import Picture, Section, Table
 
 ENOUGH = 0.9
-"""In how many draws the best model must be first for a size to be called enough."""
+"""How often the best model must be first, by the lower end of the interval, for a size to be called enough."""
+
+COVERS = (
+    "intervals cover what true scores may be given the items, all models, and the new items that a set of that size would "
+    "have; the models are those that were made"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,13 +40,10 @@ class ValidationSizes:
         return f"validation sizes of {self.study}"
 
     def sections(self) -> list[Section]:
-        rows = [
-            [str(r.size), f"{r.tau:.2f} ({r.tau_low:.2f} to {r.tau_high:.2f})", percent(r.best_first)]
-            for r in self.sizes
-        ]
-        table = Table(heads=["items per task", "rank agreement (95 %)", "the best is first"], rows=rows)
+        rows = [[str(r.size), f"{r.tau:.2f} ({r.tau_low:.2f} to {r.tau_high:.2f})", _share(r)] for r in self.sizes]
+        table = Table(heads=["items per task", "rank agreement (95 %)", "the best is first (95 %)"], rows=rows)
         picture = Picture(name="sizes", caption="How well a validation set of each size ranks", data=self)
-        return [Section(parts=[table, picture, self.advice])]
+        return [Section(parts=[table, picture, self.advice, COVERS])]
 
 
 def validation_sizes(
@@ -59,20 +61,20 @@ def validation_sizes(
 
 
 def _advice(rows: Sequence[Stability], stored: int, contenders: int) -> str:
-    enough = next((row for row in rows if row.best_first >= ENOUGH), None)
-    beyond = f" (sizes beyond the {stored} items asked are an extrapolation: the items are taken for all there are)"
-    note = beyond if rows[-1].size > stored else ""
-    if enough is None:
+    enough = next((row for row in rows if row.best_first_low >= ENOUGH), None)
+    note = f" (sizes beyond the {stored} items asked are an extrapolation)" if rows[-1].size > stored else ""
+    last = f"{rows[-1].size} items per task put the best model first in {_share(rows[-1])} of cases"
+    if enough is not None:
+        return f"{enough.size} items per task put the best model first in {_share(enough)} of cases{note}."
+    if rows[-1].best_first_high < ENOUGH:
         return (
-            f"Even {rows[-1].size} items per task put the best model first in {percent(rows[-1].best_first)} of draws "
-            f"only: its lead is too small for validation to see; take any of the contenders{note}."
+            f"Even {last}: its lead is too small for validation to see; take any of the {contenders} contenders{note}."
         )
-    fewer = "" if enough is rows[0] else "; fewer are not enough to choose by"
-    doubt = (
-        f" This takes the order on the stored items for the true one; on them, {contenders - 1} of the other models "
-        "cannot be told from the first." if contenders > 1 else ""
-    )  # fmt: skip
     return (
-        f"{enough.size} items per task put the best model first in {percent(enough.best_first)} of draws{fewer}{note}."
-        f"{doubt}"
+        f"How many are enough cannot be told from these items: {last}{note}. {contenders - 1} of the other models cannot be "
+        "told from the first; ask more items, or take any of them."
     )
+
+
+def _share(row: Stability) -> str:
+    return f"{percent(row.best_first)} ({percent(row.best_first_low)} to {percent(row.best_first_high)})"

@@ -123,9 +123,16 @@ def _(data: ValidationSizes, axes: Any) -> None:
     sizes = [row.size for row in data.sizes]
     axes.fill_between(sizes, [r.tau_low for r in data.sizes], [r.tau_high for r in data.sizes], alpha=0.2, label="95 %")
     axes.plot(sizes, [row.tau for row in data.sizes], "o-", label="rank agreement (tau-b)")
-    axes.plot(sizes, [row.best_first for row in data.sizes], "s--", label="the best is first")
+    low = [row.best_first - row.best_first_low for row in data.sizes]
+    high = [row.best_first_high - row.best_first for row in data.sizes]
+    first = [row.best_first for row in data.sizes]
+    axes.errorbar(sizes, first, yerr=[_above(low), _above(high)], fmt="s--", label="the best is first, 95 %")
     axes.set(xscale="log", xlabel="validation items per task", ylim=(-0.05, 1.05))
     axes.set_xticks(sizes, [str(size) for size in sizes])
+
+
+def _above(reach: list[float]) -> list[float]:
+    return [max(0.0, one) for one in reach]
 
 
 @draw.register

@@ -21,8 +21,9 @@ def validation_size(
 ) -> None:
     """How many validation items would rank the best models of this study reliably.
 
-    Stored items are drawn again and again; where a size needs more items than are stored, more are asked first, as far
-    as the tasks have them.
+    What the true scores may be is taken from all models' items, luck accounted for, and scored again on sets of each
+    size; where the items cannot tell the best, this is said. Where a size needs more items than are stored, more are
+    asked first, as far as the tasks have them.
     """
     from lamdagent.results.rescore import measured_sizes
     from lamdagent.results.result import pictures
