@@ -88,7 +88,7 @@ def posterior_of(field: Measured) -> Posterior:
     shared = max(0.0, float((covariance_MM.sum() - np.trace(covariance_MM)) / (m * (m - 1))))
     own_M = np.diag(covariance_MM) - shared
     # A model near 0 or 1 was measured by its luck as too sure; the mean of all is what it has at the least.
-    sd_M = np.sqrt(np.maximum(own_M, max(own_M.mean(), 1e-12)))
+    sd_M = np.sqrt(np.maximum(own_M, max(own_M.mean(), 1e-12, (STEPS * float(np.ptp(value_M)) / MOST_POINTS) ** 2)))
     sd = float(sd_M.min())
     reach = 5 * float(sd_M.max())
     width = max(sd / STEPS, (float(np.ptp(value_M)) + 2 * reach) / MOST_POINTS)

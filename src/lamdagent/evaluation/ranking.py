@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from lamdagent.core.format import with_interval
 from lamdagent.core.protocols import ArtifactStore
 from lamdagent.core.state import State
-from lamdagent.core.types import ObjectId, Score
+from lamdagent.core.types import ObjectId, Score, TaskWeight
 from lamdagent.evaluation.estimates import Corrected
 
 ItemsById = Mapping[ObjectId, Mapping[str, Any]]
@@ -37,6 +38,30 @@ def rank_models(state: State, artifacts: ArtifactStore) -> Ranking:
         compared=len(models),
         contenders=contenders(models, state.goals, seed=state.seed),
         corrected=corrected_winner(models, state.goals, seed=state.seed),
+    )
+
+
+def without_luck(
+    state: State, object_id: ObjectId, artifacts: ArtifactStore, goals: Sequence[TaskWeight] | None = None
+) -> Corrected | None:
+    """A model's objective less what having been picked from all models adds; None where items are not kept.
+
+    Args:
+        goals: those of the state where left out.
+    """
+    from lamdagent.evaluation.statistics import corrected_winner
+
+    models = items_of(state.scores, [obj.id for obj, _ in state.ranked()], artifacts)
+    if len(models) < 2 or object_id not in models or min(s.n for i in models for s in state.scores[i]) < 2:
+        return None
+    return corrected_winner(models, goals or state.goals, seed=state.seed, of=object_id)
+
+
+def luck_words(found: Corrected) -> str:
+    """What a corrected score covers, in one line."""
+    return (
+        f"objective {with_interval(found.corrected, found.low, found.high)} (95 %, {found.raw:.3f} as measured): these items "
+        "also picked among all models; the sealed test (`report`) did not"
     )
 
 

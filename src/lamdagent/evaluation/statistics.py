@@ -124,10 +124,10 @@ def contenders(models: Mapping[Id, Items], goals: TaskWeights, *, seed: int, lev
         left = left[stays]
 
 
-def corrected_winner(models: Mapping[Id, Items], goals: TaskWeights, *, seed: int) -> Corrected:
-    """The leader's objective, without what being picked as the best of these models adds to it.
+def corrected_winner(models: Mapping[Id, Items], goals: TaskWeights, *, seed: int, of: Id | None = None) -> Corrected:
+    """The leader's objective, or that of the model `of`, without what being picked from these models adds to it.
 
-    It is the posterior mean of the leader's true score (`posterior`), with its 95 % interval. Errors that all models
+    It is the posterior mean of its true score (`posterior`), with its 95 % interval. Errors that all models
     share (easy or hard items) move nobody ahead and correct nothing. `benchmarks/claims.py` holds it against simulated
     truths: it is off by under half a standard error on average where models are equal or spread, and takes that much too
     much from a lone star; the interval covers at 92 % or more.
@@ -136,7 +136,7 @@ def corrected_winner(models: Mapping[Id, Items], goals: TaskWeights, *, seed: in
         ValueError: no models, or a goal for which a model has fewer than 2 items.
     """
     field = measured(list(models.values()), goals)
-    leader = int(field.values_M.argmax())
+    leader = int(field.values_M.argmax()) if of is None else list(models).index(of)
     raw = float(field.values_M[leader])
     if len(models) == 1:
         error = float(field.errors(seed).std())

@@ -17,14 +17,14 @@ from typing import Any
 
 from lamdagent.core.action_type import ActionType, why_refused
 from lamdagent.core.evidence import dataset_gains
-from lamdagent.core.format import action_of, change_with_interval, scored
+from lamdagent.core.format import action_of, change, change_with_interval, scored
 from lamdagent.core.pipeline import Pipeline
 from lamdagent.core.plan import PlanStatus
 from lamdagent.core.protocols import ArtifactStore
 from lamdagent.core.state import State
 from lamdagent.core.types import Object, ObjectId, ObjectiveValue, TaskWeight, content_id
-from lamdagent.evaluation.estimates import Difference
-from lamdagent.evaluation.ranking import ItemsById, items_of
+from lamdagent.evaluation.estimates import Corrected, Difference
+from lamdagent.evaluation.ranking import ItemsById, items_of, without_luck
 from lamdagent.results.rerun import Rerun
 from lamdagent.results.result import Part, Picture, Section, Table
 
@@ -216,6 +216,8 @@ class Attribution:
     """The tasks of the objective with their weights."""
     steps: tuple[StepWorth, ...]
     """Its steps, first steps first."""
+    without_luck: Corrected | None
+    """Its objective in the search, less the luck of having been picked from all models; null where items are not kept."""
 
     @property
     def title(self) -> str:
@@ -228,11 +230,21 @@ class Attribution:
         rows = [[s.step, scored(s.objective), _words(s.worth), s.action] for s in self.steps]
         notes = [f"without {step.step}: {note}" for step in self.steps for note in step.notes]
         sums = "worth: the whole less what is without the step, on the same items (95 %); worths do not add up"
+        notes.append(_covers(self.pipeline, self.without_luck))
         parts += [
             Table(heads=["without", "objective", "worth of the step", "step"], rows=rows, notes=[*notes, sums]),
             Picture(name="worth", caption="What each step is worth, with 95 % intervals", data=self),
         ]
         return [Section(parts=parts)]
+
+
+def _covers(pipeline: str, found: Corrected | None) -> str:
+    if found is None:
+        return f"if {pipeline} was picked for its score, its luck on these items is in every worth: items are not kept"
+    return (
+        f"these validation items picked {pipeline}; what that adds ({change(found.raw - found.corrected)}) is taken "
+        "from every worth, and intervals hold with and without it"
+    )
 
 
 def _words(worth: Difference | None) -> str:
@@ -261,19 +273,31 @@ def attribution(
     items = items_of(
         replay.scores, [i for i in map(made.id_of, [pipeline, *(v.pipeline for v in found)]) if i], artifacts
     )
+
+    def luck(goals: Sequence[TaskWeight] | None) -> Corrected | None:
+        return without_luck(search, pipeline.object.id, artifacts, goals)
+
     return Attribution(
         study=study,
         pipeline=pipeline.object.name,
         objective=None if whole is None else replay.objective(whole),
         lost=None if whole is not None else made.why_not(pipeline),
         goals=replay.goals,
-        steps=tuple(_step(variant, whole, search, made, items) for variant in found),
+        steps=tuple(_step(variant, whole, search, made, items, luck) for variant in found),
+        without_luck=luck(None),
     )
 
 
-def _step(variant: Variant, whole: ObjectId | None, search: State, made: _Done, items: ItemsById) -> StepWorth:
+Luck = Callable[[Sequence[TaskWeight] | None], Corrected | None]
+"""The whole's score in the search without the luck of having been picked, by the goals that count; None is all."""
+
+
+def _step(
+    variant: Variant, whole: ObjectId | None, search: State, made: _Done, items: ItemsById, luck: Luck
+) -> StepWorth:
     step, rest, goals = variant.without, variant.pipeline, made.replay.goals
     trial, without = search.trial_of(step.object.id), made.id_of(rest)
+    alone = {g.task: [TaskWeight(task=g.task)] for g in goals}
     lost = None
     if without is None:
         lost = variant.notes[-1] if rest is None else made.why_not(rest)
@@ -284,9 +308,21 @@ def _step(variant: Variant, whole: ObjectId | None, search: State, made: _Done, 
         without=None if rest is None else made.names[rest.object.id],
         objective=None if without is None else made.replay.objective(without),
         lost=lost,
-        worth=_worth(made.replay, items, whole, without, goals),
-        tasks={g.task: _worth(made.replay, items, whole, without, [TaskWeight(task=g.task)]) for g in goals},
+        worth=_less(_worth(made.replay, items, whole, without, goals), luck(None)),
+        tasks={task: _less(_worth(made.replay, items, whole, without, one), luck(one)) for task, one in alone.items()},
     )
+
+
+def _less(worth: Difference | None, found: Corrected | None) -> Difference | None:
+    """A worth less the luck of the pick. The interval holds it with and without: that luck is known poorly."""
+    from lamdagent.results.statistics import two_sided_p
+
+    if worth is None or found is None:
+        return worth
+    luck = found.raw - found.corrected
+    value, low, high = worth.value - luck, min(worth.low, worth.low - luck), max(worth.high, worth.high - luck)
+    p = max(worth.p, two_sided_p(value, worth.stderr))
+    return Difference(value=value, stderr=worth.stderr, low=low, high=high, p=p)
 
 
 def _worth(

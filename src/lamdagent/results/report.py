@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from lamdagent.core.format import (
@@ -12,6 +12,7 @@ from lamdagent.core.format import (
     guard_breaks,
     interval,
     origin,
+    p_value,
     with_error,
 )
 from lamdagent.core.pipeline import node_label, pipeline_of, render
@@ -27,6 +28,12 @@ from lamdagent.results.holdout import HoldoutResults
 from lamdagent.results.result import Picture, Section, Table, Verbatim
 
 NORMAL_95 = 1.959963984540054  # half the width of a 95 % interval, in standard errors
+RESAMPLES = 20_000
+"""Of the bootstrap: enough for a p that is small after all are adjusted for each other."""
+NOTES = (
+    "intervals and p hold one by one and cover the test's items; Holm's p is adjusted for all differences of this report",
+    "by validation these are the best of many, which adds nothing to a test that had no say in it",
+)
 NAMED = 10
 """How many contenders are named; more are counted."""
 
@@ -83,6 +90,10 @@ class Against:
     """The difference of objectives; null where items are not kept."""
     tasks: Mapping[str, Difference]
     """The differences by task."""
+    objective_holm_p: float | None
+    """The p of `objective`, adjusted for all differences of the report (Holm)."""
+    tasks_holm_p: Mapping[str, float]
+    """The p of each of `tasks`, adjusted in the same way."""
     test: Mapping[str, float]
     """The other model's test scores by task."""
 
@@ -113,13 +124,15 @@ class TestedModel:
     def section(self) -> Section:
         others = [a for a in self.against if a.objective is not None]
         objective = [scored_side(self.validation), scored_side(self.test)]
-        rows = [["objective", *objective, *(_change(a.objective) for a in others)]]
+        rows = [["objective", *objective, *(_change(a.objective, a.objective_holm_p) for a in others)]]
         for task, sides in self.tasks.items():
-            changes = [f"{a.test[task]:.3f}, {_change(a.tasks[task])}" for a in others]
+            changes = [f"{a.test[task]:.3f}, {_change(a.tasks[task], a.tasks_holm_p[task])}" for a in others]
             rows.append([task, sides.validation.words, sides.test.words, *changes])
         heads = ["task", "validation", "test", *(f"{a.relation} {a.name}" for a in others)]
         picture = Picture(name=self.name, caption=f"Test scores of {self.name}", data=self._bars())
-        return Section(heading=f"{self.name}, task by task", parts=[self.how, picture, Table(heads=heads, rows=rows)])
+        return Section(
+            heading=f"{self.name}, task by task", parts=[self.how, picture, Table(heads=heads, rows=rows, notes=NOTES)]
+        )
 
     def _bars(self) -> TaskBars:
         base = next((a for a in self.against if a.relation == "base model" and a.tasks), None)
@@ -223,8 +236,11 @@ def scored_side(side: SideObjective | None) -> str:
     return "-" if side is None else with_error(side.value, side.stderr)
 
 
-def _change(difference: Difference | None) -> str:
-    return "-" if difference is None else change_with_interval(difference.value, difference.low, difference.high)
+def _change(difference: Difference | None, holm_p: float | None) -> str:
+    if difference is None:
+        return "-"
+    change = change_with_interval(difference.value, difference.low, difference.high)
+    return f"{change}, p {p_value(difference.p)}, Holm {p_value(holm_p)}"
 
 
 def leaders(state: State, top: int) -> list[ObjectId]:
@@ -264,7 +280,7 @@ def report(
         contenders=tuple(obj.name for obj, _ in state.ranked() if obj.id in ranking.contenders),
         compared=ranking.compared,
         leader=ranking.corrected,
-        models=tuple(_model(state, test, items, object_id) for object_id in chosen),
+        models=_adjusted([_model(state, test, items, object_id) for object_id in chosen]),
         history=history_of(state),
         diagnosis=tuple(signatures),
         lineage=_lineage(state, chosen[0]) if chosen else "",
@@ -292,6 +308,35 @@ def _model(state: State, test: HoldoutResults, items: ItemsById, object_id: Obje
     )
 
 
+def _adjusted(models: Sequence[TestedModel]) -> tuple[TestedModel, ...]:
+    """The models, every difference with its p adjusted for all of them."""
+    from lamdagent.results.statistics import holm
+
+    alone = [
+        (m, a, task, found)
+        for m, model in enumerate(models)
+        for a, against in enumerate(model.against)
+        for task, found in ((None, against.objective), *against.tasks.items())
+        if found is not None
+    ]
+    adjusted = holm([found.p for *_, found in alone])
+    by_place = {(m, a, task): p for (m, a, task, _), p in zip(alone, adjusted, strict=True)}
+    return tuple(
+        replace(
+            model,
+            against=tuple(
+                replace(
+                    against,
+                    objective_holm_p=by_place.get((m, a, None)),
+                    tasks_holm_p={task: by_place[m, a, task] for task in against.tasks},
+                )
+                for a, against in enumerate(model.against)
+            ),
+        )
+        for m, model in enumerate(models)
+    )
+
+
 def _against(state: State, test: HoldoutResults, items: ItemsById, obj: Object, other: Object) -> Against:
     from lamdagent.evaluation.statistics import difference
 
@@ -300,8 +345,15 @@ def _against(state: State, test: HoldoutResults, items: ItemsById, obj: Object, 
     return Against(
         name=other.name,
         relation="base model" if other.made_by is None else "parent",
-        objective=difference(items[obj.id], items[other.id], state.goals, seed=0) if paired else None,
-        tasks={task: difference(items[obj.id], items[other.id], goals, seed=0) for task, goals in alone},
+        objective=difference(items[obj.id], items[other.id], state.goals, seed=0, resamples=RESAMPLES)
+        if paired
+        else None,
+        objective_holm_p=None,
+        tasks_holm_p={},
+        tasks={
+            task: difference(items[obj.id], items[other.id], goals, seed=0, resamples=RESAMPLES)
+            for task, goals in alone
+        },
         test={s.task: s.value for s in test.scores[other.id]} if paired else {},
     )
 

@@ -180,6 +180,13 @@ def _dof(of_seeds: float, n: int, items: ItemError) -> float:
     return max(n - 1, (of_seeds + items.variance) ** 2 / (of_seeds**2 / (n - 1) + items.seen**2 / items.dof))
 
 
+def two_sided_p(value: float, stderr: float) -> float:
+    """How rare a normal value this far from 0 is; 1 for 0, and 0 for any other without an error."""
+    if stderr == 0:
+        return float(value == 0)
+    return 2 * float(stats.norm.sf(abs(value) / stderr))
+
+
 def holm(p: Sequence[float]) -> list[float]:
     """p-values adjusted so that among all of them a false one below .05 comes in 5 % of cases at the most.
 

@@ -12,6 +12,8 @@ from lamdagent.core.format import action_of, change, duration, guard_breaks, res
 from lamdagent.core.protocols import ArtifactStore
 from lamdagent.core.state import State
 from lamdagent.core.types import Cost, Failed, Kind, LLMCall, Made, Object, Score, Trial
+from lamdagent.evaluation.estimates import Corrected
+from lamdagent.evaluation.ranking import luck_words, without_luck
 from lamdagent.results.result import Facts, Part, Section, Verbatim
 
 FIGURES = (
@@ -171,6 +173,8 @@ class TrialDetail:
     """Validation scores by task as they are now: a race may have asked more items since it ended."""
     guards: str
     """Which guards its model breaks and by how much, in words; empty where it holds them all."""
+    without_luck: Corrected | None
+    """Its objective less the luck of having been picked from all models; null where items are not kept."""
     figures: Mapping[str, Any]
     """What its object says of how it was made, such as `steps` and `last_loss`."""
     rows: tuple[str, ...] | None
@@ -201,6 +205,7 @@ class TrialDetail:
         parts: list[Part] = [f"trial {trial.number}: {trial.label}\nresult: {trial.result}\n{self._by()}"]
         facts = [(task, score.words) for task, score in self.scores.items()]
         facts += [("guards", self.guards)] if self.guards else []
+        facts += [("without luck", luck_words(self.without_luck))] if self.without_luck else []
         facts += [(name, str(value)) for name, value in self.figures.items()]
         parts += [Facts(rows=facts)] if facts else []
         parts += self._dataset() if trial.kind == "dataset" else []
@@ -255,6 +260,7 @@ def trial_detail(
         trial=trial_record(state, trial),
         scores=task_scores(state.scores.get(object_id, ())),
         guards=guard_breaks(state, object_id),
+        without_luck=without_luck(state, object_id, artifacts),
         figures={name: meta[name] for name in FIGURES if name in meta},
         rows=None if made is None or made.kind != "dataset" else _first_rows(made, artifacts),
         gain=dataset_gains(state).get(object_id),
