@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from lamdagent.core.action_type import ActionType
@@ -14,9 +15,10 @@ from lamdagent.core.pipeline import Pipeline, pipeline_of
 from lamdagent.core.plan import Plan, follow, plan_data
 from lamdagent.core.space import ActionSpace
 from lamdagent.core.state import State, reduce_events
-from lamdagent.core.types import Choice, Made, Object, Score
+from lamdagent.core.types import Choice, Made, Object, Score, TaskWeight
+from lamdagent.evaluation.statistics import corrected_winner, difference
 from lamdagent.policies.replay import Replay
-from lamdagent.results.attribution import Attribution, Variant, attribution, variants
+from lamdagent.results.attribution import Attribution, Variant, attribution, less_luck, variants
 from lamdagent.results.rerun import Rerun
 from lamdagent.results.result import pictures
 from lamdagent.testing import toy
@@ -190,8 +192,27 @@ def test_worths_are_the_differences_of_objectives_on_the_toy_world(seed: int) ->
             assert step.worth is None
         else:
             assert step.worth is not None and data.objective is not None
-            assert step.worth.value == pytest.approx(data.objective.value - step.objective.value)
+            assert data.without_luck is not None
+            luck = data.without_luck.raw - data.without_luck.corrected
+            assert step.worth.value == pytest.approx(data.objective.value - step.objective.value - luck)
+            assert step.worth.low <= step.worth.value <= step.worth.high
             assert set(step.tasks) == {goal.task for goal in toy.GOALS}
+
+
+def test_a_step_of_the_luckiest_of_equal_models_is_worth_less_than_its_luck() -> None:
+    rng = np.random.default_rng(0)
+    items = {m: {"t": rng.integers(0, 2, 200).astype(float)} for m in range(40)}
+    best = max(items, key=lambda m: items[m]["t"].mean())
+    goals, shown, claimed = [TaskWeight(task="t")], [], 0
+    found = corrected_winner(items, goals, seed=0, of=best)
+    for seed in range(40):
+        step = {"t": np.random.default_rng(seed).integers(0, 2, 200).astype(float)}
+        worth = less_luck(difference(items[best], step, goals, seed=seed), found)
+        assert worth is not None
+        shown.append(worth.value)
+        claimed += worth.low > 0
+    assert abs(np.mean(shown)) < 0.03 and found.raw - 0.5 > 0.06
+    assert claimed <= 2
 
 
 def test_an_attribution_reads_as_a_table_and_a_picture(tmp_path: Any) -> None:

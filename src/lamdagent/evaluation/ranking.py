@@ -60,8 +60,8 @@ def without_luck(
 def luck_words(found: Corrected) -> str:
     """What a corrected score covers, in one line."""
     return (
-        f"objective {with_interval(found.corrected, found.low, found.high)} (95 %, {found.raw:.3f} as measured): these items "
-        "also picked among all models; the sealed test (`report`) did not"
+        f"objective {with_interval(found.corrected, found.low, found.high)} (95 %, {found.raw:.3f} as measured): these "
+        "items also picked among all models; the sealed test (`report`) did not"
     )
 
 

@@ -308,12 +308,14 @@ def _step(
         without=None if rest is None else made.names[rest.object.id],
         objective=None if without is None else made.replay.objective(without),
         lost=lost,
-        worth=_less(_worth(made.replay, items, whole, without, goals), luck(None)),
-        tasks={task: _less(_worth(made.replay, items, whole, without, one), luck(one)) for task, one in alone.items()},
+        worth=less_luck(_worth(made.replay, items, whole, without, goals), luck(None)),
+        tasks={
+            task: less_luck(_worth(made.replay, items, whole, without, one), luck(one)) for task, one in alone.items()
+        },
     )
 
 
-def _less(worth: Difference | None, found: Corrected | None) -> Difference | None:
+def less_luck(worth: Difference | None, found: Corrected | None) -> Difference | None:
     """A worth less the luck of the pick. The interval holds it with and without: that luck is known poorly."""
     from lamdagent.results.statistics import two_sided_p
 

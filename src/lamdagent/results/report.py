@@ -130,9 +130,8 @@ class TestedModel:
             rows.append([task, sides.validation.words, sides.test.words, *changes])
         heads = ["task", "validation", "test", *(f"{a.relation} {a.name}" for a in others)]
         picture = Picture(name=self.name, caption=f"Test scores of {self.name}", data=self._bars())
-        return Section(
-            heading=f"{self.name}, task by task", parts=[self.how, picture, Table(heads=heads, rows=rows, notes=NOTES)]
-        )
+        table = Table(heads=heads, rows=rows, notes=NOTES)
+        return Section(heading=f"{self.name}, task by task", parts=[self.how, picture, table])
 
     def _bars(self) -> TaskBars:
         base = next((a for a in self.against if a.relation == "base model" and a.tasks), None)
@@ -340,20 +339,18 @@ def _adjusted(models: Sequence[TestedModel]) -> tuple[TestedModel, ...]:
 def _against(state: State, test: HoldoutResults, items: ItemsById, obj: Object, other: Object) -> Against:
     from lamdagent.evaluation.statistics import difference
 
+    def less(goals: Sequence[TaskWeight]) -> Difference:
+        return difference(items[obj.id], items[other.id], goals, seed=0, resamples=RESAMPLES)
+
     paired = obj.id in items and other.id in items
     alone = [(goal.task, [TaskWeight(task=goal.task)]) for goal in state.goals] if paired else []
     return Against(
         name=other.name,
         relation="base model" if other.made_by is None else "parent",
-        objective=difference(items[obj.id], items[other.id], state.goals, seed=0, resamples=RESAMPLES)
-        if paired
-        else None,
+        objective=less(state.goals) if paired else None,
         objective_holm_p=None,
         tasks_holm_p={},
-        tasks={
-            task: difference(items[obj.id], items[other.id], goals, seed=0, resamples=RESAMPLES)
-            for task, goals in alone
-        },
+        tasks={task: less(goals) for task, goals in alone},
         test={s.task: s.value for s in test.scores[other.id]} if paired else {},
     )
 
