@@ -15,11 +15,11 @@ from lamdagent.core.space import ActionSpace
 from lamdagent.core.state import State
 from lamdagent.core.types import Score, TaskWeight
 from lamdagent.policies.replay import Replay
+from lamdagent.results.order import item_agreement
 from lamdagent.results.rerun import Rerun, StudyChange, derive_study
 from lamdagent.results.result import pictures
 from lamdagent.results.scale_changes import chosen, data_changes, model_change
-from lamdagent.results.scaling import Scaling, scaling
-from lamdagent.results.statistics import item_agreement
+from lamdagent.results.scaling import Scaling, scaling, told
 from lamdagent.study.config import load_study
 from lamdagent.testing import toy
 from lamdagent.ui.plots import save
@@ -210,6 +210,26 @@ def test_agreement_over_items_is_sure_of_wide_gaps_and_not_of_narrow_ones() -> N
     assert narrow.low <= narrow.tau <= narrow.high
     assert narrow.high - narrow.low > 0.5
     assert item_agreement(items(0.2, 0.8), items(0.8, 0.2), GOALS, seed=0).tau == -1.0
+
+
+def test_identical_truths_that_noise_reorders_are_not_said_to_disagree() -> None:
+    covered, measured_tau = 0, []
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        cheap, full = (
+            [{"a": (rng.random(200) < chance).astype(float)} for chance in np.linspace(0.45, 0.55, 6)] for _ in range(2)
+        )
+        found = item_agreement(cheap, full, GOALS, seed=seed)
+        covered += found.high >= 1.0 - 1e-9
+        measured_tau.append(found.tau)
+    assert np.mean(measured_tau) < 0.75
+    assert covered >= 11
+
+
+def test_a_pair_changes_places_only_where_the_items_tell_both_gaps() -> None:
+    assert told(0.1, 0.2, -0.2, -0.1) and told(-0.2, -0.1, 0.1, 0.2)
+    assert not told(-0.1, 0.2, -0.2, -0.1) and not told(0.1, 0.2, -0.2, 0.1) and not told(0.1, 0.2, 0.1, 0.2)
+    assert not told(None, None, -0.2, -0.1)
 
 
 def test_agreement_over_items_needs_an_order() -> None:

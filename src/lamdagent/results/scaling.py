@@ -73,7 +73,9 @@ class Pair:
     replayed_high: float | None
     """Upper end."""
     flipped: bool
-    """Whether the two changed places."""
+    """Whether the two changed places: both gaps are told from 0 (95 %, paired), one this way and one that."""
+    reversed: bool
+    """Whether they are the other way round as measured, which noise alone brings about for pairs that are close."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,11 +85,14 @@ class ScaledOrder:
     study: str
     """The derived study, which `show` reads."""
     agreement: Agreement | None
-    """Kendall's tau-b with its 95 % interval over items; null where there is no order, or items are not kept."""
+    """Kendall's tau-b as measured, with the 95 % interval of that of the true scores.
+
+    Null where there is no order, or items are not kept.
+    """
     pairs: tuple[Pair, ...]
     """Every two pipelines that have a score in both."""
     safe_gap: float | None
-    """The smallest gap in the search from which on no pair changed places; null where the widest did."""
+    """The smallest gap in the search from which on no pair is reversed as measured; null where the widest is."""
 
     @property
     def flips(self) -> tuple[Pair, ...]:
@@ -105,7 +110,9 @@ class Band:
     pairs: int
     """How many pairs there are; equal ones do not count."""
     flipped: int
-    """How many of them changed places."""
+    """How many of them changed places, as paired tests say."""
+    reversed: int
+    """How many are reversed as measured."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,8 +171,11 @@ def _order(label: str, arm: ScaledOrder) -> list[str]:
     if found is None:
         tau = "no rank agreement (fewer than two scored pipelines, all equal, or items not kept)"
     else:
-        tau = f"rank agreement tau-b {found.tau:.2f} ({found.low:.2f} to {found.high:.2f}, items drawn anew)"
-    lines = [f"{label}: {tau}; {len(arm.flips)} of {len(arm.pairs)} pairs changed places"]
+        tau = f"rank agreement tau-b {found.tau:.2f} as measured, {found.low:.2f} to {found.high:.2f} of true scores (95 %)"
+    lines = [f"{label}: {tau}; {len(arm.flips)} of {len(arm.pairs)} pairs changed places beyond noise"]
+    lines.append(
+        f"  {sum(p.reversed for p in arm.pairs)} are reversed as measured, which noise does to pairs that are close"
+    )
     for pair in arm.flips:
         now = None if pair.replayed_low is None else -pair.replayed_low
         lines.append(
@@ -173,9 +183,9 @@ def _order(label: str, arm: ScaledOrder) -> list[str]:
             f"{-pair.replayed_gap:.3f}{_bracketed(None if pair.replayed_high is None else -pair.replayed_high, now)}"
         )
     if arm.pairs and arm.safe_gap is None:
-        lines.append("  no gap was always kept: the widest one changed places, or all are equal")
+        lines.append("  no gap was always kept: the widest one is reversed, or all are equal")
     elif arm.pairs:
-        lines.append(f"  no pair that was {arm.safe_gap:.3f} apart or more changed places")
+        lines.append(f"  no pair that was {arm.safe_gap:.3f} apart or more is reversed")
     return lines
 
 
@@ -185,7 +195,7 @@ def _bracketed(low: float | None, high: float | None) -> str:
 
 def _band(band: Band) -> str:
     end = "and more" if band.high is None else f"to {band.high:g}"
-    return f"of {band.low:g} {end}: {band.flipped} of {band.pairs}"
+    return f"of {band.low:g} {end}: {band.flipped} of {band.pairs} ({band.reversed} reversed as measured)"
 
 
 def scaling(
@@ -265,7 +275,8 @@ def _kept_order(
         pairs.append(
             Pair(
                 better=better, worse=worse, gap=gap, low=low, high=high, replayed_gap=now,
-                replayed_low=replayed_low, replayed_high=replayed_high, flipped=gap * now < 0,
+                replayed_low=replayed_low, replayed_high=replayed_high,
+                flipped=told(low, high, replayed_low, replayed_high), reversed=gap * now < 0,
             )
         )  # fmt: skip
     return ScaledOrder(
@@ -274,6 +285,13 @@ def _kept_order(
         pairs=tuple(pairs),
         safe_gap=safe_gap(list(before.values()), list(after.values())) if len(both) > 1 else None,
     )
+
+
+def told(low: float | None, high: float | None, replayed_low: float | None, replayed_high: float | None) -> bool:
+    """Whether the items tell that one gap is above 0 and the other below."""
+    if low is None or high is None or replayed_low is None or replayed_high is None:
+        return False
+    return (low > 0 > replayed_high) or (high < 0 < replayed_low)
 
 
 def _interval(state: State, items: ItemsById, a: ObjectId, b: ObjectId) -> tuple[float | None, float | None]:
@@ -292,7 +310,7 @@ def _interval(state: State, items: ItemsById, a: ObjectId, b: ObjectId) -> tuple
 def _agreement(
     state: State, before: Sequence[ObjectId], after: Sequence[ObjectId], cheap: ItemsById, full: ItemsById
 ) -> Agreement | None:
-    from lamdagent.results.statistics import item_agreement
+    from lamdagent.results.order import item_agreement
 
     if any(i not in cheap for i in before) or any(i not in full for i in after):
         return None
@@ -307,7 +325,15 @@ def _bands(pairs: Iterable[Pair]) -> tuple[Band, ...]:
     apart = [pair for pair in pairs if pair.gap > 0]
     for low, high in BANDS:
         inside = [p for p in apart if p.gap >= low and (high is None or p.gap < high)]
-        rows.append(Band(low=low, high=high, pairs=len(inside), flipped=sum(p.flipped for p in inside)))
+        rows.append(
+            Band(
+                low=low,
+                high=high,
+                pairs=len(inside),
+                flipped=sum(p.flipped for p in inside),
+                reversed=sum(p.reversed for p in inside),
+            )
+        )
     return tuple(rows)
 
 

@@ -12,11 +12,9 @@ from scipy import stats
 from lamdagent.evaluation.bootstrap import (
     RESAMPLES,
     Array,
-    Items,
     TaskWeights,
     counts,
     scales_of,
-    shared,
 )
 from lamdagent.evaluation.estimates import Agreement, Paired
 from lamdagent.evaluation.statistics import DIGITS, Scores
@@ -49,37 +47,6 @@ def agreement(cheap: Scores, full: Scores, *, seed: int) -> Agreement:
     tau_B = same_B[ranked] / np.sqrt(x_B[ranked] * y_B[ranked])
     low, high = np.quantile(tau_B[1:], [0.025, 0.975])
     return Agreement(tau=float(tau_B[0]), low=float(low), high=float(high), n=n)
-
-
-def item_agreement(cheap: Sequence[Items], full: Sequence[Items], goals: TaskWeights, *, seed: int) -> Agreement:
-    """Kendall's tau-b between two scorings of the same pipelines, with a bootstrap 95 % interval over items.
-
-    Items are drawn anew within each task, the same ones for all models, of those that all have. Pairs that the items
-    hardly tell apart change places in many draws, so the interval reaches further down than up; it always holds tau.
-
-    Args:
-        cheap, full: the items of one model per pipeline, same order; at least 2.
-
-    Raises:
-        ValueError: lengths differ, fewer than 2 pipelines, or a scoring in which all are equal.
-    """
-    n, every = len(cheap), [*cheap, *full]
-    if n < 2 or len(full) != n:
-        raise ValueError(f"tau needs at least 2 pipelines, scored twice, got {n} and {len(full)}")
-    rng, i_P, j_P, value_BM = np.random.default_rng(seed), *np.triu_indices(n, 1), np.zeros((1 + RESAMPLES, 2 * n))
-    for task, scale in scales_of(goals).items():
-        value_MN = scale * np.stack(shared(every, task))
-        size = value_MN.shape[1]
-        count_BN = np.vstack([np.ones(size), counts(rng, RESAMPLES, size, size)])
-        value_BM += count_BN @ value_MN.T / size
-    value_BM = np.round(value_BM, DIGITS)
-    x_BP, y_BP = np.sign(value_BM[:, i_P] - value_BM[:, j_P]), np.sign(value_BM[:, n + i_P] - value_BM[:, n + j_P])
-    pairs_B = np.sqrt((x_BP**2).sum(axis=1) * (y_BP**2).sum(axis=1))
-    if pairs_B[0] == 0:
-        raise ValueError("tau needs pipelines that are not all equal")
-    tau_B = (x_BP * y_BP).sum(axis=1) / np.maximum(pairs_B, 1)  # a draw in which all tie has a tau of 0
-    low, high = np.quantile(tau_B[1:], [0.025, 0.975])
-    return Agreement(tau=float(tau_B[0]), low=float(min(low, tau_B[0])), high=float(max(high, tau_B[0])), n=n)
 
 
 def flips(cheap: Scores, full: Scores) -> list[tuple[int, int, float]]:

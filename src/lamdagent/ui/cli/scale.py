@@ -29,9 +29,9 @@ def scale(
     """Do the best pipelines again on more data, or on another base model, and say whether their order holds.
 
     Search cheaply, with few rows or a small model, then see with this command whether what was found is worth the full
-    price. The answer is the rank agreement (Kendall's tau-b, 95 % over items), every pair that changed places, and the
-    smallest gap from which on none did. Each factor or model is a study of its own in runs/NAME.scale-…, which `show`
-    reads.
+    price. The answer is the rank agreement (Kendall's tau-b as measured, with the 95 % interval of that of the
+    true scores), every pair that changed places beyond noise, and the smallest gap from which on none is reversed. Each
+    factor or model is a study of its own in runs/NAME.scale-…, which `show` reads.
     """
     from lamdagent.core.plan import Plan, plan_data
     from lamdagent.results.rerun import load_state
