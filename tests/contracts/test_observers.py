@@ -10,6 +10,7 @@ from lamdagent.core.observers import Observers
 from lamdagent.core.state import State
 from lamdagent.core.types import Budget, Failed
 from lamdagent.observers.jsonl import Jsonl
+from lamdagent.study.progress import ProgressFiles
 from lamdagent.testing.contracts import ObserverContract
 from lamdagent.ui.terminal.live import Live
 from lamdagent.ui.terminal.plain import Plain
@@ -40,6 +41,15 @@ class TestJsonl(ObserverContract):
 
     def observer(self) -> Jsonl:
         return Jsonl(self.folder / "log.jsonl")
+
+
+class TestProgressFiles(ObserverContract):
+    @pytest.fixture(autouse=True)
+    def _folder(self, tmp_path: Path) -> None:
+        self.folder = tmp_path
+
+    def observer(self) -> ProgressFiles:
+        return ProgressFiles(self.folder)
 
 
 class TestMany(ObserverContract):

@@ -14,7 +14,7 @@ import pytest
 from lamdagent.core.events import Asked, Told
 from lamdagent.core.space import ActionSpace
 from lamdagent.core.state import State, reduce_events
-from lamdagent.core.types import Action, Choice, Failed, Guard, Made, Object, Score, Slot
+from lamdagent.core.types import Action, Cause, Choice, Failed, Guard, Made, Object, Score, Slot
 from lamdagent.policies.surrogate.candidates import EMPTY, CandidateSet, candidates, of_actions
 from lamdagent.policies.surrogate.features import lineage_features
 from lamdagent.policies.surrogate.model import PRIOR_SD, Design, EffectModel, design_of
@@ -191,6 +191,22 @@ def test_what_fails_again_and_again_is_left_alone() -> None:
     state = after(state, action(state, **EAST), {"near-east": 0.5, "near-north": 0.5})
     choices = Surrogate().select(state, menu_of(state), 5)
     assert all(state.pool[i].name != "wild" for c in choices for i in c.action.object_ids)
+
+
+def test_trials_that_were_stopped_from_outside_say_nothing_of_what_fails() -> None:
+    first = toy.grown(0)
+    candidates = fills(first, "step")
+
+    def risks(cause: Cause) -> list[float]:
+        done = action(first, model="base", dataset="east", hyperparameters="wild")
+        asked = Asked(number=0, choice=Choice(action=done, reason="", by="test"))
+        state = reduce_events([asked, Told(number=0, outcome=Failed(cause=cause, message=""))], first)
+        found: list[float] = SurrogateModel(state, menu_of(state), 1000)._ends(candidates).tolist()
+        return found
+
+    unknown = SurrogateModel(first, menu_of(first), 1000)._ends(candidates).tolist()
+    assert risks("cancelled") == risks("budget") == unknown
+    assert min(risks("oom")) < min(unknown)
 
 
 def test_running_trials_send_the_next_choice_elsewhere() -> None:

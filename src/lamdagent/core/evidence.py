@@ -86,9 +86,11 @@ def evidence_table(state: State) -> str:
     lines += ["Best models:"]
     lines += [f"- {names[obj.id]} {scored(objective)}: {recipe(state, obj.id, names)}" for obj, objective in ranked]
     lines += _made_datasets(state, names)
-    causes = Counter(t.outcome.cause for t in state.trials if isinstance(t.outcome, Failed))
-    if causes:
-        lines += ["Failures: " + ", ".join(f"{cause} {n}" for cause, n in causes.most_common())]
+    failed = [t.outcome for t in state.trials if isinstance(t.outcome, Failed)]
+    for what, stopped in (("Failures", False), ("Stopped from outside, which says nothing of the action", True)):
+        causes = Counter(outcome.cause for outcome in failed if outcome.stopped == stopped)
+        if causes:
+            lines += [f"{what}: " + ", ".join(f"{cause} {n}" for cause, n in causes.most_common())]
     models = [i for i in names if i in state.scores]
     lines += [f"Of {len(models)} models these {words}" for words in [_guards(state, names, models)] if words]
     return "\n".join([*lines, *_never(state)])

@@ -103,7 +103,7 @@ def result(state: State, trial: Trial) -> str:
     if trial.outcome is None:
         return "running"
     if isinstance(trial.outcome, Failed):
-        return f"failed ({trial.outcome.cause})"
+        return f"{'stopped' if trial.outcome.stopped else 'failed'} ({trial.outcome.cause})"
     made = trial.outcome.object
     return contents(made) if made.kind == "dataset" else scored(state.objective(made.id))
 

@@ -16,6 +16,7 @@ from lamdagent.evaluation.estimates import Corrected
 from lamdagent.evaluation.ranking import Ranking, rank_models
 from lamdagent.results.history import History, history_of
 from lamdagent.results.result import Part, Picture, Section, Table
+from lamdagent.results.running import RunningJob, running_section
 from lamdagent.results.trial import TaskScore, TrialRecord, spending, task_scores, trial_record
 from lamdagent.study.read import best_trial
 
@@ -134,6 +135,8 @@ class Leaderboard:
     """How many choices went on with a pattern that the five before had, too: a count of mode collapse."""
     stopped: SearchStopped | None
     """Why the search stopped; null while it goes on."""
+    running: tuple[RunningJob, ...]
+    """The jobs that run now, with what they are at."""
 
     @property
     def title(self) -> str:
@@ -156,7 +159,7 @@ class Leaderboard:
             parts.append(f"stopped: {self.stopped.message or self.stopped.reason}")
         if self.history.points:
             parts.append(Picture(name="history", caption="The objective of every trial", data=self.history))
-        return [Section(parts=parts), *self._datasets(), *self._failures()]
+        return [Section(parts=parts), *running_section(self.running), *self._datasets(), *self._failures()]
 
     def _table(self, shown: list[LeaderboardRow]) -> Table:
         rows = [
@@ -211,7 +214,9 @@ class Leaderboard:
         return [Section(heading=f"{len(failed)} failed", parts=[table])] if failed else []
 
 
-def leaderboard(study: str, state: State, artifacts: ArtifactStore) -> Leaderboard:
+def leaderboard(
+    study: str, state: State, artifacts: ArtifactStore, running: tuple[RunningJob, ...] = ()
+) -> Leaderboard:
     """A study's leaderboard."""
     best, ranking = _best(state), rank_models(state, artifacts)
     provided = [o for o in state.of_kind("model") if o.made_by is None]
@@ -237,6 +242,7 @@ def leaderboard(study: str, state: State, artifacts: ArtifactStore) -> Leaderboa
         unpriced=any(call.usd is None for call in state.llm_calls),
         repeats=collapsed(state),
         stopped=state.stopped,
+        running=running,
     )
 
 

@@ -14,6 +14,7 @@ from lamdagent.core.state import State
 from lamdagent.study.config import Study, load_study
 from lamdagent.study.open import open_study
 from lamdagent.study.parts import StudyParts
+from lamdagent.study.progress import ProgressFiles
 
 
 def run_study(
@@ -33,7 +34,7 @@ def run_study(
 
 def run_loaded(study: Study, *, observers: Sequence[Observer] = (), inline: bool = False) -> State:
     """The same for a study that was read before."""
-    heard = Observers([*observers, *StudyParts(study).observers])
+    heard = Observers([ProgressFiles(study.folder), *observers, *StudyParts(study).observers])
     with open_study(study, watch=heard.progressed, inline=inline) as opened:
         return run(opened.search, opened.runner, heard)
 

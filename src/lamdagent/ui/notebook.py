@@ -14,6 +14,7 @@ from lamdagent.results.history import history_of
 from lamdagent.results.leaderboard import Leaderboard, leaderboard
 from lamdagent.results.lineage import Lineage, lineage_of
 from lamdagent.results.result import Picture
+from lamdagent.results.running import running_jobs
 from lamdagent.study.read import ReadStudy, made_trial, read_study
 from lamdagent.ui.plots import figure_of
 from lamdagent.ui.render.html import body
@@ -52,7 +53,12 @@ class StudyView:
     @property
     def leaderboard(self) -> Leaderboard:
         """The models by objective, and what the scores can tell."""
-        return leaderboard(self._read.name, self._read.state, self._read.artifacts)
+        return leaderboard(
+            self._read.name,
+            self._read.state,
+            self._read.artifacts,
+            running_jobs(self._read.state, self._read.folder),
+        )
 
     @property
     def diagnosis(self) -> Diagnosis:

@@ -223,9 +223,15 @@ class SurrogateModel:
         """The probability that a trial of each row makes a model.
 
         The share of failures of the action type is the prior of each object's, and the worst of a row's objects that of
-        their combination.
+        their combination. A trial that was stopped from outside says nothing.
         """
-        ended = [t for t in self._state.trials if t.outcome is not None and t.choice.action.type == fills.type]
+        ended = [
+            t
+            for t in self._state.trials
+            if t.choice.action.type == fills.type
+            and t.outcome is not None
+            and not (isinstance(t.outcome, Failed) and t.outcome.stopped)
+        ]
         groups: list[list[Group]] = [_groups_of(t.choice.action, self._place, fills.slots) for t in ended]
         used = Counter(group for found in groups for group in found)
         failed = Counter(

@@ -9,6 +9,7 @@ import typer
 from lamdagent.core.errors import UserError
 from lamdagent.results.diagnosis.of_study import diagnosis_of
 from lamdagent.results.leaderboard import leaderboard
+from lamdagent.results.running import running_jobs
 from lamdagent.results.trial import trial_detail
 from lamdagent.study.read import find_trial, read_study
 from lamdagent.ui.cli._options import JSON_HELP, STUDY_HELP, TRIAL_HELP
@@ -40,5 +41,5 @@ def show(
         detail = trial_detail(read.name, read.state, find_trial(read, trial), read.artifacts, transcript=transcript)
         show_result(detail, as_json=as_json)
     else:
-        found = leaderboard(read.name, read.state, read.artifacts)
+        found = leaderboard(read.name, read.state, read.artifacts, running_jobs(read.state, read.folder))
         show_result(found, as_json=as_json, sections=found.sections(limit))
