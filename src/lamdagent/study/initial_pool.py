@@ -17,6 +17,7 @@ from lamdagent.objects.datasets.readers import Source, read_rows, rows_digest
 from lamdagent.objects.models.hub import HUB, HubModel, folder_id, gguf_id, resolve
 from lamdagent.objects.models.metadata import read_facts
 from lamdagent.study.config import DatasetEntry, Study
+from lamdagent.study.config.settings import settings_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +67,7 @@ def load_pool(study: Study, known: Mapping[ObjectId, Object], *, offline: bool =
     settings = [
         _setting(action, name, setting)
         for action, config in study.actions.items()
-        for name, setting in config.hyperparameters.items()
+        for name, setting in settings_of(config).items()
     ]
     objects = (*models, *datasets, *settings)
     seen: dict[ObjectId, str] = {}

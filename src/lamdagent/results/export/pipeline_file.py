@@ -161,11 +161,12 @@ def study_data(recipe: Mapping[str, Any], folder: Path, overrides: Sequence[str]
     try:
         data["seed"] = recipe["seed"]
         for name, options in recipe["actions"].items():
-            data["actions"][name] = {**options, "hyperparameters": {}}
+            data["actions"][name] = dict(options)
         for name, leaf in recipe["objects"].items():
             own = leaf.get("name", name)
             if leaf["kind"] == "hyperparameters":
-                data["actions"][leaf["action"]]["hyperparameters"][own] = dict(leaf["values"])
+                settings = data["actions"][leaf["action"]].setdefault("hyperparameters", {})
+                settings[own] = dict(leaf["values"])
             else:
                 data[PLACES[leaf["kind"]]][own] = dict(leaf["entry"])
         data["execution"] = {"dtype": recipe["dtype"]}

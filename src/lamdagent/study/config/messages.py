@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import ValidationError
 
 from lamdagent.core.config import NAME
-from lamdagent.study.config.yaml import Document
+from lamdagent.study.config.yaml import Document, Path_
 
 DEVICE = r"^(auto|cpu|mps|cuda(:\d+)?)$"
 PATTERNS = {
     NAME: "expected a name of letters, digits, . _ - that begins with a letter or a digit",
     DEVICE: "expected auto, cpu, mps, cuda or one of several such as cuda:1",
 }
+NOWHERE_ELSE: Mapping[Path_, Path_] = {}
 PLAIN = {
     "missing": "is missing",
     "dict_type": "expected a mapping of keys",
@@ -35,14 +36,28 @@ PLAIN = {
 }
 
 
-def in_words(error: ValidationError, data: Any, path: Sequence[str | int], document: Document) -> str:
-    """A line for each problem that pydantic found in `data`, which stands at `path` of the document."""
+def in_words(
+    error: ValidationError,
+    data: Any,
+    path: Sequence[str | int],
+    document: Document,
+    elsewhere: Mapping[Path_, Path_] = NOWHERE_ELSE,
+) -> str:
+    """A line for each problem that pydantic found in `data`, which stands at `path` of the document.
+
+    Args:
+        elsewhere: by a place in the data, where its value is written in the document instead, such as a shared setting.
+    """
     found: dict[tuple[tuple[str | int, ...], str], list[str]] = {}
     for problem in error.errors(include_url=False):
         loc, given = (*path, *_place(problem, data)), problem["input"]
         if problem["type"] == "unknown_key":
             loc, given = (*loc, problem["ctx"]["key"]), None
         shown = f" (given: {given!r:.60})" if isinstance(given, str | int | float | bool) else ""
+        for place, written in elsewhere.items():
+            if loc[: len(place)] == place:
+                loc, shown = (*written, *loc[len(place) :]), f"{shown} (as {'.'.join(map(str, place))})"
+                break
         found.setdefault((loc, shown), []).append(_plain(problem))
     return "\n".join(
         f"{document.where(loc)}: {'.'.join(map(str, loc)) or 'study'}: {message}{shown}"

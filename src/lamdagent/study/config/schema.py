@@ -15,7 +15,8 @@ from lamdagent.core.errors import ConfigError, UnknownName, nearest
 from lamdagent.core.types import Guard, TaskWeight
 from lamdagent.evaluation.tasks.config import TaskConfig
 from lamdagent.study import registry
-from lamdagent.study.config.messages import DEVICE, PATTERNS, in_words
+from lamdagent.study.config.messages import DEVICE, NOWHERE_ELSE, PATTERNS, in_words
+from lamdagent.study.config.settings import in_place, settings_of
 from lamdagent.study.config.yaml import Document, Path_
 
 AUTO = "auto"
@@ -100,6 +101,11 @@ class Body(Config):
     root: str = Field("runs", description="folder for runs and artifacts, relative to the study file")
     models: dict[str, ModelEntry] = Field(min_length=1, description="name: the models to start from")
     datasets: dict[str, DatasetEntry] = Field({}, description="name: the rows to train on")
+    settings: dict[str, dict[str, Any]] = Field(
+        {},
+        description="name: a hyperparameter setting that several actions share; an action takes it by "
+        "`hyperparameters: [NAME, …]`, a list that may also hold mappings of the action's own settings",
+    )
     actions: dict[str, Any] = Field(min_length=1, description="action type: its options and settings")
     tasks: list[dict[str, Any]] = Field(
         description="what models are scored on, each of a kind; may be empty with policy replay"
@@ -165,8 +171,9 @@ class Study:
         return tuple(Guard(task=g.task, max_drop=g.max_drop) for g in self.body.guards)
 
     def dump(self) -> dict[str, Any]:
-        """The study as JSON values, every default filled in, without what is free to change: `root` and `observers`."""
-        whole = self.body.model_dump(mode="json", by_alias=True, exclude={"root", "observers"})
+        """The study as JSON values, every default and shared setting filled in, without what is free to change: `root`
+        and `observers`."""
+        whole = self.body.model_dump(mode="json", by_alias=True, exclude={"root", "observers", "settings"})
         whole["actions"] = {
             name: config.model_dump(mode="json", by_alias=True) for name, config in self.actions.items()
         }
@@ -192,7 +199,8 @@ def study_of(document: Document) -> Study:
     actions = {}
     for name, options in body.actions.items():
         cls = _find("actions", name, ("actions", name), document)
-        actions[name] = _validated(cls.Config, options, ("actions", name), document)
+        whole, elsewhere = in_place(name, options, body.settings, document)
+        actions[name] = _validated(cls.Config, whole, ("actions", name), document, elsewhere)
         _refuse_equal_settings(name, actions[name], document)
     study = Study(
         file=document.file,
@@ -259,16 +267,18 @@ def _find(family: registry.Family, name: str, path: Path_, document: Document) -
         raise ConfigError(f"{document.where(path)}: {error}") from error
 
 
-def _validated(model: Any, data: Any, path: Path_, document: Document) -> Any:
+def _validated(
+    model: Any, data: Any, path: Path_, document: Document, elsewhere: Mapping[Path_, Path_] = NOWHERE_ELSE
+) -> Any:
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        raise ConfigError(in_words(error, data, path, document)) from error
+        raise ConfigError(in_words(error, data, path, document, elsewhere)) from error
 
 
 def _refuse_equal_settings(type: str, config: Any, document: Document) -> None:
     seen: dict[str, str] = {}
-    for name, setting in config.hyperparameters.items():
+    for name, setting in settings_of(config).items():
         same = seen.setdefault(setting.model_dump_json(), name)
         if same != name:
             where = document.where(("actions", type, "hyperparameters", name))
@@ -277,7 +287,7 @@ def _refuse_equal_settings(type: str, config: Any, document: Document) -> None:
 
 def _refuse_names(study: Study) -> None:
     # Names become file names, lines of prompts, and words of --set.
-    settings = [("actions", type, "hyperparameters", n) for type, c in study.actions.items() for n in c.hyperparameters]
+    settings = [("actions", type, "hyperparameters", n) for type, c in study.actions.items() for n in settings_of(c)]
     provided = [
         *(("models", name) for name in study.body.models),
         *(("datasets", name) for name in study.body.datasets),
