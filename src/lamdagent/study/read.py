@@ -30,7 +30,8 @@ class ReadStudy:
         """The store that the study's config names, for reading only."""
         config = dict(self.state.config.get("artifacts", {"kind": "local"}))
         found = registry.find("artifacts", config.pop("kind"))
-        asked: Any = SimpleNamespace(root=self.folder.parent)  # a store asks for no other part of its study
+        # A store asks its study for places only: the other parts would have to be made.
+        asked: Any = SimpleNamespace(root=self.folder.parent, path=lambda given: self.home / Path(given).expanduser())
         store: ArtifactStore = found(**found.Config.model_validate(config).arguments(asked))
         return store
 
