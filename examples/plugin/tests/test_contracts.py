@@ -15,7 +15,7 @@ from lamdagent_example.in_order import InOrder
 from lamdagent_example.likelihood import Likelihood
 from lamdagent_example.rounding import Rounding
 
-from lamdagent.core.types import Object
+from lamdagent.core.types import Object, Split
 from lamdagent.objects.models import Models
 from lamdagent.runners.job import Toolkit
 from lamdagent.study.templates.tiny.model import make_model, make_tokenizer
@@ -68,7 +68,10 @@ class TestLikelihood(TaskContract):
         tokenizer.save_pretrained(tmp_path / "model")
 
     def task(self) -> Likelihood:
-        files = {"validation": self.folder / "greetings.txt", "test": self.folder / "farewells.txt"}
+        files: dict[Split, Path | None] = {
+            "validation": self.folder / "greetings.txt",
+            "test": self.folder / "farewells.txt",
+        }
         return Likelihood("greetings", files)
 
     def model(self) -> Object:

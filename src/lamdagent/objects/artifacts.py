@@ -40,7 +40,7 @@ class LocalConfig(Config):
 class LocalArtifacts:
     """The artifact folders under one root."""
 
-    Config = LocalConfig
+    Config: type[LocalConfig] = LocalConfig
 
     def __init__(self, root: Path) -> None:
         self.root = root

@@ -6,11 +6,11 @@ from typing import Any
 
 from pydantic import Field
 
-from lamdagent.core.config import Config, Parts
-from lamdagent.objects.artifacts import LocalArtifacts
+from lamdagent.core.config import Parts
+from lamdagent.objects.artifacts import LocalArtifacts, LocalConfig
 
 
-class ElsewhereConfig(Config):
+class ElsewhereConfig(LocalConfig):
     """Folders under any path, from the study file's folder."""
 
     path: str = Field(description="where models and rows are kept")
@@ -22,4 +22,4 @@ class ElsewhereConfig(Config):
 class Elsewhere(LocalArtifacts):
     """The store `local`, in another place."""
 
-    Config: type[Config] = ElsewhereConfig
+    Config = ElsewhereConfig

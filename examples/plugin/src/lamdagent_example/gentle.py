@@ -7,24 +7,24 @@ from typing import Any
 
 from pydantic import Field
 
-from lamdagent.core.config import Config, Parts
+from lamdagent.core.config import Parts
 from lamdagent.core.types import Prepared, PrepareRequest
-from lamdagent.runners.inline import Inline
+from lamdagent.runners.inline import Inline, InlineConfig
 
 
-class GentleConfig(Config):
+class GentleConfig(InlineConfig):
     """Jobs run in this process, one after the other, at a low priority."""
 
     niceness: int = Field(10, ge=0, le=19, description="how much the system puts others first")
 
     def arguments(self, parts: Parts) -> dict[str, Any]:
-        return {"toolkit": parts.toolkit, "watch": parts.watch, "niceness": self.niceness}
+        return {**super().arguments(parts), "niceness": self.niceness}
 
 
 class Gentle(Inline):
     """The runner `inline`, at a low priority."""
 
-    Config: type[Config] = GentleConfig
+    Config = GentleConfig
 
     def __init__(self, *args: Any, niceness: int = 10, **options: Any) -> None:
         super().__init__(*args, **options)
