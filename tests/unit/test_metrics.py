@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 
 from lamdagent.core.metrics import is_right, likeliest, why_unanswerable
@@ -118,13 +116,9 @@ def test_long_numbers_are_compared_digit_by_digit() -> None:
     assert not is_right("number", "1" * 400, ["1" * 399 + "2"])
 
 
-@pytest.mark.parametrize(
-    "text", ["9" * 100_000, "1e999999999", "9^99999999", "1," * 50_000, "1/" * 50_000, "1.1" * 30_000]
-)
-def test_a_number_that_nobody_could_mean_takes_no_time(text: str) -> None:
-    started = time.monotonic()
-    last_values(text)
-    assert time.monotonic() - started < 2.0
+@pytest.mark.parametrize("text", ["9" * 100_000, "1e999999999", "9^99999999", "2^9999", "1/0"])
+def test_a_number_that_nobody_could_mean_is_none(text: str) -> None:
+    assert last_values(text) == frozenset()
 
 
 def test_an_accepted_string_that_no_answer_or_every_answer_meets_is_told() -> None:

@@ -84,10 +84,10 @@ class StudyView:
             UserError: there is no such trial, or it made no scored model.
         """
         made = made_trial(self._read, str(trial))
-        bars = validation_bars(self._read.state, made.choice.action.id)
-        if not bars.scores:
+        state, object_id = self._read.state, made.choice.action.id
+        if not state.scores.get(object_id):
             raise UserError(f"trial {made.number} made no scored model. See: lamdagent show {self._path} {made.number}")
-        return figure_of(Picture(name="tasks", caption="", data=bars))
+        return figure_of(Picture(name="tasks", caption="", data=validation_bars(state, object_id)))
 
     def __repr__(self) -> str:
         return markdown(self.leaderboard)
