@@ -10,17 +10,18 @@ from typing import Any
 import pytest
 
 from lamdagent.core import events
-from lamdagent.core.events import HoldoutOpened, StudyOpened
+from lamdagent.core.events import Asked, HoldoutOpened, ObjectAdded, Scored, StudyOpened, Told
 from lamdagent.core.evidence import evidence_table
-from lamdagent.core.search import Search, run
-from lamdagent.core.state import reduce_events
-from lamdagent.core.types import Budget, Guard, Made, Object, Score, Split, TaskWeight
-from lamdagent.evaluation.evaluator import Evaluation, mean_and_error
+from lamdagent.core.search import Search, job_of, run
+from lamdagent.core.state import State, reduce_events
+from lamdagent.core.types import Action, Budget, Choice, Guard, Job, Made, Object, Score, Split, TaskWeight, Trial
+from lamdagent.evaluation.evaluator import Evaluation, mean_and_error, score_of
 from lamdagent.memories.table import Table
 from lamdagent.policies.agent import describe
 from lamdagent.policies.random import Random
 from lamdagent.results.holdout import holdout_results_of as sealed_of
 from lamdagent.runners.inline import Inline
+from lamdagent.runners.job import JobContext, _score, work
 from lamdagent.study.journal import MemoryJournal
 from lamdagent.testing import toy
 
@@ -78,16 +79,16 @@ def test_without_max_items_nobody_races() -> None:
     assert coin.asked == {"a": 0, "b": 0}
 
 
-def test_a_gain_is_paired_with_the_base_on_the_items_that_every_model_is_asked() -> None:
+def test_a_gain_is_paired_with_the_base_on_all_items_of_the_model() -> None:
     coin = Coin({"made": 0.8, "base": 0.6})
     made, base = (Object(id=name, kind="model", name=name) for name in coin.chances)
     evaluation = Evaluation(tasks=[coin], goals=[TaskWeight(task="coin")], first=50, most=400)
     (score,) = evaluation.scores(made, "validation", CTX, 200, base)
-    theirs, its = (coin.values(model, "validation", CTX, 50) for model in (base, made))
+    theirs, its = (coin.values(model, "validation", CTX, 200) for model in (base, made))
     pairs = [a - b for a, b in zip(its, theirs, strict=True)]
     assert score.n == 200
     assert (score.gain, score.gain_stderr) == mean_and_error(pairs)
-    assert coin.asked["base"] == 50
+    assert coin.asked["base"] == 200
 
 
 def test_a_raced_leader_has_its_new_scores_in_the_state() -> None:
@@ -108,6 +109,93 @@ def test_a_raced_leader_has_its_new_scores_in_the_state() -> None:
     assert any(outcome.rescored for outcome in made)
     (base,) = (o for o in state.of_kind("model") if o.made_by is None)
     assert {score.n for score in state.scores[base.id]} == {80}
+
+
+class Written:
+    """A task whose items are written down for every model."""
+
+    name = "written"
+    ids: Mapping[Split, str] = {"validation": "v", "test": "t"}
+
+    def __init__(self, items: Mapping[str, Sequence[float]]) -> None:
+        self.items = items
+
+    def values(self, model: Object, split: Split, ctx: Any, n: int | None = None) -> Sequence[float]:
+        return self.items[model.id][:n]
+
+
+def searched(items: Mapping[str, Sequence[float]]) -> State:
+    """The state after a search of one base model, whose trials make the other models one after the other."""
+    goals = (TaskWeight(task="written"),)
+    task: Any = Written(items)
+    evaluation = Evaluation(tasks=[task], goals=goals, first=10, most=40)
+    base, *others = (Object(id=i, kind="model", name=i, meta={"root": "base"}) for i in items)
+    state = reduce_events([StudyOpened(config={}, seed=0, goals=goals), ObjectAdded(object=base)])
+    outcome = work(Job(key=base.name, action=None, objects=(base,)), scoring(evaluation), lambda progress: None)
+    assert isinstance(outcome, Made)
+    state = reduce_events([Scored(object_id=base.id, scores=outcome.scores)], state)
+    for number, other in enumerate(others):
+        trial = Trial(number=number, choice=Choice(action=Action(type="step", version=1, inputs={}), reason="", by=""))
+        job = replace(job_of(trial, state), objects=tuple(state.pool.values()))
+        context: Any = JobContext(job, scoring(evaluation), lambda progress: None)
+        found = _score(other, job, context, scoring(evaluation))
+        made = Made(object=other, scores=found.scores, rescored=found.rescored, gains=found.gains)
+        asked = Asked(number=number, choice=trial.choice)
+        state = reduce_events([asked, Told(number=number, outcome=made)], state)
+    return state
+
+
+def scoring(evaluation: Evaluation) -> Any:
+    return replace(toy.toolkit(), evaluation=evaluation)
+
+
+def test_a_leader_keeps_what_it_was_asked_when_a_challenger_is_dismissed_early() -> None:
+    state = searched({"base": [1, 0] * 20, "a": [0, 1] * 18 + [1] * 4, "b": [1] + [0] * 39})
+    scores = {i: state.scores[i][0] for i in ("base", "a", "b")}
+    assert [obj.id for obj, _ in state.ranked()] == ["a", "base", "b"]
+    assert scores["a"].n == 40
+    assert scores["a"].value == pytest.approx(0.55)
+    assert scores["b"].n < 40
+
+
+def test_a_model_dismissed_on_easy_items_does_not_pass_the_leader_that_was_asked_hard_ones_too() -> None:
+    easy = [1.0] * 20
+    state = searched({"base": easy + [0, 0, 0, 1] * 5, "b": [1, 1, 1, 0] * 5 + [0] * 20})
+    base, b = state.objective("base"), state.objective("b")
+    assert base is not None and b is not None
+    assert state.ranked()[0][0].id == "base"
+    first = replace(
+        state, scores={**state.scores, "base": (score(easy + [0.0] * 20),), "b": (score([1, 1, 1, 0] * 5),)}
+    )
+    assert first.scores["b"][0].value > first.scores["base"][0].value
+    assert [obj.id for obj, _ in first.ranked()] == ["base", "b"]
+    assert first.lead("b", "base") == pytest.approx(-0.25)
+
+
+def score(values: Sequence[float]) -> Score:
+    task: Any = Written({})
+    return score_of(task, "validation", values, looks=range(10, len(values), 10))
+
+
+def test_a_model_that_is_ahead_early_is_asked_what_the_leader_was() -> None:
+    coin = Coin({"challenger": 0.9, "leader": 0.4})
+    challenger, leader = (Object(id=name, kind="model", name=name) for name in coin.chances)
+    evaluation = Evaluation(tasks=[coin], goals=[TaskWeight(task="coin")], first=50, most=400)
+    assert evaluation.race(challenger, leader, CTX, 300) == 300
+
+
+def test_gains_and_guards_of_a_raced_model_are_over_all_its_items() -> None:
+    state = searched({"base": [1, 0] * 20, "a": [0, 1] * 18 + [1] * 4})
+    (made,), (base,) = state.scores["a"], state.scores["base"]
+    assert (made.n, base.n) == (40, 40)
+    assert made.gain == pytest.approx(made.value - base.value)
+
+
+def test_scores_on_fewer_items_do_not_replace_those_on_more() -> None:
+    state = searched({"base": [1, 0] * 20, "a": [0, 1] * 18 + [1] * 4})
+    cut = Made(object=state.pool["a"], scores=state.scores["a"], rescored={"base": (score([1.0] * 20),)})
+    told = reduce_events([Told(number=0, outcome=cut)], state)
+    assert told.scores["base"] == state.scores["base"]
 
 
 def guarded(max_drop: float) -> Any:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from lamdagent.core.format import change, contents, recipe, scored
 from lamdagent.core.state import State
-from lamdagent.core.types import Failed, Object, ObjectId, ObjectiveValue, Trial
+from lamdagent.core.types import Failed, Made, Object, ObjectId, ObjectiveValue, Trial
 
 BEST = 5
 NEVER_TRIED = 8
@@ -23,7 +23,10 @@ PARTS = ("dataset", "hyperparameters")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gain:
-    """A made model's objective less that of its best parent; the error takes the two as independent."""
+    """A made model's objective less that of its best parent, on the items that both have, with its paired error.
+
+    Journals of before do not say how the two did on the same items: there the error takes them as independent.
+    """
 
     trial: Trial
     value: float
@@ -51,12 +54,14 @@ def gains(state: State) -> Iterator[Gain]:
     """The gain of every trial that made a scored model from scored ones."""
     for trial in state.trials:
         made = state.objective(trial.choice.action.id)
-        parents = [state.objective(i) for i in trial.choice.action.object_ids if state.pool[i].kind == "model"]
-        known = [p for p in parents if p is not None]
+        parents = {i: state.objective(i) for i in trial.choice.action.object_ids if state.pool[i].kind == "model"}
+        known = {i: objective for i, objective in parents.items() if objective is not None}
         if made is None or not known:
             continue
-        best = max(known, key=lambda objective: objective.value)
-        yield Gain(trial=trial, value=made.value - best.value, stderr=_together(made, best))
+        best = max(known, key=lambda i: known[i].value)
+        paired = trial.outcome.gains.get(best) if isinstance(trial.outcome, Made) else None
+        value, stderr = made.value - known[best].value, _together(made, known[best])
+        yield Gain(trial=trial, value=paired.value if paired else value, stderr=paired.stderr if paired else stderr)
 
 
 def dataset_gains(state: State) -> dict[ObjectId, MeanGain]:

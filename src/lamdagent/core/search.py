@@ -171,7 +171,8 @@ def job_of(trial: Trial, state: State) -> Job:
     leader = next((obj.id for obj, _ in state.ranked()), None)
     ids = (*trial.choice.action.object_ids, *([leader] if leader else ()))
     objects = with_roots(state, dict.fromkeys([*ids, *(obj.id for obj in state.of_kind("dataset"))]))
-    return Job(key=trial.number, action=trial.choice.action, objects=objects, leader=leader)
+    asked = {i: max(s.n for s in state.scores[i]) for i in ids if state.scores.get(i)}
+    return Job(key=trial.number, action=trial.choice.action, objects=objects, leader=leader, asked=asked)
 
 
 def with_roots(state: State, ids: Iterable[ObjectId]) -> tuple[Object, ...]:

@@ -75,10 +75,38 @@ class State:
         return objective_of(self.goals, [s for s in self.scores.get(object_id, ()) if s.split == "validation"])
 
     def ranked(self) -> tuple[tuple[Object, ObjectiveValue], ...]:
-        """Every scored model: those that hold all guards first, best objective first, earlier first among equals."""
-        scored = [(o, self.objective(o.id)) for o in self.of_kind("model")]
-        known = [(o, v) for o, v in scored if v is not None]
-        return tuple(sorted(known, key=lambda row: (bool(self.broken(row[0].id)), -row[1].value)))
+        """Every scored model: those that hold all guards first, best first, earlier first among equals.
+
+        Best is by the difference, on the items that both have, from the best of those that were asked most items; so
+        nobody gains by having been asked fewer, or easier, ones.
+        """
+        known = [(o, v) for o in self.of_kind("model") if (v := self.objective(o.id)) is not None]
+        broken = {o.id for o, _ in known if self.broken(o.id)}
+        asked = {o.id: sum(s.n for s in self._counted(o.id)) for o, _ in known}
+        most = max(known, key=lambda row: (row[0].id not in broken, asked[row[0].id], row[1].value), default=None)
+        if most is None:
+            return ()
+        return tuple(sorted(known, key=lambda row: (row[0].id in broken, -self.lead(row[0].id, most[0].id))))
+
+    def lead(self, a: ObjectId, b: ObjectId) -> float:
+        """How much higher the objective of one scored model is than another's, on the items that both have.
+
+        Where a journal of before does not say how a model did on these, each counts on all that it has.
+        """
+        theirs, scale = {s.task: s for s in self._counted(b)}, {g.task: g.weight / g.max_score for g in self.goals}
+        total = sum(goal.weight for goal in self.goals)
+        gaps = []
+        for mine in self._counted(a):
+            n = min(mine.n, theirs[mine.task].n)
+            x, y = mine.mean_of_first(n), theirs[mine.task].mean_of_first(n)
+            gap = mine.value - theirs[mine.task].value if x is None or y is None else x - y
+            gaps.append(scale[mine.task] * gap)
+        return math.fsum(gaps) / total
+
+    def _counted(self, object_id: ObjectId) -> list[Score]:
+        """The scores that a model's objective is made of."""
+        counted = {goal.task for goal in self.goals if goal.weight}
+        return [s for s in self.scores.get(object_id, ()) if s.split == "validation" and s.task in counted]
 
     def broken(self, object_id: ObjectId) -> tuple[tuple[Guard, Score], ...]:
         """The guards that a model breaks, beyond noise, with the scores that say so.
@@ -120,6 +148,12 @@ def objective_of(goals: Sequence[TaskWeight], scores: Sequence[Score]) -> Object
     return ObjectiveValue(value=value, stderr=stderr)
 
 
+def _most_items(old: Sequence[Score], new: Sequence[Score]) -> tuple[Score, ...]:
+    """New scores, but for those on fewer of the same items than are known: nothing that was asked is thrown away."""
+    known = {(s.task, s.split, s.task_id): s for s in old}
+    return tuple(max(s, known.get((s.task, s.split, s.task_id), s), key=lambda s: s.n) for s in new)
+
+
 def _below(score: Score, bound: float) -> bool:
     return score.gain is not None and score.gain + ONE_SIDED_95 * (score.gain_stderr or 0.0) < bound
 
@@ -153,7 +187,8 @@ def _step(state: State, event: Event) -> State:
             made = outcome.object
             # Only models are scored: an entry for a dataset, though empty, would pass for a model that scored nothing.
             own = {made.id: outcome.scores} if made.kind == "model" else {}
-            known = {**state.scores, **outcome.rescored, **own}
+            rescored = {i: _most_items(state.scores.get(i, ()), scores) for i, scores in outcome.rescored.items()}
+            known = {**state.scores, **rescored, **own}
             return replace(state, pool={**state.pool, made.id: made}, scores=known)
         case MemoryUpdated(number=number, memory=memory):
             return replace(state, memory=memory, memories={**state.memories, number: memory})

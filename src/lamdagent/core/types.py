@@ -194,7 +194,8 @@ class Score:
     """A model's result on one side of one task: the mean of `n` items with its standard error, in the task's unit.
 
     `gain` is the mean difference to the base model that it descends from, on the items that both have, with its paired
-    standard error; None for base models. `task_id` names the file of items that the mean is of.
+    standard error; None for base models. `task_id` names the file of items that the mean is of. `looks` are the means of
+    fewer of the first items, as (how many, mean), where a race looked; so models compare on the items that both have.
     """
 
     task: str
@@ -205,6 +206,11 @@ class Score:
     gain: float | None = None
     gain_stderr: float | None = None
     task_id: str = ""
+    looks: tuple[tuple[int, float], ...] = ()
+
+    def mean_of_first(self, n: int) -> float | None:
+        """The mean of the first `n` items; None where it is not known."""
+        return self.value if n == self.n else dict(self.looks).get(n)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -260,13 +266,15 @@ class Cost:
 class Made:
     """A trial that ended with a new, scored object.
 
-    `rescored` holds the new scores of a model that was asked more items because the made one raced it.
+    `rescored` holds the new scores of models that were asked more items because the made one raced: the leader and the
+    base models. `gains` are its objective less that of each parent and of the leader, paired on the items that both have.
     """
 
     object: Object
     scores: tuple[Score, ...]
     cost: Cost = Cost()
     rescored: Mapping[ObjectId, tuple[Score, ...]] = field(default_factory=dict)
+    gains: Mapping[ObjectId, ObjectiveValue] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -302,7 +310,8 @@ class Job:
 
     `objects` are all that it may need: the action's inputs and whatever those descend from, and the datasets of the pool,
     none of which is made a second time; or first the model to score. `key` is the trial's number, or the model's name. A
-    made model races the `leader`. `items` is how many items a task asks; None is as many as the study says.
+    made model races the `leader`. `items` is how many items a task asks; None is as many as the study says. `asked` is how
+    many the leader and the action's models were asked of a task at the most.
     """
 
     key: int | str
@@ -311,6 +320,7 @@ class Job:
     leader: ObjectId | None = None
     split: Split = "validation"
     items: int | None = None
+    asked: Mapping[ObjectId, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,8 @@ from typing import Any
 
 from lamdagent.core.action_type import Context
 from lamdagent.core.protocols import Task
-from lamdagent.core.types import Object, Score, Split, TaskWeight
+from lamdagent.core.state import objective_of
+from lamdagent.core.types import Object, ObjectId, ObjectiveValue, Score, Split, TaskWeight
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,17 +31,23 @@ class Evaluation:
         """A model's score on every task.
 
         Args:
-            base: the model to pair it with, on the items that every model is asked; None for a base model itself.
+            base: the model to pair it with, on the same items; None for a base model itself.
         Raises:
             ValueError: a score is not finite.
         """
         found = self.values(model, split, ctx, n)
-        common = self.first if split == "validation" else None  # the items that every model is asked
-        before = self.values(base, split, ctx, common) if base is not None else {}
-        return tuple(score_of(task, split, found[task.name], before.get(task.name)) for task in self.tasks)
+        before = self.values(base, split, ctx, n) if base is not None else {}
+        looks = self._looks(n) if split == "validation" else ()
+        return tuple(score_of(task, split, found[task.name], before.get(task.name), looks) for task in self.tasks)
 
-    def race(self, model: Object, leader: Object, ctx: Context) -> int | None:
-        """Ask both more items until one is ahead or the items end; how many were asked of each task in the end."""
+    def race(self, model: Object, leader: Object, ctx: Context, known: int = 0) -> int | None:
+        """Ask both more items until one is ahead or the items end; how many the model was asked of each task in the end.
+
+        A model that is not behind is asked as many as the leader was, so that nobody leads on fewer items.
+
+        Args:
+            known: how many items the leader was asked before.
+        """
         from lamdagent.evaluation.statistics import verdict
 
         n, step = self.first, self.first
@@ -50,10 +57,36 @@ class Evaluation:
         while n < self.most:
             a, b = (_arrays(self.values(m, "validation", ctx, n)) for m in (model, leader))
             total = sum(map(len, a.values()))
-            if total == asked or verdict(a, b, self.goals, looks=looks) != "open":
+            found = "open" if total == asked else verdict(a, b, self.goals, looks=looks)
+            if found == "behind" or (found == "ahead" and n >= known) or total == asked:
                 return n
             asked, n = total, min(n + step, self.most)
         return n
+
+    def gains(
+        self, model: Object, others: Sequence[Object], ctx: Context, n: int | None, asked: Mapping[ObjectId, int]
+    ) -> dict[ObjectId, ObjectiveValue]:
+        """A model's objective less that of each of `others`, paired on the items that both were asked.
+
+        Args:
+            n: how many items of a task the model was asked; None is all.
+            asked: how many each of the others was.
+        """
+        found = {}
+        for other in others if self.goals else ():
+            common = asked[other.id] if n is None else min(n, asked[other.id])
+            mine, theirs = (self.values(m, "validation", ctx, common) for m in (model, other))
+            scores = [
+                score_of(task, "validation", [a - b for a, b in zip(mine[task.name], theirs[task.name], strict=True)])
+                for task in self.tasks
+            ]
+            if (gain := objective_of(self.goals, scores)) is not None:
+                found[other.id] = gain
+        return found
+
+    def _looks(self, n: int | None) -> Sequence[int]:
+        """Where a race that went on to `n` items looked before."""
+        return () if n is None or self.first is None or self.most is None else range(self.first, n, self.first)
 
 
 def _arrays(values: Mapping[str, Sequence[float]]) -> dict[str, Any]:
@@ -62,21 +95,27 @@ def _arrays(values: Mapping[str, Sequence[float]]) -> dict[str, Any]:
     return {task: np.asarray(found) for task, found in values.items()}
 
 
-def score_of(task: Task, split: Split, values: Sequence[float], base: Sequence[float] | None = None) -> Score:
+def score_of(
+    task: Task, split: Split, values: Sequence[float], base: Sequence[float] | None = None, looks: Sequence[int] = ()
+) -> Score:
     """Mean and standard error (sample deviation over the root of n) of items, and the paired gain over `base`.
+
+    Args:
+        looks: of how many first items the mean is kept, too.
 
     Raises:
         ValueError: the mean or its error is not finite.
     """
     value, stderr = mean_and_error(values)
     gain, gain_stderr = (
-        (None, None) if base is None else mean_and_error([v - b for v, b in zip(values, base, strict=False)])
+        (None, None) if base is None else mean_and_error([v - b for v, b in zip(values, base, strict=True)])
     )
     if not math.isfinite(value) or not math.isfinite(stderr or 0.0):
         raise ValueError(f"task {task.name!r} gave a score that is not finite: {value} ± {stderr}")
     return Score(
         task=task.name, split=split, value=value, n=len(values), stderr=stderr,
         gain=gain, gain_stderr=gain_stderr, task_id=task.ids[split],
+        looks=tuple((n, mean_and_error(values[:n])[0]) for n in looks if n < len(values)),
     )  # fmt: skip
 
 

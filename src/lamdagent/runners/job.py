@@ -14,7 +14,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ from lamdagent.core.types import (
     Made,
     Object,
     ObjectId,
+    ObjectiveValue,
     Outcome,
     Progress,
     Score,
@@ -130,8 +131,10 @@ def work(
     try:
         with disk_full_as_user_error(toolkit.artifacts.root):
             model = _make(job, context, toolkit) if job.action else job.objects[0]
-            scores, rescored = _score(model, job, context, toolkit) if model.kind == "model" else ((), {})
-        return Made(object=model, scores=scores, cost=context.cost(), rescored=rescored)
+            found = _score(model, job, context, toolkit) if model.kind == "model" else _Scored()
+        return Made(
+            object=model, scores=found.scores, cost=context.cost(), rescored=found.rescored, gains=found.gains
+        )  # fmt: skip
     except (UserError, ContractViolation):
         raise
     except Exception as error:  # a failure of one trial is a value: the search goes on
@@ -220,19 +223,35 @@ def _checked(type: ActionType, meta: dict[str, Any]) -> dict[str, Any]:
     return meta
 
 
-def _score(model: Object, job: Job, context: JobContext, toolkit: Toolkit) -> tuple[Scores, dict[ObjectId, Scores]]:
-    """The model's scores, and the leader's new ones where the two raced beyond what the leader had been asked."""
+def _score(model: Object, job: Job, context: JobContext, toolkit: Toolkit) -> _Scored:
+    """What a model scored; where it raced, on as many items as that took, and what others scored on these."""
+    evaluation = toolkit.evaluation
 
     def scores(of: Object, n: int | None) -> Scores:
         root = of.root
-        return toolkit.evaluation.scores(of, job.split, context, n, context.object(root) if root != of.id else None)
+        return evaluation.scores(of, job.split, context, n, context.object(root) if root != of.id else None)
 
-    first = job.items or (toolkit.evaluation.first if job.split == "validation" else None)
-    found = scores(model, first)
-    if job.leader is None or job.split != "validation":
-        return found, {}
-    leader = context.object(job.leader)
-    asked = toolkit.evaluation.race(model, leader, context)
-    if asked == first:
-        return found, {}
-    return scores(model, asked), {leader.id: scores(leader, asked)}
+    first = job.items or (evaluation.first if job.split == "validation" else None)
+    found = scores(model, first)  # before any race: a model that cannot be scored fails here
+    if job.action is None or job.split != "validation":
+        return _Scored(scores=found)
+    asked, others = first, list[Object]()
+    if job.leader is not None:
+        leader, known = context.object(job.leader), job.asked.get(job.leader, 0)
+        asked = evaluation.race(model, leader, context, known)
+        if asked != first:
+            # Base models are asked what their descendants are, so that gains are over all items.
+            raised = [leader, context.object(leader.root)] if known < (asked or 0) else []
+            others = [context.object(model.root), *raised]
+    return _Scored(
+        scores=found if asked == first else scores(model, asked),
+        rescored={of.id: scores(of, asked) for of in others},
+        gains=evaluation.gains(model, [context.object(i) for i in job.asked], context, asked, job.asked),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Scored:
+    scores: Scores = ()
+    rescored: Mapping[ObjectId, Scores] = field(default_factory=dict)
+    gains: Mapping[ObjectId, ObjectiveValue] = field(default_factory=dict)
