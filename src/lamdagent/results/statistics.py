@@ -123,8 +123,7 @@ def item_error(gaps: Mapping[str, Array], goals: TaskWeights) -> ItemError | Non
         gaps: by task, seeds by items, the same items for every seed.
 
     None for one seed or one item. Source: crossed random effects, by the analysis of variance (Searle, Casella and
-    McCulloch 1992, chapter 4); a negative component counts as 0. A bootstrap over seeds and items is too narrow for the
-    few seeds of a comparison.
+    McCulloch 1992, chapter 4); a negative component counts as 0.
     """
     variance, seen, fourth = 0.0, 0.0, 0.0
     for task, scale in scales_of(goals).items():
