@@ -131,12 +131,12 @@ class State:
 
 
 def objective_of(goals: Sequence[TaskWeight], scores: Sequence[Score]) -> ObjectiveValue | None:
-    """The objective of one side's scores; None if any goal has none.
+    """The objective of one side's scores; None if any goal that counts has none.
 
     The standard error takes the tasks as independent: sqrt(sum((w_k / max_k * stderr_k)**2)) / sum(w_k). That is what a
     bootstrap over the items, stratified by task, gives.
     """
-    by_task = {s.task: s for s in scores}
+    by_task, goals = {s.task: s for s in scores}, [g for g in goals if g.weight]
     if not goals or any(g.task not in by_task for g in goals):
         return None
     total = sum(g.weight for g in goals)
@@ -155,7 +155,12 @@ def _most_items(old: Sequence[Score], new: Sequence[Score]) -> tuple[Score, ...]
 
 
 def _below(score: Score, bound: float) -> bool:
-    return score.gain is not None and score.gain + ONE_SIDED_95 * (score.gain_stderr or 0.0) < bound
+    # Without an error, as on a single item, nothing is beyond noise.
+    return (
+        score.gain is not None
+        and score.gain_stderr is not None
+        and (score.gain + ONE_SIDED_95 * score.gain_stderr < bound)
+    )
 
 
 def reduce_events(events: Iterable[Event], state: State | None = None) -> State:

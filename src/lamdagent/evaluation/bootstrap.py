@@ -31,7 +31,9 @@ TIED = 1e-12
 class Measured:
     """The objectives of models, and a matrix per goal, models by items, of what each item adds to their errors.
 
-    Rows sum to 0, and their products to the covariance of the errors. `dof_M` is the fewest items of any goal, less 1.
+    Rows sum to 0, and their products to the covariance of the errors. `dof_M` are degrees of freedom: items less 1, or of
+    several tasks what their shares of the variance make of them (Welch 1947, Satterthwaite 1946), so that a task of few
+    items costs as much certainty as it brings noise.
     """
 
     values_M: Array
@@ -76,12 +78,16 @@ def measured(models: Sequence[Items], goals: TaskWeights) -> Measured:
     helped nor hurt by their being easier or harder than the rest.
 
     Raises:
-        ValueError: no models, no goals, or a goal for which a model has fewer than 2 items.
+        ValueError: no models, no goals, a goal for which a model has fewer than 2 items, or an item without a value.
     """
     scales = scales_of(goals)
     short = [t for t in scales if any(len(items.get(t, ())) < 2 for items in models)]
     if short or not models:
         raise ValueError(f"every model needs at least 2 items of {short}" if short else "there are no models")
+    if holes := [
+        t for t in scales if not all(np.isfinite(np.asarray(items[t], dtype=float)).all() for items in models)
+    ]:
+        raise ValueError(f"items of {holes} have no finite value: nothing can be said of their mean")
     whole = max(models, key=lambda m: (sum(len(m[t]) for t in scales), sum(scales[t] * np.mean(m[t]) for t in scales)))
     values_M, influence = np.zeros(len(models)), []
     for task, scale in scales.items():
@@ -93,8 +99,13 @@ def measured(models: Sequence[Items], goals: TaskWeights) -> Measured:
             values_M[m] += scale * (mine_N - base_mine_N).mean()
             rows_MN[m, : len(mine_N)] += scale * _influence(mine_N - base_mine_N)
         influence.append(rows_MN)
-    fewest = [min(len(items[t]) for t in scales) for items in models]
-    return Measured(values_M, influence, np.array(fewest, dtype=float) - 1)
+    free_KM = np.array([[len(items[t]) - 1 for items in models] for t in scales], dtype=float)
+    variance_KM = np.array([(rows_MN**2).sum(axis=1) for rows_MN in influence])
+    total_M = variance_KM.sum(axis=0)
+    share_KM = np.divide(variance_KM, total_M, out=np.zeros_like(variance_KM), where=total_M > 0)
+    spent_M = (share_KM**2 / free_KM).sum(axis=0)
+    dof_M = np.divide(1.0, spent_M, out=free_KM.min(axis=0), where=spent_M > 0)
+    return Measured(values_M, influence, dof_M)
 
 
 def lead(a: Items, b: Items, goals: TaskWeights) -> Measured:
@@ -116,11 +127,11 @@ def _influence(value_N: Array) -> Array:
 
 
 def scales_of(goals: TaskWeights) -> dict[str, float]:
-    """What a task's mean counts in the objective."""
-    if not goals:
-        raise ValueError("an objective needs at least one goal")
+    """What a task's mean counts in the objective; without the tasks that are only watched."""
     total = sum(goal.weight for goal in goals)
-    return {goal.task: goal.weight / goal.max_score / total for goal in goals}
+    if not total:
+        raise ValueError("an objective needs at least one goal that counts")
+    return {goal.task: goal.weight / goal.max_score / total for goal in goals if goal.weight}
 
 
 def counts(rng: np.random.Generator, resamples: int, n: int, size: int) -> Array:
