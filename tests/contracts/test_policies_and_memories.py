@@ -9,10 +9,11 @@ from lamdagent.policies.random import Random
 from lamdagent.policies.surrogate.policy import Surrogate
 from lamdagent.policies.tpe import Tpe
 from lamdagent.testing.contracts import MemoryContract, PolicyContract
+from lamdagent.testing.contracts.policy import DataPolicyContract
 from lamdagent.testing.fake_chat import FakeClient, fake_chat
 
 
-class TestRandom(PolicyContract):
+class TestRandom(DataPolicyContract):
     def policy(self) -> Random:
         return Random()
 
@@ -34,22 +35,22 @@ class TestReflection(MemoryContract):
         return Reflection(chat=fake_chat(FakeClient()))
 
 
-class TestAgent(PolicyContract):
+class TestAgent(DataPolicyContract):
     def policy(self) -> Agent:
         return Agent(chat=fake_chat(FakeClient()), fallback=Random())
 
 
-class TestGreedy(PolicyContract):
+class TestGreedy(DataPolicyContract):
     def policy(self) -> Greedy:
         return Greedy()
 
 
-class TestEvolution(PolicyContract):
+class TestEvolution(DataPolicyContract):
     def policy(self) -> Evolution:
         return Evolution()
 
 
-class TestTpe(PolicyContract):
+class TestTpe(DataPolicyContract):
     def policy(self) -> Tpe:
         return Tpe()
 

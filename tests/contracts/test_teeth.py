@@ -28,6 +28,7 @@ from lamdagent.testing.contracts import (
     PolicyContract,
     RunnerContract,
 )
+from lamdagent.testing.contracts.policy import DataPolicyContract
 
 
 def choices(actions: Any) -> list[Choice]:
@@ -108,6 +109,21 @@ def test_a_sound_policy_passes_where_broken_ones_fail() -> None:
 
     for test in (name for name in dir(Sound) if name.startswith("test_")):
         getattr(Sound(), test)()
+
+
+def test_a_policy_that_never_makes_data_fails_the_contract_of_those_that_do() -> None:
+    class OnlyModels:
+        name = "only models"
+
+        def select(self, state: State, space: ActionSpace, n: int) -> Sequence[Choice]:
+            return Random().select(state, ActionSpace(state, toy.ACTION_TYPES), n)
+
+    class Broken(DataPolicyContract):
+        def policy(self) -> OnlyModels:
+            return OnlyModels()
+
+    with pytest.raises(AssertionError, match="no dataset was made"):
+        Broken().test_it_makes_a_dataset_and_trains_a_model_on_it()
 
 
 def test_a_memory_that_grows_without_end_fails_its_contract() -> None:

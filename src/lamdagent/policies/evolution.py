@@ -18,6 +18,7 @@ from lamdagent.core.format import scored
 from lamdagent.core.space import ActionSpace
 from lamdagent.core.state import State
 from lamdagent.core.types import Action, Choice, Object
+from lamdagent.policies.imagined import with_made_data
 from lamdagent.policies.moves import at_random, drawn_with, merges, model_slots, one_by_one, seeded, trains
 
 Mutation = tuple[Action, str]
@@ -48,7 +49,7 @@ class Evolution:
         self._warmup, self._population, self._tournament = warmup, population, tournament
 
     def select(self, state: State, space: ActionSpace, n: int) -> Sequence[Choice]:
-        return one_by_one(state, space, n, self._choose)
+        return one_by_one(state, space, n, with_made_data(self._choose))
 
     def _choose(self, state: State, space: ActionSpace) -> Choice | None:
         rng = seeded(state)

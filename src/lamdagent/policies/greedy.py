@@ -11,6 +11,7 @@ from lamdagent.core.format import scored
 from lamdagent.core.space import ActionSpace
 from lamdagent.core.state import State
 from lamdagent.core.types import Choice
+from lamdagent.policies.imagined import with_made_data
 from lamdagent.policies.moves import at_random, drawn_with, one_by_one, seeded
 
 
@@ -34,7 +35,7 @@ class Greedy:
         self._exploration = exploration
 
     def select(self, state: State, space: ActionSpace, n: int) -> Sequence[Choice]:
-        return one_by_one(state, space, n, self._choose)
+        return one_by_one(state, space, n, with_made_data(self._choose))
 
     def _choose(self, state: State, space: ActionSpace) -> Choice | None:
         rng = seeded(state)

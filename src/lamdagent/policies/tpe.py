@@ -25,6 +25,7 @@ from lamdagent.core.errors import MissingExtra
 from lamdagent.core.space import ActionSpace
 from lamdagent.core.state import State
 from lamdagent.core.types import Action, Choice, Kind, Object, ObjectId, Slot, Trial
+from lamdagent.policies.imagined import with_made_data
 from lamdagent.policies.moves import at_random, merges, model_slots, one_by_one, seeded, trains
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ class Tpe:
         self._depth, self._startup = depth, startup
 
     def select(self, state: State, space: ActionSpace, n: int) -> Sequence[Choice]:
-        return one_by_one(state, space, n, self._choose)
+        return one_by_one(state, space, n, with_made_data(self._choose))
 
     def _choose(self, state: State, space: ActionSpace) -> Choice | None:
         rng = seeded(state)

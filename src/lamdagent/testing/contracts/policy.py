@@ -92,3 +92,18 @@ class PolicyContract:
         for makes_data in (False, True):
             state = toy.search(self.policy(), trials=30, runner=toy.inline(capacity=2), makes_data=makes_data)
             assert len(state.trials) == 30
+
+
+class DataPolicyContract(PolicyContract):
+    """That of a policy which comes to make data by itself, too."""
+
+    trials = 40  # of a toy search, within which it makes data and trains on what it made
+
+    def test_it_makes_a_dataset_and_trains_a_model_on_it(self) -> None:
+        for seed in range(3):
+            state = toy.search(self.policy(), trials=self.trials, seed=seed, makes_data=True)
+            made = {obj.id for obj in state.of_kind("dataset") if obj.made_by is not None}
+            assert made, f"no dataset was made with seed {seed}"
+            models = [t.choice.action for t in state.trials if t.choice.action.id in state.pool]
+            trained = [a for a in models if state.pool[a.id].kind == "model" and made & set(a.object_ids)]
+            assert trained, f"no model was trained on a made dataset with seed {seed}"
