@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -42,6 +43,28 @@ def test_an_artifact_appears_whole_when_its_block_ends(store: LocalArtifacts) ->
         assert not store.open("abc").exists()
     assert (store.open("abc") / "data.jsonl").read_text() == "{}\n"
     assert inside(store) == ["abc"]
+
+
+def test_all_of_an_artifact_is_on_the_disk_before_its_name_is_and_the_name_before_it_is_told_of(
+    store: LocalArtifacts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps, sync, rename = list[str](), os.fsync, Path.rename
+
+    def synced(handle: int) -> None:
+        steps.append(Path(os.readlink(f"/proc/self/fd/{handle}")).name)
+        sync(handle)
+
+    def renamed(self: Path, target: Path) -> Path:
+        steps.append("rename")
+        return rename(self, target)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(Path, "rename", renamed)
+    with store.write("abc", {"id": "abc"}) as folder:
+        (folder / "weights").mkdir()
+        (folder / "weights" / "model.safetensors").write_text("weights")
+        partial = folder.name
+    assert steps == ["object.json", "model.safetensors", "weights", partial, "rename", "artifacts"]
 
 
 def test_its_record_holds_what_the_block_filled_in_and_the_hash_of_every_file(store: LocalArtifacts) -> None:

@@ -26,6 +26,7 @@ from typing import Any
 from lamdagent.core.config import Config, Parts
 from lamdagent.core.errors import UserError
 from lamdagent.core.types import ObjectId, Score
+from lamdagent.objects.durable import rename
 
 CHUNK_BYTES = 1 << 22
 
@@ -79,7 +80,7 @@ class LocalArtifacts:
                 self.record(object_id) is None
             ):  # else another process was faster, and its folder may hold scores already
                 shutil.rmtree(self.open(object_id), ignore_errors=True)
-                partial.rename(self.open(object_id))
+                rename(partial, self.open(object_id))
         finally:
             shutil.rmtree(partial, ignore_errors=True)
 

@@ -27,6 +27,7 @@ from lamdagent.core.types import SIDES, Example, Object, Split, content_id
 from lamdagent.evaluation.tasks.config import NOT_IN_IDS, TaskConfig
 from lamdagent.evaluation.tasks.fewshot import with_examples_by_item
 from lamdagent.evaluation.tasks.requests import example_of, right_answer
+from lamdagent.objects.durable import rename
 
 ITEM_ORDER = "lamdagent items"  # seed of the fixed order
 SHOWN_CHARS = 500
@@ -304,7 +305,7 @@ def _write(file: Path, record: Mapping[str, Any]) -> None:
     # Two workers may ask the same model at once, such as the leader that both race.
     partial = file.with_suffix(f".{os.getpid()}.partial")
     partial.write_text(json.dumps(record), encoding="utf-8")
-    partial.rename(file)
+    rename(partial, file)
 
 
 def _watched(loaded: Loaded, batch_size: int | str, ctx: Context | None, name: str) -> Any:
