@@ -8,7 +8,7 @@ from lamdagent.policies.greedy import Greedy
 from lamdagent.policies.random import Random
 from lamdagent.policies.surrogate.policy import Surrogate
 from lamdagent.policies.tpe import Tpe
-from lamdagent.testing.contracts import MemoryContract, PolicyContract
+from lamdagent.testing.contracts import MemoryContract
 from lamdagent.testing.contracts.policy import DataPolicyContract
 from lamdagent.testing.fake_chat import FakeClient, fake_chat
 
@@ -55,6 +55,6 @@ class TestTpe(DataPolicyContract):
         return Tpe()
 
 
-class TestSurrogate(PolicyContract):
+class TestSurrogate(DataPolicyContract):
     def policy(self) -> Surrogate:
         return Surrogate()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import random
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -23,7 +22,7 @@ from lamdagent.testing import toy
 
 
 def imagined_of(state: State, most: int) -> list[str]:
-    found = imagine(state, toy.space(state), random.Random(0), most)
+    found = imagine(state, toy.space(state), most)
     return [found.state.pool[i].name for i in found.makers]
 
 
@@ -54,7 +53,7 @@ def test_what_could_be_made_is_imagined_once_each_and_at_most_so_many() -> None:
 def test_nothing_is_imagined_where_no_action_makes_data() -> None:
     state = toy.grown(5)
     space = toy.space(state)
-    found = imagine(state, space, random.Random(0), 30)
+    found = imagine(state, space, 30)
     assert not found.makers and found.state is state and found.space is space
 
 
@@ -62,7 +61,7 @@ def test_a_made_dataset_has_the_id_that_it_was_imagined_with() -> None:
     state = toy.grown(12, models=2, makes_data=True)
     made = [obj for obj in state.of_kind("dataset") if obj.made_by is not None]
     assert made and all(obj.id in state.tried for obj in made)
-    assert not set(imagine(state, toy.space(state), random.Random(0), 30).makers) & set(state.pool)
+    assert not set(imagine(state, toy.space(state), 30).makers) & set(state.pool)
 
 
 def test_what_cannot_be_likened_to_any_dataset_is_not_imagined() -> None:
@@ -71,7 +70,7 @@ def test_what_cannot_be_likened_to_any_dataset_is_not_imagined() -> None:
 
     state = toy.grown(2)
     types: dict[str, ActionType] = {"open": FromModels(Slot(name="model", kind="model"))}
-    assert not imagine(state, ActionSpace(state, types), random.Random(0), 5).makers
+    assert not imagine(state, ActionSpace(state, types), 5).makers
 
 
 def test_a_choice_that_takes_an_imagined_dataset_makes_it_first_and_then_trains_on_it() -> None:

@@ -15,8 +15,9 @@ from lamdagent.core.events import Asked, Told
 from lamdagent.core.space import ActionSpace
 from lamdagent.core.state import State, reduce_events
 from lamdagent.core.types import Action, Cause, Choice, Failed, Guard, Made, Object, Score, Slot
+from lamdagent.policies.imagined import REST
 from lamdagent.policies.surrogate.candidates import EMPTY, CandidateSet, candidates, of_actions
-from lamdagent.policies.surrogate.features import lineage_features
+from lamdagent.policies.surrogate.features import OWN, lineage_features
 from lamdagent.policies.surrogate.model import PRIOR_SD, Design, EffectModel, design_of
 from lamdagent.policies.surrogate.policy import Surrogate, SurrogateModel, expected_improvement
 from lamdagent.testing import toy
@@ -272,3 +273,76 @@ def test_a_task_whose_scores_pass_its_maximum_is_learned_all_the_same() -> None:
 
     wide.best(1, gain)
     assert max(gains) > 0.1
+
+
+def learned_of_data() -> State:
+    """After three steps with one setting, of which east gained and north lost."""
+    state = toy.grown(0, makes_data=True)
+    for dataset, value in (("east", 0.6), ("north", 0.2), ("south-west", 0.4)):
+        done = action(state, model="base", dataset=dataset, hyperparameters="slow")
+        state = after(state, done, {"near-east": value, "near-north": value})
+    return state
+
+
+def blended(state: State, names: str) -> State:
+    """The state after a blend of two datasets, which made what no slot refuses."""
+    ids = [next(obj.id for obj in state.pool.values() if obj.name == name) for name in names.split("+")]
+    done = toy.space(state).action("blend", {"datasets": ids})
+    made = Object(id=done.id, kind="dataset", name=names.replace("+", "/"), made_by=done.id, meta={"x": [0.5, 0.5]})
+    asked = Asked(number=len(state.trials), choice=Choice(action=done, reason="", by="test"))
+    return reduce_events([asked, Told(number=asked.number, outcome=Made(object=made, scores=()))], state)
+
+
+def test_a_made_dataset_is_expected_to_do_what_those_do_that_it_is_made_from_and_less_surely() -> None:
+    state = blended(blended(learned_of_data(), "east+south-west"), "north+south-west")
+    model = SurrogateModel(state, toy.space(state), 1000)
+
+    def predicted(dataset: str) -> tuple[float, float]:
+        found = model.predict(action(state, model="base", dataset=dataset, hyperparameters="fast"))
+        assert found is not None
+        return found
+
+    (east, sure), (west, _), (north, _) = predicted("east"), predicted("south-west"), predicted("north")
+    (good, unsure), (bad, _) = predicted("east/south-west"), predicted("north/south-west")
+    assert east > good > bad > north and good > west > bad
+    assert unsure > sure
+
+
+def test_what_was_learned_of_a_made_dataset_tells_of_those_it_is_made_from() -> None:
+    state = blended(learned_of_data(), "north+south-west")
+    again = action(state, model="base", dataset="north", hyperparameters="fast")
+    (before, _) = SurrogateModel(state, toy.space(state), 1000).predict(again) or (0.0, 0.0)
+    done = action(state, model="base", dataset="north/south-west", hyperparameters="slow")
+    state = after(state, done, {"near-east": 0.9, "near-north": 0.9})
+    (later, _) = SurrogateModel(state, toy.space(state), 1000).predict(again) or (0.0, 0.0)
+    assert later > before
+
+
+def test_a_dataset_made_of_made_ones_goes_back_to_those_that_were_provided() -> None:
+    state = blended(learned_of_data(), "east+north")
+    first = state.of_kind("dataset")[-1]
+    west = next(obj for obj in state.pool.values() if obj.name == "south-west")
+    done = toy.space(state).action("blend", {"datasets": [west.id, first.id]})
+    looks = replace(first, id=done.id, made_by=done.id)
+    imagined = replace(state, pool={**state.pool, done.id: looks})
+    past, pool = lineage_features(imagined, {done.id: done}), list(imagined.pool.values())
+    shares = {pool[i].name: share for i, share in zip(past.sources[-1], past.shares[-1], strict=True)}
+    assert shares == {"south-west": 0.5, "east": 0.25, "north": 0.25, "east/north": OWN / 2}
+    assert past.own[-1] == OWN and past.own[pool.index(west)] == 1
+
+
+def test_making_a_dataset_is_worth_half_of_what_is_gained_on_it_and_less_where_it_fails() -> None:
+    def worth(state: State) -> float:
+        model = SurrogateModel(state, toy.space(state), 1000)
+        imagined = [i for i, obj in enumerate(model._state.pool.values()) if obj.id not in state.pool]
+        return float(model._shares[imagined].max())
+
+    state = learned_of_data()
+    assert 0.4 < worth(state) < 0.5
+    names = {obj.name: obj.id for obj in state.pool.values()}
+    done = toy.space(state).action("blend", {"datasets": [names["east"], names["north"]]})
+    failed = after(state, done, None)
+    for dataset in itertools.islice(itertools.cycle(toy.DATASETS), REST):  # as many trials as data is left alone for
+        tried = action(failed, model="base", dataset=dataset, hyperparameters="wild")
+        failed = after(failed, tried, None)
+    assert worth(failed) < worth(state)

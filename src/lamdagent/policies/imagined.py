@@ -25,21 +25,30 @@ class ImaginedSpace:
     space: ActionSpace
     makers: Mapping[ObjectId, Action]
 
-    def first(self, action: Action) -> Action:
-        """What must be done first for an action: the making of an imagined dataset that it takes, else itself."""
-        return next((self.makers[i] for i in action.object_ids if i in self.makers), action)
+    def first(self, action: Action, reason: str) -> tuple[Action, str]:
+        """What must be done first, and why: the making of an imagined dataset that an action takes, else itself."""
+        for i in action.object_ids:
+            if i in self.makers:
+                return self.makers[i], f"makes {self.state.pool[i].name} for: {reason}"
+        return action, reason
 
 
-def imagine(state: State, space: ActionSpace, rng: random.Random, most: int) -> ImaginedSpace:
+def imagine(state: State, space: ActionSpace, most: int) -> ImaginedSpace:
     """At most `most` datasets that could be made now, drawn as the policy `random` draws among the actions that make
     data.
+
+    None is imagined while one that was made has trained no model, nor where one of the last `REST` trials made data: what
+    is new always tempts, and such a trial makes no model.
 
     An imagined dataset looks like one that its action type made before, else like one that it is made from, so that
     slots say whether they take it; what cannot be likened to any is not imagined.
     """
     makers = ActionSpace(state, {n: type for n, type in space.types.items() if type.makes == "dataset"})
     found: dict[ObjectId, tuple[Action, Object]] = {}
-    for _ in range(most if makers.types else 0):
+    rests = any(trial.choice.action.type in makers.types for trial in state.trials[-REST:])
+    # Draws of its own: where no action makes data, a policy's draws are those that it had without all this.
+    rng = random.Random(f"{state.seed}:{len(state.trials)}:imagined")
+    for _ in range(0 if not makers.types or rests or untried(state, space) else most):
         if (action := makers.sample(rng)) is None:
             break
         if (like := _like(state, action)) is not None:
@@ -53,29 +62,16 @@ def imagine(state: State, space: ActionSpace, rng: random.Random, most: int) -> 
 
 
 def with_made_data(choose: Callable[[State, ActionSpace], Choice | None]) -> Callable[..., Choice | None]:
-    """A policy's way to choose, with one imagined dataset among those to choose from.
-
-    None is imagined while there is a made dataset that no model was trained on yet, nor where one of the last `REST`
-    trials made data: what is new always tempts, and a trial that makes data makes no model.
-    """
+    """A policy's way to choose, with one imagined dataset among those to choose from."""
 
     def chosen(state: State, space: ActionSpace) -> Choice | None:
-        # Draws of its own: where no action makes data, a policy's draws are those that it had without all this.
-        rng = random.Random(f"{state.seed}:{len(state.trials)}:imagined")
-        waits = untried(state, space) or any(makes_data(space, trial.choice.action) for trial in state.trials[-REST:])
-        imagined = imagine(state, space, rng, 0 if waits else 1)
-        choice = choose(imagined.state, imagined.space)
-        if choice is None or (action := imagined.first(choice.action)) == choice.action:
-            return choice
-        made = imagined.state.pool[action.id].name
-        return replace(choice, action=action, reason=f"makes {made} for: {choice.reason}")
+        imagined = imagine(state, space, 1)
+        if (choice := choose(imagined.state, imagined.space)) is None:
+            return None
+        action, reason = imagined.first(choice.action, choice.reason)
+        return replace(choice, action=action, reason=reason)
 
     return chosen
-
-
-def makes_data(space: ActionSpace, action: Action) -> bool:
-    type = space.types.get(action.type)
-    return type is not None and type.makes == "dataset"
 
 
 def untried(state: State, space: ActionSpace) -> set[ObjectId]:

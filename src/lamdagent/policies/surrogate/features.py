@@ -11,10 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lamdagent.core.state import State
-from lamdagent.core.types import Made, Object
+from lamdagent.core.types import Action, Made, Object, ObjectId
 
 Floats = NDArray[np.float64]
+Positions = NDArray[np.intp]
 
+OWN = 0.7  # of a made dataset's effect beyond those it is made from, against that of a provided one
+SOURCES = 4  # of the datasets that one is made from, how many are looked at
 FADES = 0.7  # what is left of "seen" with every later step
 WIDE = 10.0  # positive numbers of settings that differ by so large a factor are compared by their logarithms
 
@@ -27,7 +30,9 @@ class LineageFeatures:
     `latest` (pool, pool) how often a model saw a dataset, older times counting less, and whether its last step did, in
     [0, 1]: a merge has the mean of its parents. `distance` (pool,) how far a model's weights lie from its base model's,
     where that is known, against the mean of all made models. `numbers`: by action type, each numeric key of its
-    settings (pool,), standardised.
+    settings (pool,), standardised. `own` (pool,) how much of a dataset's effect is its own; of a made one the rest is
+    the mean of those it is made from: `sources` (pool, most) are positions, with their `shares` (pool, most), 0 where
+    there is none.
     """
 
     depth: Floats
@@ -36,10 +41,17 @@ class LineageFeatures:
     latest: Floats
     distance: Floats
     numbers: Mapping[str, Mapping[str, Floats]]
+    own: Floats
+    sources: Positions
+    shares: Floats
 
 
-def lineage_features(state: State) -> LineageFeatures:
-    """The lineages of a state's pool, in its order."""
+def lineage_features(state: State, makers: Mapping[ObjectId, Action] | None = None) -> LineageFeatures:
+    """The lineages of a state's pool, in its order.
+
+    Args:
+        makers: the actions that would make datasets of the pool that are imagined.
+    """
     pool, n = list(state.pool.values()), len(state.pool)
     place = {obj.id: i for i, obj in enumerate(pool)}
     depth, merges, seen, latest = np.zeros(n), np.zeros(n), np.zeros((n, n)), np.zeros((n, n))
@@ -62,7 +74,33 @@ def lineage_features(state: State) -> LineageFeatures:
     distance = np.array([float(obj.model.get("distance", 0.0)) if obj.kind == "model" else 0.0 for obj in pool])
     distance /= distance[distance > 0].mean() if distance.any() else 1.0
     types = {obj.setting["action"] for obj in pool if obj.kind == "hyperparameters" and "action" in obj.setting}
-    return LineageFeatures(depth, merges, seen, latest, distance, {type: _numbers(pool, type) for type in types})
+    numbers = {type: _numbers(pool, type) for type in types}
+    return LineageFeatures(depth, merges, seen, latest, distance, numbers, *_composition(state, place, makers or {}))
+
+
+def _composition(
+    state: State, place: Mapping[ObjectId, int], makers: Mapping[ObjectId, Action]
+) -> tuple[Floats, Positions, Floats]:
+    """What is a dataset's own, and what it is made from, back to those that the user provided: the `SOURCES` weightiest."""
+    parts: dict[int, dict[int, float]] = {}
+    own = np.ones(len(place))
+    for at, obj in enumerate(state.pool.values()):
+        if obj.kind != "dataset" or obj.made_by is None:
+            continue
+        trial = state.trial_of(obj.id)
+        action = trial.choice.action if trial else makers[obj.id]
+        sources = [place[i] for i in action.object_ids if state.pool[i].kind == "dataset"]
+        found: dict[int, float] = {}
+        for source in sources:
+            for part, share in {**parts.get(source, {}), source: own[source]}.items():
+                found[part] = found.get(part, 0.0) + share / len(sources)
+        parts[at], own[at] = found, OWN if sources else 1.0
+    most = min(SOURCES, max(map(len, parts.values()), default=0))
+    positions, shares = np.tile(np.arange(len(place))[:, None], most), np.zeros((len(place), most))
+    for at, found in parts.items():
+        for k, (part, share) in enumerate(sorted(found.items(), key=lambda one: -one[1])[:most]):
+            positions[at, k], shares[at, k] = part, share
+    return own, positions, shares
 
 
 def _numbers(pool: Sequence[Object], type: str) -> dict[str, Floats]:

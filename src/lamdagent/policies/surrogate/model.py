@@ -35,15 +35,18 @@ CHUNK = 8192  # rows whose covariances are looked up at once, which bounds memor
 @dataclass(frozen=True, slots=True)
 class Design:
     """The features of rows: each row has as many as there are `names`, with `values` (n, names) in columns that are
-    told apart by `codes` (n, names), such as one for every dataset. Several features may have one name."""
+    told apart by `codes` (n, names), such as one for every dataset. Several features may have one name. `shared`: for
+    each feature, the one whose columns it has; left out, each has its own."""
 
     names: tuple[str, ...]
     codes: Positions
     values: Floats
+    shared: tuple[int, ...] = ()
 
     def __add__(self, more: Design) -> Design:
         """These rows and then those."""
-        return Design(self.names, np.vstack([self.codes, more.codes]), np.vstack([self.values, more.values]))
+        codes, values = np.vstack([self.codes, more.codes]), np.vstack([self.values, more.values])
+        return Design(self.names, codes, values, self.shared)
 
 
 class EffectModel:
@@ -56,7 +59,8 @@ class EffectModel:
     """
 
     def __init__(self, design: Design, gained: Floats, weights: Floats) -> None:
-        self._columns = [np.unique(codes) for codes in design.codes.T]
+        self._shared = np.array(design.shared or range(len(design.names)), np.intp)
+        self._columns = [np.unique(design.codes[:, self._shared == f]) for f in range(len(design.names))]
         self._starts = np.cumsum([0, *map(len, self._columns)])
         size = int(self._starts[-1])
         self._mean = np.zeros(size + len(design.names))
@@ -108,8 +112,8 @@ class EffectModel:
     def _at(self, design: Design) -> Positions:
         """The column of every feature of every row."""
         at = np.empty(design.codes.shape, np.intp)
-        for f, (known, start) in enumerate(zip(self._columns, self._starts, strict=False)):
-            codes = design.codes[:, f]
+        for f, shared in enumerate(self._shared):
+            known, start, codes = self._columns[shared], self._starts[shared], design.codes[:, f]
             found = np.searchsorted(known, codes) if len(known) else np.zeros(len(codes), np.intp)
             same = known[np.minimum(found, len(known) - 1)] == codes if len(known) else np.zeros(len(codes), bool)
             at[:, f] = np.where(same, start + found, self._starts[-1] + f)
@@ -128,23 +132,31 @@ def design_of(fills: CandidateSet, past: LineageFeatures, scores: Floats) -> tup
     levels = [np.ones(n), 2 * mean - 1]
     if fills.models.shape[1] > 1:
         levels.append(4 * (np.where(there, parents, -np.inf).max(axis=1) - mean))
-    features = [(name, codes, scale * level) for name, codes, scale in _objects(fills, len(scores)) for level in levels]
+    objects = _objects(fills, past)
+    features = [(name, codes, scale * level) for name, codes, scale, _ in objects for level in levels]
+    shared = [len(levels) * of + k for *_, of in objects for k in range(len(levels))]
     features += [(name, np.zeros(n, np.intp), PAST_SD * values) for name, values in _past(fills, past)]
+    shared += range(len(shared), len(features))
     names, codes, values = zip(*features, strict=True)
-    return Design(names, np.stack(codes, axis=1), np.stack(values, axis=1)), mean
+    return Design(names, np.stack(codes, axis=1), np.stack(values, axis=1), tuple(shared)), mean
 
 
-def _objects(fills: CandidateSet, pool: int) -> list[tuple[str, Positions, Any]]:
-    """The type by itself, each other object, and each pair of them: a name, the codes, and the prior's scale."""
+def _objects(fills: CandidateSet, past: LineageFeatures) -> list[tuple[str, Positions, Any, int]]:
+    """The type by itself, each other object, what it is made from, and each pair of objects: a name, the codes, the
+    prior's scale, and which of these the columns are those of: what a dataset does, it does in those made from it."""
     n, places = len(fills), [slot.name for slot in fills.slots if slot.kind != "model" for _ in range(slot.at_most)]
-    found: list[tuple[str, Positions, Any]] = [("the action", np.zeros(n, np.intp), ACTION_SD)]
+    pool = len(past.own)
+    found: list[tuple[str, Positions, Any, int]] = [("the action", np.zeros(n, np.intp), ACTION_SD, 0)]
     for i, name in enumerate(places):
         one = fills.others[:, i]
-        found.append((name, one, (one != EMPTY).astype(float)))
+        there, itself = (one != EMPTY).astype(float), len(found)
+        found.append((name, one, there * past.own[one], itself))
+        for sources, shares in zip(past.sources.T, past.shares.T, strict=True):
+            found.append((name, sources[one], there * shares[one], itself))
         for j in range(i):
             other = fills.others[:, j]
             both = ((one != EMPTY) & (other != EMPTY)).astype(float)
-            found.append((f"{places[j]} and {name}", one * pool + other, PAIR_SD * both))
+            found.append((f"{places[j]} and {name}", one * pool + other, PAIR_SD * both, len(found)))
     return found
 
 

@@ -24,6 +24,7 @@ from lamdagent.core.format import with_error
 from lamdagent.core.space import ActionSpace
 from lamdagent.core.state import ONE_SIDED_95, State
 from lamdagent.core.types import Action, Choice, Failed, Guard, ObjectId, Slot, Trial
+from lamdagent.policies.imagined import imagine
 from lamdagent.policies.moves import at_random, model_slots, one_by_one, seeded
 from lamdagent.policies.surrogate.candidates import EMPTY, CandidateSet, candidates, of_actions
 from lamdagent.policies.surrogate.features import lineage_features
@@ -34,6 +35,7 @@ Group = tuple[int, ...]  # positions in the pool
 
 TERMS = 3  # of a prediction that a reason names,
 SHOWN = 0.005  # if they move the objective by so much
+IMAGINED = 30  # datasets that could be made, at most, which are ranked like those that are there
 FAILS = 0.1  # how likely a trial is to fail, before any has ended,
 FAILS_TRIALS = 1.0  # and how many trials that weighs as much as
 
@@ -57,7 +59,9 @@ class Prediction:
 class Surrogate:
     """Ranks what can be done by its expected improvement, from what the study's trials have taught so far.
 
-    Action types that make no model from models are not ranked; they are drawn where nothing else is left.
+    A dataset that could be made is taken to do what those do that it is made from, and something of its own. What a
+    model gains on it costs two trials, so making it is worth half of that. Other action types that make no model from
+    models are not ranked; they are drawn where nothing else is left.
 
     Args:
         candidates: most candidates of an action type that are ranked; where there are more, so many are drawn.
@@ -94,10 +98,12 @@ class SurrogateModel:
     """
 
     def __init__(self, state: State, space: ActionSpace, most: int) -> None:
+        self._imagined = imagine(state, space, IMAGINED)
+        state, space = self._imagined.state, self._imagined.space
         self._state, self._menu = state, space
         self._pool = list(state.pool)
         self._place = {object_id: i for i, object_id in enumerate(self._pool)}
-        self._past = lineage_features(state)
+        self._past = lineage_features(state, self._imagined.makers)
         self._scores, self._errors, self._reach = _table(state)
         total = sum(g.weight for g in state.goals)
         self._weights = np.array([g.weight / g.max_score / total for g in state.goals]) * self._reach
@@ -108,6 +114,7 @@ class SurrogateModel:
         rng = seeded(state)
         self._seed = rng.getrandbits(32)
         self._models = [obj.id for obj, _ in ranked]
+        self._shares = self._trial_shares()
         for type in space.types if self._models else ():
             if space.types[type].makes == "model" and model_slots(space.types[type]):
                 self._effects[type] = self._learned(type)
@@ -132,7 +139,7 @@ class SurrogateModel:
         """The `n` feasible candidates of the highest value, and in words what is predicted of each."""
         if not self._ranked:
             return []
-        values = np.concatenate([value(prediction) for _, prediction in self._ranked])
+        values = np.concatenate([value(prediction) * self._share(fills) for fills, prediction in self._ranked])
         # Equal candidates, such as all of a study's first ones, are taken in random order.
         order = np.lexsort((np.random.default_rng(self._seed).random(len(values)), -values))
         starts = np.cumsum([0, *(len(fills) for fills, _ in self._ranked)])
@@ -147,7 +154,8 @@ class SurrogateModel:
                 continue
             action = self._menu.action(fills.type, inputs)
             if action.id not in found and self._menu.why_invalid(action) is None:
-                found[action.id] = action, self._reason(fills, prediction, row)
+                first = self._imagined.first(action, self._reason(fills, prediction, row))
+                found.setdefault(first[0].id, first)
                 if len(found) == n:
                     break
         return list(found.values())
@@ -166,6 +174,19 @@ class SurrogateModel:
             return "every action that can be predicted was tried"
         refusal = self._menu.why_invalid(untried[0])
         return f"{len(actions):,} candidates ranked, all tried or refused, such as: {refusal}"
+
+    def _trial_shares(self) -> Floats:
+        """How much of what is gained on an object a trial now is worth, (pool,): 1, but half of it where a dataset must
+        be made first, times the probability that it can be made."""
+        shares = np.ones(len(self._pool))
+        for i, maker in self._imagined.makers.items():
+            made = of_actions(maker.type, self._menu.types[maker.type].slots, [maker], self._place)
+            shares[self._place[i]] = self._ends(made)[0] / 2
+        return shares
+
+    def _share(self, fills: CandidateSet) -> Floats:
+        found: Floats = np.where(fills.others == EMPTY, 1.0, self._shares[fills.others]).prod(axis=1)
+        return found
 
     def _apart(self, type: str, inputs: Mapping[str, Sequence[ObjectId]]) -> bool:
         """Whether objects do not go together: a tenth of what `why_invalid` takes, which is asked only of the others."""
