@@ -6,13 +6,22 @@ import os
 import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
-from lamdagent.core.action_type import Context
+from pydantic import BaseModel
+
+from lamdagent.core.action_type import ActionType, Context
 from lamdagent.core.errors import ContractViolation, UserError
-from lamdagent.core.types import Kind, Object, Slot
+from lamdagent.core.types import Budget, Kind, Object, Slot
+from lamdagent.llm.chat import Reply
+from lamdagent.runners.calls import CallFolder
+from lamdagent.runners.job import Toolkit
 from lamdagent.study import worker
 from lamdagent.testing import toy
+from lamdagent.testing.advised import ToyAdvised
+from lamdagent.testing.fake_chat import FakeClient, fake_chat
 
 
 def halt(error: Exception) -> None:
@@ -46,6 +55,31 @@ class Mishap:
         return {}
 
 
+class KeyedClient(FakeClient):
+    """Answers whoever has a key in the environment, and notes each question in a file."""
+
+    def __init__(self, asked: str) -> None:
+        super().__init__()
+        self._file = Path(asked)
+
+    def complete(self, *, system: str, prompt: str, schema: type[BaseModel], max_tokens: int) -> Reply:
+        if not os.environ.get("TOY_LLM_KEY"):
+            raise UserError("TOY_LLM_KEY is not set")
+        with self._file.open("a", encoding="utf-8") as file:
+            file.write(f"{prompt}\n")
+        return super().complete(system=system, prompt=prompt, schema=schema, max_tokens=max_tokens)
+
+
+def opened(request: Any) -> Toolkit:
+    """The toy world; with an action that asks, where the driver says where its answers are kept."""
+    types: dict[str, ActionType] = {**toy.DATA_ACTION_TYPES, "nap": toy.ToyNap(), "mishap": Mishap()}
+    study = request["open"]["study"]
+    if "calls" not in study:
+        return toy.toolkit(types)
+    types["advised"] = ToyAdvised(fake_chat(KeyedClient(study["asked"]), budget=Budget(tokens=study["tokens"])))
+    return replace(toy.toolkit(types), calls=CallFolder(Path(study["calls"])))
+
+
 if __name__ == "__main__":
-    worker._open = lambda request: toy.toolkit({**toy.DATA_ACTION_TYPES, "nap": toy.ToyNap(), "mishap": Mishap()})
+    worker._open = opened
     worker.main()

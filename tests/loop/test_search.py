@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,14 +14,15 @@ from lamdagent.core.errors import ContractViolation, UserError
 from lamdagent.core.events import ObjectAdded, Told
 from lamdagent.core.protocols import Policy
 from lamdagent.core.search import job_of, run
-from lamdagent.core.state import State, reduce_events
-from lamdagent.core.types import Budget, Choice, Failed, Job, LLMCall, Made, Object, Outcome
+from lamdagent.core.state import reduce_events
+from lamdagent.core.types import Budget, Choice, Failed, Job, LLMCall, Made, Object, Outcome, Spent
 from lamdagent.evaluation.evaluator import Evaluation
 from lamdagent.policies.random import Random
 from lamdagent.runners.inline import Inline
 from lamdagent.runners.job import work
 from lamdagent.study.journal import MemoryJournal
 from lamdagent.testing import toy
+from lamdagent.testing.fake_chat import FakeClient, fake_chat
 from tests.loop.by_hand import EAST, WILD, Chooses, choice, done, opened
 
 
@@ -91,17 +92,14 @@ def test_the_objects_of_a_job_are_its_inputs_the_leader_their_base_and_the_datas
     assert {obj.id for obj in job.objects} == {*merge.choice.action.object_ids, base.id, leader.id, *datasets}
 
 
-def test_a_chat_is_bound_to_the_state_and_what_it_says_is_journalled() -> None:
-    class Talk:
-        def bind(self, state: Callable[[], State], record: Callable[[LLMCall], None]) -> None:
-            self.state, self.record = state, record
-
-    journal, chat = MemoryJournal(), Talk()
+def test_a_chat_is_bound_to_the_search_and_what_it_says_is_journalled() -> None:
+    journal, chat = MemoryJournal(), fake_chat(FakeClient())
     search = opened(journal, chat=chat)
     call = LLMCall(key="k", trial=0, purpose="type", model="m", system="", prompt="", tokens_in=3, usd=0.5)
-    chat.record(call)
-    assert chat.state() is search.state
+    assert chat._log is search
+    search.record(call)
     assert search.state.llm_calls == (call,)
+    assert search.spent == Spent(tokens=3, usd=0.5)
     assert reduce_events(journal.read()) == search.state
 
 

@@ -5,9 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from lamdagent.core.types import Kind, Object, ObjectId, Slot
+
+if TYPE_CHECKING:
+    from lamdagent.core.protocols import Chat
+
+AnyChat = TypeVar("AnyChat", bound="Chat")
 
 
 @dataclass(slots=True)
@@ -65,6 +70,12 @@ class Context(Protocol):
 
     def keep(self, loaded: Loaded) -> None:
         """Hand over the model just made, so that it is scored without being read back."""
+
+    def asking(self, chat: AnyChat) -> AnyChat:
+        """A chat that asks for this job: its answers are kept before they are used, and count in the study's budget.
+
+        Let `BudgetSpent` pass: the job ends, and its trial goes on when the budget is raised.
+        """
 
     def progress(self, phase: str, done: int, total: int | None = None, **facts: float) -> None:
         """Tell whoever watches how far the job is. Cheap; call it at every step."""

@@ -14,7 +14,7 @@ from lamdagent.core.errors import nearest
 if TYPE_CHECKING:
     from lamdagent.core.plan import Plan
     from lamdagent.core.protocols import Policy
-    from lamdagent.core.types import Progress, WorkerSpec
+    from lamdagent.core.types import LLMCall, Progress, WorkerSpec
 
 NAME = r"^[A-Za-z0-9][\w.\-]*$"
 """What a name in a study file looks like: names become file names, lines of prompts, and words of --set."""
@@ -59,14 +59,18 @@ class Parts(Protocol):
     def watch(self) -> Callable[[int | str, Progress], None]:
         """Is to hear of the progress of every job, by the job's key."""
 
+    def answered(self, call: LLMCall) -> None:
+        """Is to hear, in the thread of the search, of what language models are asked for jobs."""
+
     def path(self, given: str) -> Path:
         """A path of the study file, from the file's own folder."""
 
-    def chat(self, who: str) -> Any:
-        """The policy's language model, a `lamdagent.llm.chat.Chat`.
+    def chat(self, who: str, config: Any = None) -> Any:
+        """A language model, a `lamdagent.llm.chat.Chat`. In a job it asks through `Context.asking`.
 
         Args:
             who: asks, for the message where there is none, such as `memory: reflection`.
+            config: the `lamdagent.llm.config.ChatConfig` of another one than the policy's.
         Raises:
             ConfigError: the policy names no language model.
         """

@@ -6,10 +6,10 @@ suite of its protocol in `lamdagent.testing.contracts`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 from lamdagent.core.action_type import Context, Loaded
 from lamdagent.core.events import Event
@@ -27,6 +27,7 @@ from lamdagent.core.types import (
     PrepareRequest,
     Progress,
     Score,
+    Spent,
     Split,
     Trial,
 )
@@ -55,11 +56,38 @@ class Memory(Protocol):
         """The whole new text, after `trial` has ended and is in `state`."""
 
 
-class Chat(Protocol):
-    """A language model that policies and memories may ask. What it says is journalled before it is used."""
+class CallLog(Protocol):
+    """Where a chat looks up what was answered before, and puts what is answered now: a search's journal, or a job's."""
 
-    def bind(self, state: Callable[[], State], record: Callable[[LLMCall], None]) -> None:
-        """Where to look up what was answered before, and where to put what is answered now."""
+    def answered(self, key: str) -> LLMCall | None:
+        """The answer to a question that was asked before; None where there is none."""
+
+    def record(self, call: LLMCall) -> None:
+        """Keep a call so that no kill loses it. The answer is used only after this returns."""
+
+    @property
+    def spent(self) -> Spent:
+        """What the study's answers took so far, for its budget."""
+
+
+class Chat(Protocol):
+    """A language model that policies, memories, and in jobs actions and tasks may ask."""
+
+    def bind(self, log: CallLog) -> None:
+        """Ask for whoever keeps this log."""
+
+    def bound(self, log: CallLog) -> Self:
+        """The same language model, asking for whoever keeps this log; this chat stays as it is."""
+
+
+class CallStore(Protocol):
+    """Keeps what jobs were answered where a killed worker or driver cannot lose it."""
+
+    def write(self, call: LLMCall) -> None:
+        """Keep an answer. Keeping it once more changes nothing."""
+
+    def of(self, jobs: Iterable[int | str] | None = None) -> Sequence[LLMCall]:
+        """What is kept of these jobs (None: of all), whichever process wrote it."""
 
 
 class Task(Protocol):

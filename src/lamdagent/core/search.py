@@ -26,16 +26,20 @@ from lamdagent.core.events import (
     Told,
 )
 from lamdagent.core.observers import Observers
-from lamdagent.core.protocols import Chat, Journal, Memory, Policy, Runner
+from lamdagent.core.protocols import CallStore, Chat, Journal, Memory, Policy, Runner
 from lamdagent.core.space import ActionSpace
 from lamdagent.core.state import State, reduce_events
-from lamdagent.core.types import Budget, Failed, Job, Made, Object, ObjectId, Outcome, Trial
+from lamdagent.core.types import Budget, Cost, Failed, Job, LLMCall, Made, Object, ObjectId, Outcome, Spent, Trial
 
 RECORD_EVERY_S = 30.0
 
 
 class Search:
-    """Ask what to do next, tell what came of it. One process at a time may hold a journal."""
+    """Ask what to do next, tell what came of it. One process at a time may hold a journal.
+
+    Args:
+        calls: keeps what jobs are answered; what a killed process left there unjournalled is journalled.
+    """
 
     def __init__(
         self,
@@ -46,14 +50,20 @@ class Search:
         memory: Memory,
         budget: Budget = Budget(),
         chat: Chat | None = None,
+        calls: CallStore | None = None,
     ) -> None:
-        self._journal, self._policy, self._memory = journal, policy, memory
+        self._journal, self._policy, self._memory, self._calls = journal, policy, memory, calls
         self.action_types, self.budget = action_types, budget
         self.state = reduce_events(journal.read())
         self.stopped: SearchStopped | None = None
         """Why the last `ask` gave fewer trials than it was asked for; None where it did not."""
         if chat is not None:
-            chat.bind(lambda: self.state, lambda call: self._record(LLMCalled(call=call)))
+            chat.bind(self)
+        if calls is not None:
+            for call in self.state.llm_calls:  # the journal is the truth: the folder may be gone, or another disk's
+                if call.job is not None and call.answer is not None:
+                    calls.write(call)
+            self._journal_kept()
         for trial in self.state.trials:
             if trial.outcome is not None and trial.number not in self.state.memories:
                 self._remember(trial)
@@ -61,6 +71,21 @@ class Search:
     @property
     def space(self) -> ActionSpace:
         return ActionSpace(self.state, self.action_types)
+
+    def answered(self, key: str) -> LLMCall | None:
+        """The journalled answer to a question of the policy or the memory; None where it was never answered."""
+        known = (call for call in self.state.llm_calls if call.key == key and call.answer is not None)
+        return next(known, None)
+
+    def record(self, call: LLMCall) -> None:
+        """Journal what a language model said, to the search or to a job. What a job tells of twice is journalled once."""
+        if call.job is None or call.answer is None or call not in self.state.llm_calls:
+            self._record(LLMCalled(call=call))
+
+    @property
+    def spent(self) -> Spent:
+        """What answers took over all runs, those of jobs too."""
+        return Spent(tokens=self.state.tokens, usd=self.state.usd)
 
     def ask(self, n: int = 1) -> tuple[Trial, ...]:
         """Begin up to `n` trials within the budget; none where the budget or the action space is used up.
@@ -95,6 +120,10 @@ class Search:
         """
         if not 0 <= number < len(self.state.trials) or self.state.trials[number].outcome is not None:
             raise ContractViolation(f"told of trial {number}, which is not running")
+        if isinstance(outcome, Failed) and outcome.cause in ("tokens", "usd"):
+            raise ContractViolation(
+                f"told that trial {number} failed by its budget; it stays open until that is raised"
+            )
         if isinstance(outcome, Made):
             if outcome.object.id != (wanted := self.state.trials[number].choice.action.id):
                 raise ContractViolation(f"told that trial {number} made {outcome.object.id}; its action makes {wanted}")
@@ -102,7 +131,7 @@ class Search:
             # A worker looks for the same rows among those that were known when its job began; here are all.
             if (twin := outcome.object.same_rows(self.state.of_kind("dataset"))) is not None:
                 outcome = Failed(cause="duplicate", message=str(Duplicate(twin.name)), cost=outcome.cost)
-        self._record(Told(number=number, outcome=outcome))
+        self._record(Told(number=number, outcome=replace(outcome, cost=self._with_calls(number, outcome.cost))))
         return self._remember(self.state.trials[number])
 
     def record_baseline(self, model: Object, outcome: Outcome) -> None:
@@ -115,7 +144,8 @@ class Search:
             raise UserError(
                 f"model {model.name!r} ({model.uri}) could not be scored ({outcome.cause}): {outcome.message}"
             )
-        self._record(Scored(object_id=model.id, scores=outcome.scores, cost=outcome.cost))
+        cost = self._with_calls(model.name, outcome.cost)
+        self._record(Scored(object_id=model.id, scores=outcome.scores, cost=cost))
 
     def open_test_set(self, models: Sequence[ObjectId]) -> None:
         """Journal that the test side is about to be looked at."""
@@ -147,6 +177,18 @@ class Search:
             return 0
         return 2**31 if self.budget.trials is None else max(0, self.budget.trials - len(self.state.trials))
 
+    def _with_calls(self, key: int | str, cost: Cost) -> Cost:
+        """The cost of a job with what it asked a language model, though it was killed before it could say so."""
+        self._journal_kept([key])
+        asked = self.state.calls_of_job(key)
+        priced = asked and all(call.usd is not None for call in asked if call.answer is not None)
+        spent = Spent.on(asked)
+        return replace(cost, tokens=spent.tokens, usd=spent.usd if priced else None)
+
+    def _journal_kept(self, jobs: Iterable[int | str] | None = None) -> None:
+        for call in self._calls.of(jobs) if self._calls is not None else ():
+            self.record(call)
+
     def _what_is_used_up(self) -> SearchStopped:
         budget = self.budget
         if budget.hours is not None and self.state.wall_s >= budget.hours * 3600:
@@ -172,7 +214,14 @@ def job_of(trial: Trial, state: State) -> Job:
     ids = (*trial.choice.action.object_ids, *([leader] if leader else ()))
     objects = with_roots(state, dict.fromkeys([*ids, *(obj.id for obj in state.of_kind("dataset"))]))
     asked = {i: max(s.n for s in state.scores[i]) for i in ids if state.scores.get(i)}
-    return Job(key=trial.number, action=trial.choice.action, objects=objects, leader=leader, asked=asked)
+    return Job(
+        key=trial.number,
+        action=trial.choice.action,
+        objects=objects,
+        leader=leader,
+        asked=asked,
+        spent=state.spent_by_search,
+    )
 
 
 def with_roots(state: State, ids: Iterable[ObjectId]) -> tuple[Object, ...]:
@@ -188,7 +237,8 @@ def with_roots(state: State, ids: Iterable[ObjectId]) -> tuple[Object, ...]:
 def run(search: Search, runner: Runner, observers: Observers = Observers()) -> State:
     """Score the provided models, then keep every slot busy until the budget or the action space is used up.
 
-    Trials that an earlier process left running are submitted first. Why it ended is journalled, an error too.
+    Trials that an earlier process left running are submitted first. Why it ended is journalled, an error too. Where a job
+    spends the last of a budget, no trial begins any more; those that run go to their end, its own stays open.
     """
     try:
         _loop(search, runner, observers)
@@ -209,6 +259,7 @@ def run(search: Search, runner: Runner, observers: Observers = Observers()) -> S
 def _loop(search: Search, runner: Runner, observers: Observers) -> None:
     clock = time.monotonic()
     waiting: dict[int | str, Job] = {}
+    spent: SearchStopped | None = None
 
     def submit(job: Job) -> None:
         waiting[job.key] = job
@@ -216,9 +267,12 @@ def _loop(search: Search, runner: Runner, observers: Observers) -> None:
         observers.started(job, search.state)
 
     def collect() -> None:
-        nonlocal clock
+        nonlocal clock, spent
         for key, outcome in runner.wait(RECORD_EVERY_S):
             job = waiting.pop(key)
+            if isinstance(outcome, Failed) and (outcome.cause == "tokens" or outcome.cause == "usd"):
+                spent = SearchStopped(reason=outcome.cause, message=outcome.message)
+                continue
             if isinstance(key, int):
                 outcome = search.tell(key, outcome).outcome or outcome
             else:
@@ -232,14 +286,19 @@ def _loop(search: Search, runner: Runner, observers: Observers) -> None:
     unscored = search.state.unscored
     for group in ([m for m in unscored if m.root == m.id], [m for m in unscored if m.root != m.id]):
         for model in group:
-            submit(Job(key=model.name, action=None, objects=with_roots(search.state, [model.id])))
+            objects = with_roots(search.state, [model.id])
+            submit(Job(key=model.name, action=None, objects=objects, spent=search.state.spent_by_search))
         while waiting:
             collect()
+        if spent is not None:
+            search.stopped = spent
+            return
     for trial in search.state.running:
         submit(job_of(trial, search.state))
     while True:
-        for trial in search.ask(max(0, runner.capacity - len(waiting))):
+        for trial in search.ask(max(0, runner.capacity - len(waiting))) if spent is None else ():
             submit(job_of(trial, search.state))
         if not waiting:
+            search.stopped = spent or search.stopped
             return
         collect()

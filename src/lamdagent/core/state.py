@@ -31,6 +31,7 @@ from lamdagent.core.types import (
     ObjectId,
     ObjectiveValue,
     Score,
+    Spent,
     TaskWeight,
     Trial,
 )
@@ -61,6 +62,15 @@ class State:
     @property
     def running(self) -> tuple[Trial, ...]:
         return tuple(t for t in self.trials if t.outcome is None)
+
+    @property
+    def spent_by_search(self) -> Spent:
+        """What policy and memory asked a language model, without what jobs did."""
+        return Spent.on(call for call in self.llm_calls if call.job is None)
+
+    def calls_of_job(self, key: int | str) -> tuple[LLMCall, ...]:
+        """What a job asked a language model."""
+        return tuple(call for call in self.llm_calls if call.job == key)
 
     @property
     def unscored(self) -> tuple[Object, ...]:

@@ -19,10 +19,11 @@ Split = Literal["validation", "test"]
 SIDES: tuple[Split, ...] = ("validation", "test")
 StopReason = Literal["trials", "hours", "tokens", "usd", "exhausted", "interrupted", "error"]
 Cause = Literal[
-    "oom", "timeout", "crash", "diverged", "invalid", "contaminated", "duplicate", "error", "cancelled", "budget"
+    "oom", "timeout", "crash", "diverged", "invalid", "contaminated", "duplicate", "error", "cancelled", "tokens", "usd"
 ]
-STOPPED: tuple[Cause, ...] = ("cancelled", "budget")
-"""Causes that say nothing of an action: somebody stopped the trial, or the budget was spent on the way."""
+STOPPED: tuple[Cause, ...] = ("cancelled", "tokens", "usd")
+"""Causes that say nothing of an action: somebody stopped the trial, or a budget for a language model was spent on the way.
+The latter is never journalled: the trial stays open."""
 ObjectId = str
 ActionId = str
 
@@ -255,11 +256,17 @@ class ObjectiveValue:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cost:
-    """What a trial took. `phases_s` splits `wall_s` by what the worker was doing; peak memory is of its process."""
+    """What a trial took. `phases_s` splits `wall_s` by what the worker was doing; peak memory is of its process.
+
+    `tokens`, input and output together, and `usd` are what its job asked a language model; `usd` is None where it asked
+    nothing or a price is not known.
+    """
 
     wall_s: float = 0.0
     phases_s: Mapping[str, float] = field(default_factory=dict)
     peak_bytes: int | None = None
+    tokens: int = 0
+    usd: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -305,13 +312,32 @@ class Trial:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Spent:
+    """What answers of a language model took: tokens, input and output together, and USD as far as prices are known."""
+
+    tokens: int = 0
+    usd: float = 0.0
+
+    @staticmethod
+    def on(calls: Iterable[LLMCall]) -> Spent:
+        found = tuple(calls)
+        return Spent(
+            tokens=sum(call.tokens_in + call.tokens_out for call in found), usd=sum(call.usd or 0.0 for call in found)
+        )
+
+    def __add__(self, other: Spent) -> Spent:
+        return Spent(tokens=self.tokens + other.tokens, usd=self.usd + other.usd)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
     """What a runner is handed: an action to execute and score, or (`action` None) one provided model to score.
 
     `objects` are all that it may need: the action's inputs and whatever those descend from, and the datasets of the pool,
     none of which is made a second time; or first the model to score. `key` is the trial's number, or the model's name. A
     made model races the `leader`. `items` is how many items a task asks; None is as many as the study says. `asked` is how
-    many the leader and the action's models were asked of a task at the most.
+    many the leader and the action's models were asked of a task at the most. `spent` is what the search itself, without
+    any job, has asked a language model.
     """
 
     key: int | str
@@ -321,6 +347,7 @@ class Job:
     split: Split = "validation"
     items: int | None = None
     asked: Mapping[ObjectId, int] = field(default_factory=dict)
+    spent: Spent = Spent()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -384,11 +411,12 @@ class LLMCall:
     """One question to a language model and what came of it.
 
     `key` is the hash of all that was sent: an answer in the journal under the same key is never paid for again.
-    `answer` is None where none came; `error` says why an answer, or its absence, was of no use.
+    `answer` is None where none came; `error` says why an answer, or its absence, was of no use. `job` is the key of the
+    job that asked; None where the search itself did. `trial` is None where a provided model was scored.
     """
 
     key: str
-    trial: int
+    trial: int | None
     purpose: str
     model: str
     system: str
@@ -399,6 +427,7 @@ class LLMCall:
     tokens_out: int = 0
     usd: float | None = None
     wall_s: float = 0.0
+    job: int | str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,22 +1,24 @@
 """Ask a language model so that nothing it says, or fails to say, can stop or corrupt a search.
 
-Every answer goes into the journal before it is used, under the hash of all that was sent. The same question is
-therefore answered from the journal when a killed search is resumed, and never paid for twice.
+Every answer goes into a log before it is used, under the hash of all that was sent: into the journal where the search
+asks, into the study's `calls/` where a job does. The same question is therefore answered from there when a killed search
+is resumed, and never paid for twice.
 """
 
 from __future__ import annotations
 
+import copy
 import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, Self, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from lamdagent.core.errors import BudgetSpent, UserError
-from lamdagent.core.state import State
-from lamdagent.core.types import Budget, LLMCall, content_id
+from lamdagent.core.protocols import CallLog
+from lamdagent.core.types import Budget, LLMCall, Spent, content_id
 
 Answer = TypeVar("Answer", bound=BaseModel)
 CHARS_PER_TOKEN = 3  # low, so that an estimate is rather too high
@@ -57,8 +59,25 @@ class Client(Protocol):
         """Stop what was started for it."""
 
 
+class _Unlogged:
+    """The log of a chat that nobody has bound."""
+
+    spent = Spent()
+
+    def answered(self, key: str) -> LLMCall | None:
+        return None
+
+    def record(self, call: LLMCall) -> None:
+        """Forgotten."""
+
+
+@dataclass(slots=True)
+class _Failures:
+    in_a_row: int = 0
+
+
 class Chat:
-    """Questions to one client, with retries, a budget, and the journal as memory of all answers.
+    """Questions to one client, with retries, a budget, and a log as memory of all answers.
 
     Args:
         attempts: times a question is asked, each time with what was wrong with the last answer.
@@ -77,30 +96,39 @@ class Chat:
     ) -> None:
         self.client, self._budget = client, budget
         self._attempts, self._max_failures, self._sleep = attempts, max_failures, sleep
-        self._failures = 0
-        self._state: Callable[[], State] = State
-        self._record: Callable[[LLMCall], None] = lambda call: None
+        self._failures = _Failures()  # shared by all that are bound of it: a server that is down is down for all
+        self._log: CallLog = _Unlogged()
         if budget.usd is not None and client.price(1, 1) is None:
             raise UserError(
                 f"budget.usd is set, but no price is known for {client.model!r}. "
                 "Set policy.price: {input: USD, output: USD} per million tokens, or use budget.tokens."
             )
 
-    def bind(self, state: Callable[[], State], record: Callable[[LLMCall], None]) -> None:
-        self._state, self._record = state, record
+    def bind(self, log: CallLog) -> None:
+        """Ask for whoever keeps this log."""
+        self._log = log
+
+    def bound(self, log: CallLog) -> Self:
+        """The same language model, asking for whoever keeps this log; this chat stays as it is."""
+        other = copy.copy(self)
+        other.bind(log)
+        return other
 
     def ask(
         self,
         *,
-        trial: int,
         purpose: str,
         system: str,
         prompt: str,
         schema: type[Answer],
         max_tokens: int,
         check: Callable[[Answer], str | None] = lambda answer: None,
+        trial: int | None = None,
     ) -> Answer | None:
         """An answer that fits the schema and passes `check` (None, or why not); None where all attempts failed.
+
+        Args:
+            trial: what it is asked for; a job's log knows its own.
 
         Raises:
             BudgetSpent: the call would pass the budget.
@@ -110,12 +138,12 @@ class Chat:
         for attempt in range(self._attempts):
             key = content_id([self.client.model, system, asked, schema.model_json_schema(), max_tokens])
             draft = LLMCall(key=key, trial=trial, purpose=purpose, model=self.client.model, system=system, prompt=asked)
-            call, fresh = self._known(draft), False
+            call, fresh = self._log.answered(key), False
             if call is None:
                 call, fresh = self._call(draft, schema, max_tokens), True
             answer, wrong = _read(call, schema, check)
             if fresh:
-                self._record(replace(call, error=call.error or wrong))
+                self._log.record(replace(call, error=call.error or wrong))
                 self._count(answer is not None, call.error or wrong)
             if answer is not None:
                 return answer
@@ -128,10 +156,6 @@ class Chat:
     def close(self) -> None:
         """Stop what the client started."""
         self.client.close()
-
-    def _known(self, draft: LLMCall) -> LLMCall | None:
-        answered = (e for e in self._state().llm_calls if e.key == draft.key and e.answer is not None)
-        return next(answered, None)
 
     def _call(self, draft: LLMCall, schema: type[BaseModel], max_tokens: int) -> LLMCall:
         self._afford((len(draft.system) + len(draft.prompt)) // CHARS_PER_TOKEN, max_tokens)
@@ -150,22 +174,23 @@ class Chat:
         )
 
     def _afford(self, tokens_in: int, tokens_out: int) -> None:
-        state, budget = self._state(), self._budget
-        if budget.tokens is not None and state.tokens + tokens_in + tokens_out > budget.tokens:
+        spent, budget = self._log.spent, self._budget
+        if budget.tokens is not None and spent.tokens + tokens_in + tokens_out > budget.tokens:
             raise BudgetSpent(
-                "tokens", f"budget.tokens: {state.tokens:,} of {budget.tokens:,} are spent; the next call passes it"
+                "tokens", f"budget.tokens: {spent.tokens:,} of {budget.tokens:,} are spent; the next call passes it"
             )
         usd = self.client.price(tokens_in, tokens_out)
-        if budget.usd is not None and usd is not None and state.usd + usd > budget.usd:
+        if budget.usd is not None and usd is not None and spent.usd + usd > budget.usd:
             raise BudgetSpent(
-                "usd", f"budget.usd: {state.usd:.4f} of {budget.usd:g} are spent; the next call passes it"
+                "usd", f"budget.usd: {spent.usd:.4f} of {budget.usd:g} are spent; the next call passes it"
             )
 
     def _count(self, succeeded: bool, wrong: str | None) -> None:
-        self._failures = 0 if succeeded else self._failures + 1
-        if self._failures >= self._max_failures:
+        self._failures.in_a_row = 0 if succeeded else self._failures.in_a_row + 1
+        in_a_row = self._failures.in_a_row
+        if in_a_row >= self._max_failures:
             raise UserError(
-                f"the last {self._failures} answers of {self.client.model!r} could not be used (the last one: {wrong}). "
+                f"the last {in_a_row} answers of {self.client.model!r} could not be used (the last one: {wrong}). "
                 "The study is paused and nothing is lost: mend the model or its server (policy.base_url may change), "
                 "then run the same command again."
             )

@@ -118,7 +118,9 @@ def _scored(
         by_name = {state.pool[i].name: i for i in group}
         for name, object_id in by_name.items():
             objects = with_roots(state, [object_id])
-            runner.submit(Job(key=name, action=None, objects=objects, split=split, items=items))
+            runner.submit(
+                Job(key=name, action=None, objects=objects, split=split, items=items, spent=state.spent_by_search)
+            )
         left = set(by_name)
         while left:
             for key, outcome in runner.wait(1.0):

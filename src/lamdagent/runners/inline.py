@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from lamdagent.core.config import Config, Parts
-from lamdagent.core.types import Failed, Job, Outcome, Prepared, PrepareRequest, Progress
+from lamdagent.core.types import Failed, Job, LLMCall, Outcome, Prepared, PrepareRequest, Progress
 from lamdagent.runners.job import Toolkit, work
 from lamdagent.runners.prepare import prepare
 
@@ -15,7 +16,7 @@ class InlineConfig(Config):
     """Jobs run in this process, one after the other: for debuggers and notebooks. A crash ends the search too."""
 
     def arguments(self, parts: Parts) -> dict[str, Any]:
-        return {"toolkit": parts.toolkit, "watch": parts.watch}
+        return {"toolkit": parts.toolkit, "watch": parts.watch, "answered": parts.answered}
 
 
 class Inline:
@@ -29,8 +30,9 @@ class Inline:
         *,
         capacity: int = 1,
         watch: Callable[[int | str, Progress], None] = lambda key, progress: None,
+        answered: Callable[[LLMCall], None] = lambda call: None,
     ) -> None:
-        self.capacity, self._toolkit, self._watch = capacity, toolkit, watch
+        self.capacity, self._toolkit, self._watch, self._answered = capacity, toolkit, watch, answered
         self._queue: list[Job] = []
         self._running: Job | None = None
         self._cancelled: list[tuple[int | str, Outcome]] = []
@@ -47,7 +49,8 @@ class Inline:
             return ended
         job = self._running = self._queue[0]
         try:
-            outcome = work(job, self._toolkit, lambda progress: self._watch(job.key, progress))
+            watch = partial(self._watch, job.key)
+            outcome = work(job, self._toolkit, watch, answered=self._answered)
         finally:
             self._running = None
         self._queue.remove(job)  # not before: where the user must mend something, the job stays open

@@ -18,15 +18,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lamdagent.core.action_type import ActionType, Loaded, ModelLoader
-from lamdagent.core.errors import Contaminated, ContractViolation, Diverged, Duplicate, Invalid, UserError
-from lamdagent.core.protocols import ArtifactStore
+from lamdagent.core.action_type import ActionType, AnyChat, Loaded, ModelLoader
+from lamdagent.core.errors import BudgetSpent, Contaminated, ContractViolation, Diverged, Duplicate, Invalid, UserError
+from lamdagent.core.protocols import ArtifactStore, CallStore
 from lamdagent.core.types import (
     REQUIRED_META,
     Cause,
     Cost,
     Failed,
     Job,
+    LLMCall,
     Made,
     Object,
     ObjectId,
@@ -38,6 +39,7 @@ from lamdagent.core.types import (
 from lamdagent.evaluation.contamination.made import RowScreen
 from lamdagent.evaluation.evaluator import Evaluation
 from lamdagent.objects.artifacts import disk_full_as_user_error
+from lamdagent.runners.calls import JobLog
 from lamdagent.runners.hardware import machine_kind
 
 VERSIONED = ("lamdagent", "torch", "transformers", "trl", "peft", "datasets", "mergekit", "lm_eval")
@@ -59,6 +61,7 @@ class Toolkit:
     `models` is None where objects have no weights, as in the toy world. `examine` looks at a model just made in the
     context's `workdir`: figures of it, or `Invalid` raised.
     `screen` holds the rows of a dataset just made against the evaluation; None leaves them unread.
+    `calls` keeps what jobs are answered by language models; None where no job may ask one.
     """
 
     action_types: Mapping[str, ActionType]
@@ -68,12 +71,24 @@ class Toolkit:
     locate: Callable[[Object], Path]
     examine: Callable[[ObjectId, Object, JobContext], Mapping[str, float]] | None = None
     screen: RowScreen | None = None
+    calls: CallStore | None = None
 
 
 class JobContext:
-    """The `Context` of one job. Time is charged to the phase that was told of last."""
+    """The `Context` of one job. Time is charged to the phase that was told of last.
 
-    def __init__(self, job: Job, toolkit: Toolkit, watch: Callable[[Progress], None]) -> None:
+    Args:
+        answered: hears of what language models are asked for the job.
+    """
+
+    def __init__(
+        self,
+        job: Job,
+        toolkit: Toolkit,
+        watch: Callable[[Progress], None],
+        answered: Callable[[LLMCall], None] = lambda call: None,
+    ) -> None:
+        self._job, self._answered = job, answered
         self._objects = {obj.id: obj for obj in job.objects}
         self._toolkit, self._watch, self._made = toolkit, watch, job.action.id if job.action else None
         self._phase, self._since = "load", time.monotonic()
@@ -100,6 +115,11 @@ class JobContext:
         if self._made is not None:
             self.models.keep(self._made, loaded)
 
+    def asking(self, chat: AnyChat) -> AnyChat:
+        if self._toolkit.calls is None:
+            raise ContractViolation("a job asked a language model in a world that keeps no answers (Toolkit.calls)")
+        return chat.bound(JobLog(self._job, self._toolkit.calls, self._answered))
+
     def progress(self, phase: str, done: int, total: int | None = None, **facts: float) -> None:
         now = time.monotonic()
         self._phases_s[self._phase] = self._phases_s.get(self._phase, 0.0) + now - self._since
@@ -119,15 +139,17 @@ def work(
     toolkit: Toolkit,
     watch: Callable[[Progress], None],
     report: Callable[[Exception], None] = lambda error: None,
+    answered: Callable[[LLMCall], None] = lambda call: None,
 ) -> Outcome:
     """Execute the job's action, unless that was done before, and score what it made; or score the provided model.
 
     Args:
         report: is handed the exception that made the job fail, whole; the outcome holds the end of it.
+        answered: hears of what language models are asked for the job.
     Raises:
         UserError: no job can be done here until the user mends something, such as a full disk.
     """
-    context = JobContext(job, toolkit, watch)
+    context = JobContext(job, toolkit, watch, answered)
     try:
         with disk_full_as_user_error(toolkit.artifacts.root):
             model = _make(job, context, toolkit) if job.action else job.objects[0]
@@ -137,6 +159,8 @@ def work(
         )  # fmt: skip
     except (UserError, ContractViolation):
         raise
+    except BudgetSpent as spent:  # not the action's fault: the trial stays open
+        return Failed(cause=spent.bound, message=str(spent), cost=context.cost())
     except Exception as error:  # a failure of one trial is a value: the search goes on
         report(error)
         message = str(error) if isinstance(error, tuple(CAUSES)) else f"{type(error).__name__}: {error}"

@@ -20,9 +20,20 @@ from typing import Any
 
 from lamdagent.core.config import Config, Parts
 from lamdagent.core.errors import ContractViolation, UserError
-from lamdagent.core.types import Cause, Cost, Failed, Job, Outcome, Prepared, PrepareRequest, Progress, WorkerSpec
+from lamdagent.core.types import (
+    Cause,
+    Cost,
+    Failed,
+    Job,
+    LLMCall,
+    Outcome,
+    Prepared,
+    PrepareRequest,
+    Progress,
+    WorkerSpec,
+)
 from lamdagent.runners.job import LOG_TAIL_LINES
-from lamdagent.runners.wire import JOB, OUTCOME, PREPARE_REQUEST, PREPARED, PROGRESS, WORKER_SPEC
+from lamdagent.runners.wire import CALL, JOB, OUTCOME, PREPARE_REQUEST, PREPARED, PROGRESS, WORKER_SPEC
 
 LISTEN_S = 0.2
 
@@ -37,6 +48,7 @@ class ProcessConfig(Config):
             "capacity": parts.workers,
             "timeout_s": parts.timeout_s,
             "watch": parts.watch,
+            "answered": parts.answered,
         }
 
 
@@ -64,6 +76,7 @@ class Process:
         capacity: how many workers there are at most; each is started when there is a job for it.
         timeout_s: a job that takes longer fails.
         watch: hears of the progress of every job.
+        answered: hears of what language models are asked for jobs.
         command: starts a worker that speaks as `lamdagent.study.worker` does.
     """
 
@@ -77,10 +90,11 @@ class Process:
         capacity: int = 1,
         timeout_s: float = 7200.0,
         watch: Callable[[int | str, Progress], None] = lambda key, progress: None,
+        answered: Callable[[LLMCall], None] = lambda call: None,
         command: Sequence[str] = (sys.executable, "-m", "lamdagent.study.worker"),
     ) -> None:
         self.capacity, self._spec, self._logs = capacity, spec, logs
-        self._timeout_s, self._watch, self._command = timeout_s, watch, list(command)
+        self._timeout_s, self._watch, self._answered, self._command = timeout_s, watch, answered, list(command)
         self._slots = [_Slot(number) for number in range(capacity)]
         self._queue: list[Job] = []
         self._ended: list[tuple[int | str, Outcome]] = []
@@ -101,7 +115,11 @@ class Process:
                 if left_s < LISTEN_S:
                     break
                 continue
-            if process is slot.process:
+            if message is not None and "call" in message:
+                self._answered(
+                    CALL.validate_python(message["call"])
+                )  # it was paid, though its worker was stopped since
+            elif process is slot.process:
                 self._hear(slot, message)
         self._hand_out()
         ended, self._ended = self._ended, []

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from pydantic import TypeAdapter
 
-from lamdagent.core.types import Job, Outcome, Prepared, PrepareRequest, Progress, WorkerSpec
+from lamdagent.core.types import Job, LLMCall, Outcome, Prepared, PrepareRequest, Progress, WorkerSpec
+
+CALL: TypeAdapter[LLMCall] = TypeAdapter(LLMCall)
+
 
 JOB: TypeAdapter[Job] = TypeAdapter(Job)
 

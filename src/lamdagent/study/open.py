@@ -43,8 +43,8 @@ def open_study(study: Study, *, watch: Watch = lambda key, progress: None, inlin
     check_tasks(parts)
     pool = load_pool(study, _known_pool(study))
     with contextlib.ExitStack() as open_until_the_end:
-        if (language_model := parts.language_model) is not None:
-            open_until_the_end.callback(language_model.close)
+        open_until_the_end.callback(parts.close)
+        language_model = parts.language_model
         policy, memory = parts.policy, parts.memory  # made before the journal is: they may find that a key is missing
         runner = parts.runner(inline=inline)
         open_until_the_end.callback(runner.close)
@@ -59,7 +59,9 @@ def open_study(study: Study, *, watch: Watch = lambda key, progress: None, inlin
             memory=memory,
             budget=parts.budget,
             chat=language_model,
+            calls=parts.calls,
         )
+        parts.record_with(search.record)
         yield OpenStudy(study=study, parts=parts, search=search, runner=runner)
 
 

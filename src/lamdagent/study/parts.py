@@ -17,7 +17,7 @@ from lamdagent.core.errors import ConfigError
 from lamdagent.core.plan import Plan, plan_of_trials
 from lamdagent.core.protocols import ArtifactStore, Memory, Observer, Policy, Runner, Task
 from lamdagent.core.state import reduce_events
-from lamdagent.core.types import Budget, Progress, WorkerSpec
+from lamdagent.core.types import Budget, LLMCall, Progress, WorkerSpec
 from lamdagent.evaluation.contamination.made import RowScreen
 from lamdagent.evaluation.evaluator import Evaluation
 from lamdagent.evaluation.sanity import Examiner
@@ -26,6 +26,7 @@ from lamdagent.llm.clients import open_client
 from lamdagent.llm.config import ChatConfig
 from lamdagent.objects.models import Models
 from lamdagent.objects.models.hub import locate
+from lamdagent.runners.calls import CallFolder
 from lamdagent.runners.job import Toolkit
 from lamdagent.study import registry
 from lamdagent.study.config import Document, Study, load_study
@@ -44,6 +45,8 @@ class StudyParts:
 
     def __init__(self, study: Study, *, watch: Watch = lambda key, progress: None) -> None:
         self.study, self._watch = study, watch
+        self._chats: list[Chat] = []
+        self._record: Callable[[LLMCall], None] = lambda call: None
 
     @staticmethod
     def told(spec: WorkerSpec) -> StudyParts:
@@ -64,6 +67,11 @@ class StudyParts:
         kind, config = self.study.artifacts
         made: ArtifactStore = self._made("artifacts", kind, config)
         return made
+
+    @cached_property
+    def calls(self) -> CallFolder:
+        """What jobs were answered by language models."""
+        return CallFolder(self.study.folder / "calls")
 
     @cached_property
     def action_types(self) -> Mapping[str, ActionType]:
@@ -114,6 +122,7 @@ class StudyParts:
             locate=partial(locate, self.study.home, self.artifacts),
             examine=Examiner(models=models, tasks=self.tasks),
             screen=RowScreen(self.tasks, mode=self.study.body.contamination, leave_out=self.study.body.leave_out),
+            calls=self.calls,
         )
 
     @cached_property
@@ -126,8 +135,16 @@ class StudyParts:
         config = self.study.policy[1]
         if not isinstance(config, ChatConfig):
             return None
-        client = open_client(config, self.study.home)
-        return Chat(client, budget=self.budget, attempts=config.attempts, max_failures=config.max_failures)
+        return self._opened(config)
+
+    def record_with(self, record: Callable[[LLMCall], None]) -> None:
+        """Say what journals the answers that runners tell of. Before that they wait in `calls`."""
+        self._record = record
+
+    def close(self) -> None:
+        """Stop what was started for language models."""
+        for chat in self._chats:
+            chat.close()
 
     # What a plug-in's Config may ask for: see core.config.Parts.
 
@@ -161,10 +178,15 @@ class StudyParts:
     def watch(self) -> Watch:
         return self._watch
 
+    def answered(self, call: LLMCall) -> None:
+        self._record(call)
+
     def path(self, given: str) -> Path:
         return self.study.home / Path(given).expanduser()
 
-    def chat(self, who: str) -> Chat:
+    def chat(self, who: str, config: ChatConfig | None = None) -> Chat:
+        if config is not None:
+            return self._opened(config)
         if self.language_model is None:
             where = self.study.document.where((who.partition(":")[0],))
             raise ConfigError(
@@ -188,6 +210,11 @@ class StudyParts:
             where = self.study.document.where(("policy", "from"))
             raise ConfigError(f"{where}: policy.from: {place}: no such pipeline.yaml, study file or run folder.")
         return plan_of_trials(reduce_events(read_journal(folder)))
+
+    def _opened(self, config: ChatConfig) -> Chat:
+        client = open_client(config, self.study.home)
+        self._chats.append(Chat(client, budget=self.budget, attempts=config.attempts, max_failures=config.max_failures))
+        return self._chats[-1]
 
     def _made(self, family: registry.Family, kind: str, config: Config) -> Any:
         return registry.find(family, kind)(**config.arguments(self))

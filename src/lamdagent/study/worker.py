@@ -17,10 +17,10 @@ from typing import Any
 
 from lamdagent.core.errors import LamdagentError, UserError
 from lamdagent.core.hardware import cores
-from lamdagent.core.types import Progress
+from lamdagent.core.types import LLMCall, Progress
 from lamdagent.runners.job import Toolkit, work
 from lamdagent.runners.prepare import prepare
-from lamdagent.runners.wire import JOB, OUTCOME, PREPARE_REQUEST, PREPARED, PROGRESS, WORKER_SPEC
+from lamdagent.runners.wire import CALL, JOB, OUTCOME, PREPARE_REQUEST, PREPARED, PROGRESS, WORKER_SPEC
 
 ENVIRONMENT = {"TQDM_DISABLE": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1", "TOKENIZERS_PARALLELISM": "false"}
 
@@ -90,7 +90,10 @@ def _do(request: dict[str, Any], toolkit: Toolkit, answers: Any) -> dict[str, An
     def watch(progress: Progress) -> None:
         print(json.dumps({"progress": PROGRESS.dump_python(progress, mode="json")}), file=answers)
 
-    outcome = work(job, toolkit, watch, report=traceback.print_exception)
+    def answered(call: LLMCall) -> None:
+        print(json.dumps({"call": CALL.dump_python(call, mode="json")}), file=answers)
+
+    outcome = work(job, toolkit, watch, report=traceback.print_exception, answered=answered)
     # What is still buffered would be written to the log of the next job.
     sys.stdout.flush()
     sys.stderr.flush()

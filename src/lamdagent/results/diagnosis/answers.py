@@ -37,7 +37,7 @@ REMEDIES = {
 def fallbacks(state: State, study: str) -> Signature:
     """How many trials the fallback chose, and how many answers were of no use and why."""
     by_fallback = [t.number for t in state.trials if t.choice.by.endswith(FALLBACK)]
-    asked = state.llm_calls
+    asked = [call for call in state.llm_calls if call.job is None]  # a job's judge or teacher chooses nothing
     if not asked and not by_fallback:
         return Signature(
             name=NAME, verdict="ok", measured="No language model was asked.", advice="None needed."

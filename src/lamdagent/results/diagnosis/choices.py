@@ -160,7 +160,7 @@ def bias(state: State, turns: Sequence[Turn] | None, study: str) -> Signature:
     advice = "None needed."
     if verdict != "ok":
         advice = f"See what even draws get: lamdagent compare {study} --policies random,{_policy(state)}."
-        if state.llm_calls and any(use.kind != "model" for use in favoured):
+        if any(call.job is None for call in state.llm_calls) and any(use.kind != "model" for use in favoured):
             advice += (
                 " Or give it a name that promises nothing in a next study: if the preference goes, it was the name."
             )

@@ -123,7 +123,7 @@ class _WithoutModels:
         self._context = context
         self.workdir = context.workdir
         self.object, self.folder, self.weights = context.object, context.folder, context.weights
-        self.keep, self.progress = context.keep, context.progress
+        self.keep, self.progress, self.asking = context.keep, context.progress, context.asking
 
     @property
     def models(self) -> ModelLoader:
