@@ -20,18 +20,22 @@ from lamdagent.core.events import LLMCalled, Told
 from lamdagent.core.protocols import Journal, Runner
 from lamdagent.core.search import Search, run
 from lamdagent.core.state import State, reduce_events
-from lamdagent.core.types import Budget, Failed, Job, LLMCall, Made, Spent, WorkerSpec
+from lamdagent.core.types import Action, Budget, Failed, Job, LLMCall, Made, Spent, WorkerSpec
 from lamdagent.memories.table import Table
 from lamdagent.policies.random import Random
 from lamdagent.runners.calls import CallFolder, JobLog
 from lamdagent.runners.inline import Inline
 from lamdagent.runners.job import JobContext
 from lamdagent.runners.process import Process
+from lamdagent.study.config import load_study
 from lamdagent.study.journal import MemoryJournal
+from lamdagent.study.parts import StudyParts
 from lamdagent.testing import toy
 from lamdagent.testing.advised import Direction, ToyAdvised
+from lamdagent.testing.contracts.runner import outcomes
 from lamdagent.testing.fake_chat import FakeClient, fake_chat
 from tests.loop.test_killed import Killed, Mortal
+from tests.unit.test_config import STUDY
 
 TRIALS = 5
 WORKER = (sys.executable, str(Path(__file__).parents[1] / "contracts" / "toy_worker.py"))
@@ -230,6 +234,20 @@ def test_a_job_that_asks_where_no_answer_is_kept_is_a_mistake_of_the_plug_in() -
         JobContext(job, toy.toolkit(), lambda progress: None).asking(fake_chat(FakeClient()))
 
 
+def test_a_study_keeps_answers_in_its_own_folder_and_its_runners_tell_what_journals_them(tmp_path: Path) -> None:
+    (tmp_path / "study.yaml").write_text(STUDY, encoding="utf-8")
+    parts = StudyParts(load_study(tmp_path / "study.yaml"))
+    heard: list[LLMCall] = []
+    for runner in (parts.runner(), parts.runner(inline=True)):  # made before the search that journals
+        parts.record_with(heard.append)
+        runner._answered(CALL)  # type: ignore[attr-defined]
+    assert heard == [CALL, CALL]
+    parts.calls.write(CALL)
+    assert list((parts.study.folder / "calls").glob("k-*.json"))
+    assert parts.toolkit.calls is parts.calls
+    assert list(StudyParts.told(parts.worker_spec).calls.of()) == [CALL]
+
+
 # Workers in processes of their own.
 
 
@@ -263,6 +281,24 @@ def asked_of_workers(folder: Path) -> list[str]:
 @pytest.fixture
 def key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TOY_LLM_KEY", SECRET)
+
+
+@pytest.mark.usefixtures("key")
+def test_what_a_worker_asks_is_heard_before_its_job_ends(tmp_path: Path) -> None:
+    heard: list[LLMCall] = []
+    study = {"calls": str(tmp_path / "calls"), "tokens": None, "asked": str(tmp_path / "asked")}
+    runner = Process(
+        WorkerSpec(study=study, file="s.yaml"), logs=tmp_path / "logs", answered=heard.append, command=WORKER
+    )
+    base = toy.point("base", (0.0, 0.0))
+    action = Action(type="advised", version=1, inputs={"model": (base.id,)})
+    try:
+        ((_, outcome),) = outcomes(runner, [Job(key=4, action=action, objects=(base,))])
+    finally:
+        runner.close()
+    assert isinstance(outcome, Made)
+    assert [(call.trial, call.job, call.purpose) for call in heard] == [(4, 4, "advice")] * 2
+    assert set(heard) == set(CallFolder(tmp_path / "calls").of())
 
 
 @pytest.mark.usefixtures("key")

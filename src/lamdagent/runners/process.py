@@ -115,10 +115,8 @@ class Process:
                 if left_s < LISTEN_S:
                     break
                 continue
-            if message is not None and "call" in message:
-                self._answered(
-                    CALL.validate_python(message["call"])
-                )  # it was paid, though its worker was stopped since
+            if message is not None and "call" in message:  # it was paid, though its worker may be stopped since
+                self._answered(CALL.validate_python(message["call"]))
             elif process is slot.process:
                 self._hear(slot, message)
         self._hand_out()
