@@ -274,7 +274,7 @@ class Made:
     """A trial that ended with a new, scored object.
 
     `rescored` holds the new scores of models that were asked more items because the made one raced: the leader and the
-    base models. `gains` are its objective less that of each parent and of the leader, paired on the items that both have.
+    base models. `gains` are its objective less that of each parent, paired on the items that both have.
     """
 
     object: Object

@@ -267,10 +267,12 @@ def _score(model: Object, job: Job, context: JobContext, toolkit: Toolkit) -> _S
             # Base models are asked what their descendants are, so that gains are over all items.
             raised = [leader, context.object(leader.root)] if known < (asked or 0) else []
             others = [context.object(model.root), *raised]
+    # Not over the leader: who leads depends on when a job is handed out, and an outcome must not.
+    parents = [context.object(i) for i in job.action.object_ids if i in job.asked]
     return _Scored(
         scores=found if asked == first else scores(model, asked),
         rescored={of.id: scores(of, asked) for of in others},
-        gains=evaluation.gains(model, [context.object(i) for i in job.asked], context, asked, job.asked),
+        gains=evaluation.gains(model, parents, context, asked, job.asked),
     )
 
 
