@@ -16,8 +16,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from lamdagent.core.jobs import Job
 from lamdagent.core.search import Search, job_of
-from lamdagent.core.types import Job
 from lamdagent.memories.table import Table
 from lamdagent.policies.random import Random
 from lamdagent.study.journal import MemoryJournal, SqliteJournal

@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 import lamdagent
+from lamdagent.core.jobs import Job
 from lamdagent.core.search import job_of
-from lamdagent.core.types import Job
 
 
 def main(study_file: str, trials: int = 2) -> None:

@@ -14,18 +14,8 @@ from pydantic import TypeAdapter
 from tests.contracts.toy_worker import MISHAPS
 
 from lamdagent.core.errors import ContractViolation, UserError
-from lamdagent.core.types import (
-    Action,
-    DatasetOverlap,
-    Failed,
-    Job,
-    Made,
-    Outcome,
-    Prepared,
-    PrepareRequest,
-    Progress,
-    WorkerSpec,
-)
+from lamdagent.core.jobs import DatasetOverlap, Job, Prepared, PrepareRequest, Progress, WorkerSpec
+from lamdagent.core.types import Action, Failed, Made, Outcome
 from lamdagent.runners.inline import Inline
 from lamdagent.runners.process import Process
 from lamdagent.testing import toy

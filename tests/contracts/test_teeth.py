@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 
 from lamdagent.core.events import Event
+from lamdagent.core.jobs import Job, Progress
 from lamdagent.core.protocols import Policy
 from lamdagent.core.space import ActionSpace
 from lamdagent.core.state import State
-from lamdagent.core.types import Choice, Job, Object, Outcome, Progress, Trial
+from lamdagent.core.types import Choice, Object, Outcome, Trial
 from lamdagent.policies.random import Random
 from lamdagent.runners.inline import Inline
 from lamdagent.study.journal import MemoryJournal

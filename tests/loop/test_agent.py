@@ -231,7 +231,7 @@ def test_a_second_slot_is_filled_knowing_of_the_first() -> None:
 
 
 def job_of_base(base: Any) -> Any:
-    from lamdagent.core.types import Job
+    from lamdagent.core.jobs import Job
 
     return Job(key=base.name, action=None, objects=(base,))
 

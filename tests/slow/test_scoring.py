@@ -10,7 +10,8 @@ import pytest
 
 import lamdagent
 from lamdagent.core.errors import ConfigError
-from lamdagent.core.types import Job, Object
+from lamdagent.core.jobs import Job
+from lamdagent.core.types import Object
 from lamdagent.runners.job import JobContext
 from lamdagent.study.parts import StudyParts
 

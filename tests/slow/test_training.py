@@ -55,7 +55,7 @@ def test_a_model_scores_the_same_from_memory_and_read_back_from_disk(study: Path
 
 
 def job_of_object(model: Object, base: Object) -> Any:
-    from lamdagent.core.types import Job
+    from lamdagent.core.jobs import Job
 
     return Job(key="again", action=None, objects=(model, base))
 

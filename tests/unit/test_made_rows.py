@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from lamdagent.core.errors import ContractViolation, UserError
+from lamdagent.core.jobs import Job
 from lamdagent.core.search import Search
-from lamdagent.core.types import Action, Failed, Job, Kind, Made, Object, Outcome, Slot, Split
+from lamdagent.core.types import Action, Failed, Kind, Made, Object, Outcome, Slot, Split
 from lamdagent.evaluation.contamination.gate import Mode
 from lamdagent.evaluation.contamination.made import RowScreen
 from lamdagent.evaluation.evaluator import Evaluation

@@ -3,7 +3,8 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
-from lamdagent.core.types import Failed, Job, Progress
+from lamdagent.core.jobs import Job, Progress
+from lamdagent.core.types import Failed
 from lamdagent.objects.artifacts import LocalArtifacts
 from lamdagent.results.leaderboard import leaderboard
 from lamdagent.results.running import running_jobs

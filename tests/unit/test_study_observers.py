@@ -15,9 +15,10 @@ from tests.unit.test_config import STUDY
 
 from lamdagent.core.errors import ConfigError
 from lamdagent.core.events import StudyOpened
+from lamdagent.core.jobs import Progress
 from lamdagent.core.search import Search
 from lamdagent.core.state import State, reduce_events
-from lamdagent.core.types import Budget, Progress
+from lamdagent.core.types import Budget
 from lamdagent.memories.table import Table
 from lamdagent.observers.jsonl import Jsonl
 from lamdagent.policies.random import Random

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lamdagent.core import events, types
+from lamdagent.core import events, jobs, types
 from lamdagent.core.types import Action, content_id
 from lamdagent.testing import toy
 from lamdagent.testing.contracts.journal import EVERY_EVENT
@@ -22,7 +22,7 @@ JSON = st.recursive(
 )
 VALUES = [
     cls
-    for module in (types, events)
+    for module in (types, jobs, events)
     for cls in vars(module).values()
     if inspect.isclass(cls) and cls.__module__ == module.__name__ and dataclasses.is_dataclass(cls)
 ]

@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 
+from lamdagent.core.jobs import Job, Progress
 from lamdagent.core.protocols import Observer
 from lamdagent.core.state import State
-from lamdagent.core.types import Job, Outcome, Progress
+from lamdagent.core.types import Outcome
 
 LOG = logging.getLogger(__name__)
 

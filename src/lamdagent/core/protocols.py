@@ -13,24 +13,10 @@ from typing import Any, Protocol, Self
 
 from lamdagent.core.action_type import Context, Loaded
 from lamdagent.core.events import Event
+from lamdagent.core.jobs import Job, Prepared, PrepareRequest, Progress
 from lamdagent.core.space import ActionSpace
 from lamdagent.core.state import State
-from lamdagent.core.types import (
-    Choice,
-    Example,
-    Job,
-    LLMCall,
-    Object,
-    ObjectId,
-    Outcome,
-    Prepared,
-    PrepareRequest,
-    Progress,
-    Score,
-    Spent,
-    Split,
-    Trial,
-)
+from lamdagent.core.types import Choice, Example, LLMCall, Object, ObjectId, Outcome, Score, Spent, Split, Trial
 
 
 class Policy(Protocol):

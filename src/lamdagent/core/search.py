@@ -25,11 +25,12 @@ from lamdagent.core.events import (
     TimeSpent,
     Told,
 )
+from lamdagent.core.jobs import Job
 from lamdagent.core.observers import Observers
 from lamdagent.core.protocols import CallStore, Chat, Journal, Memory, Policy, Runner
 from lamdagent.core.space import ActionSpace
 from lamdagent.core.state import State, reduce_events
-from lamdagent.core.types import Budget, Cost, Failed, Job, LLMCall, Made, Object, ObjectId, Outcome, Spent, Trial
+from lamdagent.core.types import Budget, Cost, Failed, LLMCall, Made, Object, ObjectId, Outcome, Spent, Trial
 
 RECORD_EVERY_S = 30.0
 

@@ -11,8 +11,9 @@ from typing import Any, TextIO
 from pydantic import Field
 
 from lamdagent.core.config import Config, Parts
+from lamdagent.core.jobs import Job, Progress
 from lamdagent.core.state import State
-from lamdagent.core.types import Job, Made, Outcome, Progress
+from lamdagent.core.types import Made, Outcome
 
 
 class JsonlConfig(Config):

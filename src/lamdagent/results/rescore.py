@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 
 from lamdagent.core.errors import UserError
+from lamdagent.core.jobs import Job
 from lamdagent.core.search import with_roots
-from lamdagent.core.types import Job, Made, ObjectId, Outcome, Score, Split
+from lamdagent.core.types import Made, ObjectId, Outcome, Score, Split
 from lamdagent.evaluation.ranking import items_of
 from lamdagent.results.diagnosis import diagnose
 from lamdagent.results.holdout import HoldoutResults, holdout_results_of

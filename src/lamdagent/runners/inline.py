@@ -7,7 +7,8 @@ from functools import partial
 from typing import Any
 
 from lamdagent.core.config import Config, Parts
-from lamdagent.core.types import Failed, Job, LLMCall, Outcome, Prepared, PrepareRequest, Progress
+from lamdagent.core.jobs import Job, Prepared, PrepareRequest, Progress
+from lamdagent.core.types import Failed, LLMCall, Outcome
 from lamdagent.runners.job import Toolkit, work
 from lamdagent.runners.prepare import prepare
 

@@ -20,20 +20,19 @@ from typing import Any
 
 from lamdagent.core.action_type import ActionType, AnyChat, Loaded, ModelLoader
 from lamdagent.core.errors import BudgetSpent, Contaminated, ContractViolation, Diverged, Duplicate, Invalid, UserError
+from lamdagent.core.jobs import Job, Progress
 from lamdagent.core.protocols import ArtifactStore, CallStore
 from lamdagent.core.types import (
     REQUIRED_META,
     Cause,
     Cost,
     Failed,
-    Job,
     LLMCall,
     Made,
     Object,
     ObjectId,
     ObjectiveValue,
     Outcome,
-    Progress,
     Score,
 )
 from lamdagent.evaluation.contamination.made import RowScreen

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from lamdagent.core.errors import DataError
-from lamdagent.core.types import Prepared, PrepareRequest
+from lamdagent.core.jobs import Prepared, PrepareRequest
 from lamdagent.evaluation.contamination.gate import overlaps
 from lamdagent.evaluation.contamination.made import RowScreen
 from lamdagent.objects.models.metadata import read_facts

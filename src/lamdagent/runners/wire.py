@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pydantic import TypeAdapter
 
-from lamdagent.core.types import Job, LLMCall, Outcome, Prepared, PrepareRequest, Progress, WorkerSpec
+from lamdagent.core.jobs import Job, Prepared, PrepareRequest, Progress, WorkerSpec
+from lamdagent.core.types import LLMCall, Outcome
 
 CALL: TypeAdapter[LLMCall] = TypeAdapter(LLMCall)
 

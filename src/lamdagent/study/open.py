@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 from lamdagent.core.errors import ConfigError, DataError
 from lamdagent.core.events import Event, ObjectAdded, StudyOpened
+from lamdagent.core.jobs import DatasetOverlap, PrepareRequest
 from lamdagent.core.protocols import Runner
 from lamdagent.core.search import Search
 from lamdagent.core.state import State, reduce_events
-from lamdagent.core.types import DatasetOverlap, Object, ObjectId, PrepareRequest
+from lamdagent.core.types import Object, ObjectId
 from lamdagent.evaluation.contamination import gate
 from lamdagent.objects.artifacts import disk_full_as_user_error
 from lamdagent.study.changes import changes, tests_of

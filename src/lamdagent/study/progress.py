@@ -9,8 +9,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from lamdagent.core.jobs import Job, Progress
 from lamdagent.core.state import State
-from lamdagent.core.types import Job, Outcome, Progress
+from lamdagent.core.types import Outcome
 
 EVERY_S = 1.0
 MOST_POINTS = 1000
@@ -19,7 +20,7 @@ WAITING = "waiting for a worker"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProgressPoint:
-    """Where a job stood at `time_s` (since 1970): see `core.types.Progress`. A fact that is not finite is None."""
+    """Where a job stood at `time_s` (since 1970): see `core.jobs.Progress`. A fact that is not finite is None."""
 
     time_s: float
     phase: str

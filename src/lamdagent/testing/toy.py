@@ -31,6 +31,7 @@ from typing import Any
 from lamdagent.core.action_type import ActionType, Context
 from lamdagent.core.errors import Diverged
 from lamdagent.core.events import Asked, Event, ObjectAdded, StudyOpened
+from lamdagent.core.jobs import Progress
 from lamdagent.core.observers import Observers
 from lamdagent.core.protocols import Journal, Observer, Policy, Runner, Task
 from lamdagent.core.space import ActionSpace
@@ -45,7 +46,6 @@ from lamdagent.core.types import (
     Object,
     ObjectId,
     Outcome,
-    Progress,
     Score,
     Slot,
     Split,

@@ -9,8 +9,9 @@ from typing import Any
 from pydantic import Field
 
 from lamdagent.core.config import Config, Parts
+from lamdagent.core.jobs import Job, Progress
 from lamdagent.core.state import State
-from lamdagent.core.types import Job, Made, Outcome, Progress
+from lamdagent.core.types import Made, Outcome
 
 
 class CsvLinesConfig(Config):

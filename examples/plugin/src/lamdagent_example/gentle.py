@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import Field
 
 from lamdagent.core.config import Parts
-from lamdagent.core.types import Prepared, PrepareRequest
+from lamdagent.core.jobs import Prepared, PrepareRequest
 from lamdagent.runners.inline import Inline, InlineConfig
 
 

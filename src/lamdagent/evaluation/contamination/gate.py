@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Literal
 
 from lamdagent.core.errors import DataError
+from lamdagent.core.jobs import DatasetOverlap
 from lamdagent.core.protocols import ArtifactStore, Task
-from lamdagent.core.types import SIDES, DatasetOverlap, Object, ObjectId
+from lamdagent.core.types import SIDES, Object, ObjectId
 from lamdagent.evaluation.contamination.overlap import Evaluated, EvaluationItem, fields_of, scan
 from lamdagent.objects.datasets.readers import rows_digest
 

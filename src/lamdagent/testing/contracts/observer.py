@@ -6,9 +6,10 @@ import pickle
 from collections.abc import Callable
 
 from lamdagent.core.events import SearchStopped
+from lamdagent.core.jobs import Job, Progress
 from lamdagent.core.protocols import Observer
 from lamdagent.core.state import State, reduce_events
-from lamdagent.core.types import Failed, Job, Outcome, Progress
+from lamdagent.core.types import Failed, Outcome
 from lamdagent.testing import toy
 
 

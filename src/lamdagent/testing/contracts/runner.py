@@ -8,8 +8,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from lamdagent.core.jobs import Job, Prepared, PrepareRequest
 from lamdagent.core.protocols import Runner
-from lamdagent.core.types import Action, Cost, Failed, Job, Made, Outcome, Prepared, PrepareRequest
+from lamdagent.core.types import Action, Cost, Failed, Made, Outcome
 from lamdagent.testing import toy
 
 

@@ -11,8 +11,9 @@ from pathlib import Path
 from lamdagent.core.action_type import Context, ModelLoader
 from lamdagent.core.config import NAME
 from lamdagent.core.errors import DataError
+from lamdagent.core.jobs import Job
 from lamdagent.core.protocols import Task
-from lamdagent.core.types import SIDES, Job, Object
+from lamdagent.core.types import SIDES, Object
 from lamdagent.objects.artifacts import LocalArtifacts
 from lamdagent.runners.job import JobContext, Toolkit
 from lamdagent.testing import toy

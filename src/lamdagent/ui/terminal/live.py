@@ -5,9 +5,9 @@ from __future__ import annotations
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from lamdagent.core import types
+from lamdagent.core import jobs
 from lamdagent.core.state import State
-from lamdagent.core.types import Budget, Failed, Job, Outcome
+from lamdagent.core.types import Budget, Failed, Outcome
 from lamdagent.ui.terminal.progress import SearchProgress
 
 
@@ -26,12 +26,12 @@ class Live:
         self._search = self._bars.add_task("search", total=budget.trials, step="")
         self._jobs: dict[int | str, TaskID] = {}
 
-    def started(self, job: Job, state: State) -> None:
+    def started(self, job: jobs.Job, state: State) -> None:
         self._bars.start()  # not before: an error in the study file leaves the terminal as it was
         self._text.started(job.key)
         self._jobs[job.key] = self._bars.add_task(self._text.title(job.key, state), total=None, step="")
 
-    def progressed(self, key: int | str, progress: types.Progress) -> None:
+    def progressed(self, key: int | str, progress: jobs.Progress) -> None:
         if key in self._jobs:
             self._bars.update(
                 self._jobs[key], completed=progress.done, total=progress.total, step=self._text.step(progress)

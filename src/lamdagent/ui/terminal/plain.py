@@ -7,8 +7,9 @@ import time
 from typing import TextIO
 
 from lamdagent.core.format import duration
+from lamdagent.core.jobs import Job, Progress
 from lamdagent.core.state import State
-from lamdagent.core.types import Failed, Job, Outcome, Progress
+from lamdagent.core.types import Failed, Outcome
 from lamdagent.ui.terminal.progress import SearchProgress
 
 EVERY_S = 10.0

@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 
 from lamdagent.core.format import action_of, contents, duration, scored
+from lamdagent.core.jobs import Progress
 from lamdagent.core.state import State
-from lamdagent.core.types import Budget, Failed, Outcome, Progress
+from lamdagent.core.types import Budget, Failed, Outcome
 
 
 class SearchProgress:
