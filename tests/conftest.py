@@ -12,7 +12,7 @@ from hypothesis import settings
 settings.register_profile("quick", deadline=None, max_examples=50, database=None)
 settings.load_profile("quick")
 pytest.register_assert_rewrite("lamdagent.testing.contracts")
-pytest_plugins = ["tests.tiny_world"]
+pytest_plugins = ["tests.tiny_world", "tests.study_file"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

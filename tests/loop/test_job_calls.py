@@ -36,7 +36,7 @@ from lamdagent.testing.advised import Direction, ToyAdvised
 from lamdagent.testing.contracts.runner import outcomes
 from lamdagent.testing.fake_chat import FakeClient, fake_chat
 from tests.loop.test_killed import Killed, Mortal
-from tests.unit.test_config import STUDY
+from tests.study_file import STUDY
 
 TRIALS = 5
 WORKER = (sys.executable, str(Path(__file__).parents[1] / "contracts" / "toy_worker.py"))

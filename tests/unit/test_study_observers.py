@@ -11,7 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from tests.unit.test_config import STUDY
+from tests.study_file import STUDY
 
 from lamdagent.core.errors import ConfigError
 from lamdagent.core.events import StudyOpened
