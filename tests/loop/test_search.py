@@ -36,7 +36,7 @@ def test_ask_and_tell_by_hand_grow_the_pool() -> None:
     assert not search.state.running
     assert search.state.pool[trial.choice.action.id].meta["x"] == [0.5, 0.0]
     assert search.state.memories == {0: search.state.memory}
-    assert "1 trials ended" in search.state.memory
+    assert "1 trial ended" in search.state.memory
 
 
 def test_what_is_told_is_in_the_journal_before_anyone_sees_it() -> None:
@@ -216,7 +216,7 @@ def test_a_memory_is_told_of_a_trial_that_a_kill_kept_from_it() -> None:
     journal.append(Told(number=0, outcome=outcome))
     reopened = opened(journal)
     assert set(reopened.state.memories) == {0}
-    assert "1 trials ended" in reopened.state.memory
+    assert "1 trial ended" in reopened.state.memory
 
 
 def policies() -> Mapping[str, Policy]:

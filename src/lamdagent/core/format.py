@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -103,9 +104,22 @@ def result(state: State, trial: Trial) -> str:
     if trial.outcome is None:
         return "running"
     if isinstance(trial.outcome, Failed):
-        return f"{'stopped' if trial.outcome.stopped else 'failed'} ({trial.outcome.cause})"
+        return fault(trial.outcome)
     made = trial.outcome.object
     return contents(made) if made.kind == "dataset" else scored(state.objective(made.id))
+
+
+def fault(outcome: Failed) -> str:
+    """`failed (oom)`, or `stopped (cancelled)`."""
+    return f"{'stopped' if outcome.stopped else 'failed'} ({outcome.cause})"
+
+
+def tally(state: State) -> str:
+    """`12 trials ended, 3 of them failed`, with `, 1 stopped` where any was."""
+    count = Counter(trial.status for trial in state.trials)
+    ended = count.total() - count["running"]
+    stopped = f", {count['stopped']} stopped" if count["stopped"] else ""
+    return f"{ended} {'trial' if ended == 1 else 'trials'} ended, {count['failed']} of them failed{stopped}"
 
 
 def guard_breaks(state: State, object_id: ObjectId) -> str:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lamdagent.core.errors import ConfigError
+from lamdagent.core.format import fault
 from lamdagent.core.pipeline import Pipeline, pipeline_of, to_data
 from lamdagent.core.space import ActionSpace, is_for
 from lamdagent.core.state import State
@@ -141,7 +142,7 @@ def follow(plan: Plan, state: State, space: ActionSpace) -> PlanStatus:
             if (number := state.tried.get(action.id)) is not None:
                 outcome = state.trials[number].outcome
                 if isinstance(outcome, Failed):
-                    unreachable[step.make] = f"it failed ({outcome.cause}): {outcome.message}"
+                    unreachable[step.make] = f"it {fault(outcome)}: {outcome.message}"
                 elif outcome is None:
                     waiting.add(step.make)
                 else:

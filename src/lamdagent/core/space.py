@@ -14,10 +14,17 @@ from typing import TYPE_CHECKING
 
 from lamdagent.core.errors import nearest
 from lamdagent.core.state import State
-from lamdagent.core.types import Action, Failed, Object, Slot
+from lamdagent.core.types import Action, Object, Slot, Status
 
 if TYPE_CHECKING:
     from lamdagent.core.action_type import ActionType
+
+TRIED: Mapping[Status, str] = {
+    "running": "is running",
+    "made": "was done",
+    "failed": "failed",
+    "stopped": "was stopped",
+}
 
 
 class ActionSpace:
@@ -58,9 +65,7 @@ class ActionSpace:
         if reason := self._uncanonical(action):
             return reason
         if (number := self._state.tried.get(action.id)) is not None:
-            outcome = self._state.trials[number].outcome
-            ended = "is running" if outcome is None else "failed" if isinstance(outcome, Failed) else "was done"
-            return f"already tried: it {ended} as trial {number}"
+            return f"already tried: it {TRIED[self._state.trials[number].status]} as trial {number}"
         return type.validate({name: [self._state.pool[i] for i in ids] for name, ids in action.inputs.items()})
 
     def sample(self, rng: random.Random, tries: int = 100) -> Action | None:

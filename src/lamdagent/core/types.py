@@ -21,6 +21,7 @@ StopReason = Literal["trials", "hours", "tokens", "usd", "exhausted", "interrupt
 Cause = Literal[
     "oom", "timeout", "crash", "diverged", "invalid", "contaminated", "duplicate", "error", "cancelled", "tokens", "usd"
 ]
+Status = Literal["running", "made", "failed", "stopped"]
 STOPPED: tuple[Cause, ...] = ("cancelled", "tokens", "usd")
 """Causes that say nothing of an action: somebody stopped the trial, or a budget for a language model was spent on the way.
 The latter is never journalled: the trial stays open."""
@@ -309,6 +310,14 @@ class Trial:
     number: int
     choice: Choice
     outcome: Outcome | None = None
+
+    @property
+    def status(self) -> Status:
+        if self.outcome is None:
+            return "running"
+        if isinstance(self.outcome, Made):
+            return "made"
+        return "stopped" if self.outcome.stopped else "failed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,9 +6,9 @@ from pydantic import Field
 
 from lamdagent.core.config import Config
 from lamdagent.core.evidence import labels
-from lamdagent.core.format import action_of, guard_breaks, recipe, result, scored
+from lamdagent.core.format import action_of, guard_breaks, recipe, result, scored, tally
 from lamdagent.core.state import State
-from lamdagent.core.types import Failed, Trial
+from lamdagent.core.types import Trial
 
 
 class TableConfig(Config):
@@ -29,7 +29,6 @@ class Table:
 
     def update(self, state: State, trial: Trial) -> str:
         ended = [t for t in state.trials if t.outcome is not None]
-        failed = sum(isinstance(t.outcome, Failed) for t in ended)
         names, ranked = labels(state), state.ranked()[: self._best]
         best = [
             f"  {names[obj.id]} {scored(objective)}: {recipe(state, obj.id, names)}"
@@ -39,6 +38,4 @@ class Table:
         latest = [
             f"  trial {t.number}: {action_of(state, t, names)} gave {result(state, t)}" for t in ended[-self._latest :]
         ]
-        return "\n".join(
-            [f"{len(ended)} trials ended, {failed} of them failed.", "Best models:", *best, "Latest trials:", *latest]
-        )
+        return "\n".join([f"{tally(state)}.", "Best models:", *best, "Latest trials:", *latest])

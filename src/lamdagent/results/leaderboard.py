@@ -205,13 +205,16 @@ class Leaderboard:
         return [Section(heading="Made datasets", parts=[table])] if rows else []
 
     def _failures(self) -> list[Section]:
-        failed = [t for t in self.trials if t.status == "failed"]
-        rows = [
-            [str(t.number), str(t.cause), (t.message or "").partition("\n")[0], t.label]
-            for t in failed
-        ]  # fmt: skip
-        table = Table(heads=["trial", "cause", "message", "action"], rows=rows)
-        return [Section(heading=f"{len(failed)} failed", parts=[table])] if failed else []
+        found: list[Section] = []
+        for status in ("failed", "stopped"):
+            rows = [
+                [str(t.number), str(t.cause), (t.message or "").partition("\n")[0], t.label]
+                for t in self.trials
+                if t.status == status
+            ]
+            table = Table(heads=["trial", "cause", "message", "action"], rows=rows)
+            found += [Section(heading=f"{len(rows)} {status}", parts=[table])] if rows else []
+        return found
 
 
 def leaderboard(

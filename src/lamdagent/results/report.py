@@ -18,7 +18,7 @@ from lamdagent.core.format import (
 from lamdagent.core.pipeline import node_label, pipeline_of, render
 from lamdagent.core.protocols import ArtifactStore
 from lamdagent.core.state import State, objective_of
-from lamdagent.core.types import Failed, Object, ObjectId, ObjectiveValue, Score, TaskWeight
+from lamdagent.core.types import Object, ObjectId, ObjectiveValue, Score, TaskWeight
 from lamdagent.evaluation.estimates import Corrected, Difference
 from lamdagent.evaluation.ranking import ItemsById, items_of, rank_models
 from lamdagent.results.bars import TaskBar, TaskBars
@@ -156,6 +156,8 @@ class Report:
     """How many trials there are."""
     failed: int
     """How many of them failed."""
+    stopped: int
+    """How many of them were stopped from outside."""
     hours: float
     """How long the search took."""
     goals: tuple[TaskWeight, ...]
@@ -197,9 +199,10 @@ class Report:
 
     def _summary(self) -> list[str]:
         """What was searched, how often the test was opened, and what the ranking can tell."""
+        stopped = f", {self.stopped} stopped" if self.stopped else ""
         times = "once" if self.test_opened == 1 else f"{self.test_opened} times"
         lines = [
-            f"{self.trials} trials, {self.failed} of them failed, seed {self.seed}, {self.hours:.2f} hours. "
+            f"{self.trials} trials, {self.failed} of them failed{stopped}, seed {self.seed}, {self.hours:.2f} hours. "
             f"The test has been opened {times}; choose by validation, and look at the test once.",
         ]
         if self.leader is not None:
@@ -272,7 +275,8 @@ def report(
         study=study,
         seed=state.seed,
         trials=len(state.trials),
-        failed=sum(isinstance(t.outcome, Failed) for t in state.trials),
+        failed=sum(t.status == "failed" for t in state.trials),
+        stopped=sum(t.status == "stopped" for t in state.trials),
         hours=round(state.wall_s / 3600, 3),
         goals=state.goals,
         test_opened=test.opened,

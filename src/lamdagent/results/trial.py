@@ -5,13 +5,13 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from lamdagent.core.evidence import MeanGain, dataset_gains
 from lamdagent.core.format import action_of, change, duration, guard_breaks, result, size, with_error
 from lamdagent.core.protocols import ArtifactStore
 from lamdagent.core.state import State
-from lamdagent.core.types import Cost, Failed, Kind, LLMCall, Made, Object, Score, Trial
+from lamdagent.core.types import Cost, Failed, Kind, LLMCall, Made, Object, Score, Status, Trial
 from lamdagent.evaluation.estimates import Corrected
 from lamdagent.evaluation.ranking import luck_words, without_luck
 from lamdagent.results.result import Facts, Part, Section, Verbatim
@@ -80,8 +80,8 @@ class TrialRecord:
 
     number: int
     """Counted from 0."""
-    status: Literal["running", "failed", "made"]
-    """Whether it made something."""
+    status: Status
+    """Whether it made something, failed, or was stopped from outside."""
     result: str
     """What came of it, in a few words."""
     made: str | None
@@ -105,9 +105,9 @@ class TrialRecord:
     by: str
     """The policy that chose it."""
     cause: str | None
-    """Why it failed, in one word."""
+    """Why it failed or was stopped, in one word."""
     message: str | None
-    """Why it failed."""
+    """The same in a sentence."""
     cost: Cost | None
     """Seconds, by phase too, and peak memory in bytes; null while it runs."""
     tokens: int
@@ -126,7 +126,7 @@ def trial_record(state: State, trial: Trial) -> TrialRecord:
     made = outcome.object if isinstance(outcome, Made) else None
     return TrialRecord(
         number=trial.number,
-        status="running" if outcome is None else "failed" if failed else "made",
+        status=trial.status,
         result=result(state, trial),
         made=made.name if made else None,
         kind=made.kind if made else None,
@@ -182,7 +182,7 @@ class TrialDetail:
     gain: MeanGain | None
     """What models trained on its dataset gained over their best parent; null for a model, or where none was trained."""
     log_tail: str
-    """The end of its log, where it failed."""
+    """The end of its log, where it failed or was stopped."""
     memory_before: str
     """The memory before it."""
     transcript: tuple[LLMCall, ...]
@@ -209,8 +209,8 @@ class TrialDetail:
         facts += [(name, str(value)) for name, value in self.figures.items()]
         parts += [Facts(rows=facts)] if facts else []
         parts += self._dataset() if trial.kind == "dataset" else []
-        if trial.status == "failed":
-            parts += [f"failed ({trial.cause}): {trial.message}", "the end of its log:", Verbatim(text=self.log_tail)]
+        if trial.cause is not None:
+            parts += [f"{trial.result}: {trial.message}", "the end of its log:", Verbatim(text=self.log_tail)]
         memories = (("Memory before", self.memory_before), ("Memory after", trial.memory or ""))
         return [
             Section(parts=parts),

@@ -40,7 +40,7 @@ class Live:
     def ended(self, key: int | str, outcome: Outcome, state: State) -> None:
         if (bar := self._jobs.pop(key, None)) is not None:
             self._bars.remove_task(bar)
-        colour = "red" if isinstance(outcome, Failed) else "green"
+        colour = "green" if not isinstance(outcome, Failed) else "yellow" if outcome.stopped else "red"
         title = self._text.title(key, state)
         verdict = f"{self._text.verdict(key, outcome, state)}  "
         self._bars.console.print(verdict, style=colour, markup=False, highlight=False, end="")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from lamdagent.core.format import action_of, contents, duration, scored
+from lamdagent.core.format import action_of, contents, duration, fault, scored, tally
 from lamdagent.core.jobs import Progress
 from lamdagent.core.state import State
 from lamdagent.core.types import Budget, Failed, Outcome
@@ -41,7 +41,7 @@ class SearchProgress:
             self._seconds.append(time.monotonic() - self._began.pop(key))
         name = f"trial {key}" if isinstance(key, int) else key
         if isinstance(outcome, Failed):
-            return f"{name} failed ({outcome.cause})"
+            return f"{name} {fault(outcome)}"
         made = outcome.object
         if made.kind != "dataset":
             return f"{name}: {scored(state.objective(made.id))}"
@@ -67,10 +67,8 @@ class SearchProgress:
 
     def closing(self, state: State) -> str:
         """The last line of a run."""
-        failed = sum(isinstance(t.outcome, Failed) for t in state.trials)
-        ended = sum(t.outcome is not None for t in state.trials)
         why = f"; stopped: {state.stopped.message or state.stopped.reason}" if state.stopped else ""
-        return f"{ended} trials ended, {failed} failed, {duration(state.wall_s)} in all; {best_of(state)}{why}"
+        return f"{tally(state)}; {duration(state.wall_s)} in all; {best_of(state)}{why}"
 
 
 def best_of(state: State) -> str:
