@@ -193,7 +193,7 @@ def test_worths_are_the_differences_of_objectives_on_the_toy_world(seed: int) ->
         else:
             assert step.worth is not None and data.objective is not None
             assert data.without_luck is not None
-            luck = data.without_luck.raw - data.without_luck.corrected
+            luck = data.without_luck.luck
             assert step.worth.value == pytest.approx(data.objective.value - step.objective.value - luck)
             assert step.worth.low <= step.worth.value <= step.worth.high
             assert set(step.tasks) == {goal.task for goal in toy.GOALS}

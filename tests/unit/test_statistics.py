@@ -25,6 +25,7 @@ from lamdagent.evaluation.statistics import (
     stability,
     verdict,
 )
+from lamdagent.evaluation.winner import winner_interval
 
 Array = NDArray[np.float64]
 
@@ -199,6 +200,32 @@ def test_a_lone_star_among_equals_is_not_drawn_down_to_them() -> None:
         held += found.low <= chances[winner] <= found.high
     assert abs(np.mean(off)) < 0.025
     assert held >= 90
+
+
+@pytest.mark.parametrize("star", [0.5, 0.6])
+def test_the_interval_of_the_best_covers_equals_and_a_lone_star_as_often_as_it_says(star: float) -> None:
+    held = 0
+    for seed in range(100):
+        chances = np.r_[star, np.full(39, 0.5)]
+        models = field(np.random.default_rng(seed), chances, 100)
+        best = best_of(models)
+        low, high = winner_interval(measured(list(models.values()), GOALS), best, seed)
+        held += low <= chances[best] <= high
+    assert held >= 94
+
+
+def best_of(models: dict[int, Items]) -> int:
+    return max(models, key=lambda i: models[i]["task"].mean())
+
+
+def test_the_score_of_a_leader_that_was_asked_fewer_items_is_its_own() -> None:
+    rng = np.random.default_rng(0)
+    x = answers(rng, [0.5], 200)[0]
+    models = {"all": {"task": x}, "few": {"task": np.maximum(x[:50], answers(rng, [0.3], 50)[0])}}
+    found = corrected_winner(models, GOALS, seed=0, of="few")
+    assert found.raw == pytest.approx(models["few"]["task"].mean())
+    as_measured = x.mean() + (models["few"]["task"] - x[:50]).mean()
+    assert found.corrected == pytest.approx(as_measured - found.luck)
 
 
 def test_a_single_model_was_not_picked() -> None:

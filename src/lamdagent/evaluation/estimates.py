@@ -19,9 +19,14 @@ class Difference:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Corrected:
     """The leader's objective as measured, and less the luck of having been picked, with the error that remains and its
-    95 % interval."""
+    95 % interval.
+
+    `raw` is its row's, on its own items. `luck` is what being picked added, on the same items. `corrected` is `raw` less
+    `luck`, unless other models were asked more items: then these say how hard its own are, too.
+    """
 
     raw: float
+    luck: float
     corrected: float
     stderr: float
     low: float

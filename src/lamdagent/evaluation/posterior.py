@@ -34,13 +34,11 @@ NORMAL_95 = 1.959963984540054
 
 @dataclass(frozen=True, slots=True)
 class Posterior:
-    """True scores on a grid: `likely_MG` of the measured `value_M`, `prior_CG` and `weight_C` of what true scores are like.
+    """True scores on a grid: `likely_MG` of what was measured, `prior_CG` and `weight_C` of what true scores are like.
 
-    `sd_M` is the error of each that others do not share, and `shared` the variance of the rest, which moves none ahead.
+    `shared` is the variance of the errors that all models share, which move none ahead.
     """
 
-    value_M: Array
-    sd_M: Array
     truth_G: Array
     likely_MG: Array
     prior_CG: Array
@@ -48,11 +46,7 @@ class Posterior:
     shared: float
 
     def of(self, model: int) -> tuple[float, float, float, float]:
-        """Mean, standard deviation and 95 % interval of a model's true score, the shared error included.
-
-        The interval reaches to a standard error above what was measured at the least: a lone star a little above many
-        equals is drawn in more than is its due, and without this is covered at 87 %.
-        """
+        """Mean, standard deviation and 95 % interval of a model's true score, the shared error included."""
         chance_CG = self.prior_CG * self.likely_MG[model]
         chance_G = self.weight_C @ (chance_CG / chance_CG.sum(axis=1, keepdims=True))
         mean = float(chance_G @ self.truth_G)
@@ -62,9 +56,7 @@ class Posterior:
         low, high = (float(self.truth_G[np.searchsorted(below_G, q)]) for q in (0.025, 0.975))
         # What is shared widens each side as independent errors add up.
         reach = NORMAL_95**2 * self.shared
-        top = float(self.value_M[model] + np.hypot(self.sd_M[model], np.sqrt(self.shared)))
-        low, high = mean - float(np.hypot(mean - low, reach**0.5)), mean + float(np.hypot(high - mean, reach**0.5))
-        return mean, sd, low, max(high, top)
+        return mean, sd, mean - float(np.hypot(mean - low, reach**0.5)), mean + float(np.hypot(high - mean, reach**0.5))
 
     def draws(self, rng: np.random.Generator, count: int) -> Array:
         """True scores without the shared error, draws by models: those of one draw have one centre, spread and shares."""
@@ -99,7 +91,7 @@ def posterior_of(field: Measured) -> Posterior:
     weight_C /= weight_C.sum()
     kept_C = weight_C > 1e-4 * weight_C.max()
     kept = prior_CG[kept_C], weight_C[kept_C] / weight_C[kept_C].sum()
-    return Posterior(value_M, sd_M, truth_G, likely_MG, *kept, shared)
+    return Posterior(truth_G, likely_MG, *kept, shared)
 
 
 def _priors(value_M: Array, likely_MG: Array, truth_G: Array, sd: float) -> tuple[Array, Array]:

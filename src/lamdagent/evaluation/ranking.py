@@ -37,7 +37,7 @@ def rank_models(state: State, artifacts: ArtifactStore) -> Ranking:
     return Ranking(
         compared=len(models),
         contenders=contenders(models, state.goals, seed=state.seed),
-        corrected=corrected_winner(models, state.goals, seed=state.seed),
+        corrected=corrected_winner(models, state.goals, seed=state.seed, of=holding[0]),
     )
 
 

@@ -242,7 +242,7 @@ def _covers(pipeline: str, found: Corrected | None) -> str:
     if found is None:
         return f"if {pipeline} was picked for its score, its luck on these items is in every worth: items are not kept"
     return (
-        f"these validation items picked {pipeline}; what that adds ({change(found.raw - found.corrected)}) is taken "
+        f"these validation items picked {pipeline}; what that adds ({change(found.luck)}) is taken "
         "from every worth, and intervals hold with and without it"
     )
 
@@ -321,7 +321,7 @@ def less_luck(worth: Difference | None, found: Corrected | None) -> Difference |
 
     if worth is None or found is None:
         return worth
-    luck = found.raw - found.corrected
+    luck = found.luck
     value, low, high = worth.value - luck, min(worth.low, worth.low - luck), max(worth.high, worth.high - luck)
     p = max(worth.p, two_sided_p(value, worth.stderr))
     return Difference(value=value, stderr=worth.stderr, low=low, high=high, p=p)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from lamdagent.core.events import SearchStopped
 from lamdagent.core.evidence import REPEATS, MeanGain, collapsed, dataset_gains
-from lamdagent.core.format import action_of, change, contents, origin, with_error
+from lamdagent.core.format import action_of, change, contents, origin, with_error, with_interval
 from lamdagent.core.protocols import ArtifactStore
 from lamdagent.core.state import State
 from lamdagent.core.types import Object, ObjectiveValue
@@ -190,8 +190,9 @@ class Leaderboard:
             )
         if self.leader is not None:
             lines.append(
-                f"the leader's {self.leader.raw:.3f} is {with_error(self.leader.corrected, self.leader.stderr)} "
-                "without the luck of having been picked"
+                f"the leader's {self.leader.raw:.3f} is "
+                f"{with_interval(self.leader.corrected, self.leader.low, self.leader.high)} without the luck of having "
+                "been picked (95 %, over items)"
             )
         if broken := sum(bool(row.broken_guards) for row in self.models):
             lines.append(

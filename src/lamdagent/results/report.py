@@ -14,6 +14,7 @@ from lamdagent.core.format import (
     origin,
     p_value,
     with_error,
+    with_interval,
 )
 from lamdagent.core.pipeline import node_label, pipeline_of, render
 from lamdagent.core.protocols import ArtifactStore
@@ -208,8 +209,8 @@ class Report:
         if self.leader is not None:
             lines.append(
                 f"The leader's validation score of {self.leader.raw:.3f} is "
-                f"{with_error(self.leader.corrected, self.leader.stderr)} "
-                f"without the luck of having been picked from {self.compared} models."
+                f"{with_interval(self.leader.corrected, self.leader.low, self.leader.high)} "
+                f"without the luck of having been picked from {self.compared} models (95 %, over items)."
             )
             leader, *others = self.contenders
             names = ", ".join(others[:NAMED]) or "none"
