@@ -166,7 +166,7 @@ class Kept:
         return [score.value + 0.1 * (-1) ** i for i in range(score.n)]
 
 
-def attributed(state: State, number: int) -> Attribution:
+def attributed(state: State, number: int, *, on_test: bool = False) -> Attribution:
     whole = pipeline_of(state, state.trials[number].choice.action.id)
     found = variants(whole, state, toy.ACTION_TYPES)
     data = plan_data(state, [whole, *(v.pipeline for v in found if v.pipeline)])
@@ -175,7 +175,8 @@ def attributed(state: State, number: int) -> Attribution:
     followed = follow(plan, again, ActionSpace(again, toy.ACTION_TYPES))
     artifacts: Any = Kept()
     done = Rerun(study="toy.attribute", state=again, status=followed)
-    return attribution("toy", whole, found, state, data, done, artifacts)
+    tested = {i: tuple(replace(s, value=s.value - 0.02) for s in found) for i, found in again.scores.items()}
+    return attribution("toy", whole, found, state, data, done, artifacts, tested if on_test else None)
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -224,3 +225,16 @@ def test_an_attribution_reads_as_a_table_and_a_picture(tmp_path: Any) -> None:
     save(pictures(data.sections())[0], tmp_path / "a.png")
     assert (tmp_path / "a.png").stat().st_size > 5_000
     save(pictures(replace(data, steps=()).sections())[0], tmp_path / "empty.png")
+
+
+def test_on_the_sealed_test_nothing_is_taken_from_a_worth_and_it_is_said() -> None:
+    state = toy.grown(40)
+    trial = state.trial_of(state.ranked()[0][0].id)
+    assert trial is not None
+    data = attributed(state, trial.number, on_test=True)
+    assert (data.side, data.without_luck) == ("test", None)
+    step = next(step for step in data.steps if step.worth is not None)
+    assert data.objective is not None and step.objective is not None and step.worth is not None
+    assert step.worth.value == pytest.approx(data.objective.value - step.objective.value)
+    assert "had no part in picking it" in markdown(data)
+    assert "these validation items picked" in markdown(attributed(state, trial.number))

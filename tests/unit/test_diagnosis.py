@@ -171,6 +171,31 @@ def test_that_nothing_ever_improved_is_said_and_a_search_that_rises_is_no_platea
     assert plateau(rising, "S").verdict == "ok"
 
 
+def answered() -> tuple[State, dict[str, dict[str, Any]]]:
+    """A search that moves in its trial 10 only, whose model answers 24 items of a more and 12 of b fewer; and what every
+    item gave."""
+    hard = np.repeat([1.0, 0.0], ITEMS // 2)
+
+    def changed(by: int) -> Any:
+        found = hard.copy()
+        found[slice(100, 100 + by) if by > 0 else slice(0, -by)] = float(by > 0)
+        return found
+
+    rows = [{"a": changed(24 if i == 10 else 0), "b": changed(-12 if i == 10 else 0)} for i in range(25)]
+    state = reduce_events(chosen([[row["a"].mean(), row["b"].mean()] for row in rows], ["good"] * 25))
+    made = [trial.choice.action.id for trial in state.trials]
+    (base,) = (o.id for o in state.of_kind("model") if o.made_by is None)
+    return state, {base: {"a": hard, "b": hard}, **dict(zip(made, rows, strict=True))}
+
+
+def test_what_changed_is_paired_on_the_items_that_both_models_have() -> None:
+    state, items = answered()
+    assert "nothing improved" in plateau(state, "S").measured
+    assert "came with trial 10" in plateau(state, "S", items).measured
+    assert "0 of 25 trials lost" in forgetting(state, "S").measured
+    assert "1 of 25 trials lost" in forgetting(state, "S", items).measured
+
+
 def test_gains_within_noise_add_up_but_do_not_count_one_by_one() -> None:
     creeping = plateau(noisy(1, 40, value=lambda i: 0.5 + 0.001 * i, noise=0.0), "S")
     assert "is within noise" in creeping.measured

@@ -7,7 +7,7 @@ import io
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from lamdagent.core.format import change, change_with_interval, interval, p_valu
 from lamdagent.core.types import Failed
 from lamdagent.objects.artifacts import LocalArtifacts
 from lamdagent.results.diagnosis.signature import Diagnosis, Signature
+from lamdagent.results.holdout import HoldoutResults
 from lamdagent.results.leaderboard import leaderboard
 from lamdagent.results.lineage import lineage_of
 from lamdagent.results.result import Facts, Picture, Result, Section, Table, Verbatim, dumps, to_json
@@ -251,3 +252,16 @@ def test_made_datasets_stand_beside_the_models_with_what_models_gained_on_them(t
     assert trial.result in on_the_terminal(
         trial_detail("toy", state, state.trials[trial.number], toy.Unwritten()).sections()
     )
+
+
+def test_a_model_is_judged_by_the_sealed_test_once_it_was_opened_and_not_before() -> None:
+    state = toy.grown(40)
+    trial = state.trial_of(state.ranked()[0][0].id)
+    assert trial is not None
+    made = trial.choice.action.id
+    seen = {made: tuple(replace(s, split="test", value=0.25) for s in state.scores[made])}
+    closed = trial_detail("toy", state, trial, toy.Unwritten())
+    opened = trial_detail("toy", state, trial, toy.Unwritten(), test=HoldoutResults(opened=1, scores=seen))
+    assert closed.test is None and "sealed test" not in on_the_terminal(closed.sections())
+    assert opened.test is not None and opened.test.value == pytest.approx(0.25)
+    assert "had no part in picking it" in on_the_terminal(opened.sections())

@@ -21,8 +21,8 @@ from lamdagent.core.format import action_of, change, change_with_interval, score
 from lamdagent.core.pipeline import Pipeline
 from lamdagent.core.plan import PlanStatus
 from lamdagent.core.protocols import ArtifactStore
-from lamdagent.core.state import State
-from lamdagent.core.types import Object, ObjectId, ObjectiveValue, TaskWeight, content_id
+from lamdagent.core.state import State, objective_of
+from lamdagent.core.types import Object, ObjectId, ObjectiveValue, Score, Split, TaskWeight, content_id
 from lamdagent.evaluation.estimates import Corrected, Difference
 from lamdagent.evaluation.ranking import ItemsById, items_of, without_luck
 from lamdagent.results.rerun import Rerun
@@ -208,6 +208,8 @@ class Attribution:
     """The study's name."""
     pipeline: str
     """The name of the pipeline's model."""
+    side: Split
+    """Whose items all scores and worths are over: those of the sealed test where it was opened for the pipeline."""
     objective: ObjectiveValue | None
     """Its objective when done again."""
     lost: str | None
@@ -217,7 +219,8 @@ class Attribution:
     steps: tuple[StepWorth, ...]
     """Its steps, first steps first."""
     without_luck: Corrected | None
-    """Its objective in the search, less the luck of having been picked from all models; null where items are not kept."""
+    """Its objective in the search, less the luck of having been picked from all models; null where items are not kept, and
+    on the test, which had no part in picking."""
 
     @property
     def title(self) -> str:
@@ -230,25 +233,43 @@ class Attribution:
         rows = [[s.step, scored(s.objective), _words(s.worth), s.action] for s in self.steps]
         notes = [f"without {step.step}: {note}" for step in self.steps for note in step.notes]
         sums = "worth: the whole less what is without the step, on the same items (95 %); worths do not add up"
-        notes.append(_covers(self.pipeline, self.without_luck))
+        notes.append(self._covers())
         parts += [
             Table(heads=["without", "objective", "worth of the step", "step"], rows=rows, notes=[*notes, sums]),
             Picture(name="worth", caption="What each step is worth, with 95 % intervals", data=self),
         ]
         return [Section(parts=parts)]
 
-
-def _covers(pipeline: str, found: Corrected | None) -> str:
-    if found is None:
-        return f"if {pipeline} was picked for its score, its luck on these items is in every worth: items are not kept"
-    return (
-        f"these validation items picked {pipeline}; what that adds ({change(found.luck)}) is taken "
-        "from every worth, and intervals hold with and without it"
-    )
+    def _covers(self) -> str:
+        """Which items these are, and what part they had in picking the pipeline."""
+        found = self.without_luck
+        if self.side == "test":
+            return f"on the sealed test, which was opened for {self.pipeline} before and had no part in picking it"
+        if found is None:
+            return (
+                f"if {self.pipeline} was picked for its score, its luck on these validation items is in every worth: "
+                "items are not kept"
+            )
+        return (
+            f"these validation items picked {self.pipeline}; what that adds ({change(found.luck)}) is taken from every "
+            "worth, and intervals hold with and without it; on the sealed test once `report` opened it"
+        )
 
 
 def _words(worth: Difference | None) -> str:
     return "-" if worth is None else change_with_interval(worth.value, worth.low, worth.high)
+
+
+def remade(pipeline: Pipeline, found: Sequence[Variant], plan: Mapping[str, Any], done: Rerun) -> list[ObjectId]:
+    """The models of a pipeline and its variants in the derived study that did them, without those that were not done."""
+    ids = map(_done(plan, done).id_of, [pipeline, *(v.pipeline for v in found)])
+    return list(dict.fromkeys(i for i in ids if i))
+
+
+def _done(plan: Mapping[str, Any], done: Rerun) -> _Done:
+    names = {step["id"]: step["make"] for step in plan["steps"]}
+    names |= {leaf["id"]: name for name, leaf in plan["objects"].items()}
+    return _Done(replay=done.state, followed=done.status, names=names)
 
 
 def attribution(
@@ -259,41 +280,46 @@ def attribution(
     plan: Mapping[str, Any],
     done: Rerun,
     artifacts: ArtifactStore,
+    tested: Scores | None = None,
 ) -> Attribution:
     """Hold a pipeline against the same without each of its steps.
 
     Args:
         plan: the plan as data, which the derived study of `done` followed.
+        tested: what the `remade` models score on the sealed test; None judges by validation.
     """
-    replay, followed = done.state, done.status
-    names = {step["id"]: step["make"] for step in plan["steps"]}
-    names |= {leaf["id"]: name for name, leaf in plan["objects"].items()}
-    made = _Done(replay=replay, followed=followed, names=names)
+    made, scores = _done(plan, done), done.state.scores if tested is None else tested
     whole = made.id_of(pipeline)
-    items = items_of(
-        replay.scores, [i for i in map(made.id_of, [pipeline, *(v.pipeline for v in found)]) if i], artifacts
-    )
+    items = items_of(scores, remade(pipeline, found, plan, done), artifacts)
 
     def luck(goals: Sequence[TaskWeight] | None) -> Corrected | None:
-        return without_luck(search, pipeline.object.id, artifacts, goals)
+        return without_luck(search, pipeline.object.id, artifacts, goals) if tested is None else None
 
     return Attribution(
         study=study,
         pipeline=pipeline.object.name,
-        objective=None if whole is None else replay.objective(whole),
+        side="validation" if tested is None else "test",
+        objective=None if whole is None else objective_of(made.replay.goals, scores.get(whole, ())),
         lost=None if whole is not None else made.why_not(pipeline),
-        goals=replay.goals,
-        steps=tuple(_step(variant, whole, search, made, items, luck) for variant in found),
+        goals=made.replay.goals,
+        steps=tuple(_step(variant, whole, search, made, scores, items, luck) for variant in found),
         without_luck=luck(None),
     )
 
 
+Scores = Mapping[ObjectId, tuple[Score, ...]]
 Luck = Callable[[Sequence[TaskWeight] | None], Corrected | None]
 """The whole's score in the search without the luck of having been picked, by the goals that count; None is all."""
 
 
 def _step(
-    variant: Variant, whole: ObjectId | None, search: State, made: _Done, items: ItemsById, luck: Luck
+    variant: Variant,
+    whole: ObjectId | None,
+    search: State,
+    made: _Done,
+    scores: Scores,
+    items: ItemsById,
+    luck: Luck,
 ) -> StepWorth:
     step, rest, goals = variant.without, variant.pipeline, made.replay.goals
     trial, without = search.trial_of(step.object.id), made.id_of(rest)
@@ -306,7 +332,7 @@ def _step(
         action=action_of(search, trial) if trial else str(step.type),
         stands_in=variant.notes,
         without=None if rest is None else made.names[rest.object.id],
-        objective=None if without is None else made.replay.objective(without),
+        objective=None if without is None else objective_of(goals, scores.get(without, ())),
         lost=lost,
         worth=less_luck(_worth(made.replay, items, whole, without, goals), luck(None)),
         tasks={

@@ -299,8 +299,8 @@ def _model(state: State, test: HoldoutResults, items: ItemsById, object_id: Obje
         trial=None if trial is None else trial.number,
         how=origin(state, object_id),
         guards=guard_breaks(state, object_id),
-        validation=_side(validation),
-        test=_side(tested),
+        validation=side_objective(validation),
+        test=side_objective(tested),
         gap=None if validation is None or tested is None else validation.value - tested.value,
         tasks={
             goal.task: BothSides(
@@ -360,7 +360,7 @@ def _against(state: State, test: HoldoutResults, items: ItemsById, obj: Object, 
     )
 
 
-def _side(objective: ObjectiveValue | None) -> SideObjective | None:
+def side_objective(objective: ObjectiveValue | None) -> SideObjective | None:
     if objective is None:
         return None
     reach = None if objective.stderr is None else NORMAL_95 * objective.stderr

@@ -34,7 +34,7 @@ def tested_leaders(study: Study, top: int) -> Report:
         if not wanted:
             raise UserError(f"study {study.body.study!r} has no scored trial yet. Go on: lamdagent run {study.file}")
         seen = _tested(opened, wanted)
-        signatures = diagnose(read_journal(study.folder), search.action_types, str(study.file))
+        signatures = diagnose(read_journal(study.folder), search.action_types, str(study.file), opened.parts.artifacts)
         return report(study.body.study, search.state, seen, opened.parts.artifacts, top, signatures)
 
 
@@ -47,7 +47,10 @@ def require_tests(study: Study) -> None:
         )
 
 
-def tested_models(study: Study, ids: Sequence[ObjectId]) -> Mapping[ObjectId, tuple[Score, ...]]:
+TestScores = Mapping[ObjectId, tuple[Score, ...]]
+
+
+def tested_models(study: Study, ids: Sequence[ObjectId]) -> TestScores:
     """Scores on the sealed test, after scoring what was not tested before.
 
     Raises:
@@ -71,6 +74,16 @@ def _tested(opened: OpenStudy, wanted: Sequence[ObjectId]) -> HoldoutResults:
         for object_id, outcome in _scored(opened, fresh, "test", None):
             search.record_test(search.state.pool[object_id], outcome)
     return holdout_results_of(read_journal(folder))
+
+
+def tested_again(study: Study, picked: ObjectId, derived: Study, ids: Sequence[ObjectId]) -> TestScores | None:
+    """What models of a derived study score on the sealed test; None unless that was opened before for the model that its
+    study picked. A closed test stays closed.
+    """
+    known = holdout_results_of(read_journal(study.folder)).scores
+    if picked not in known or not all(task.has_test for task in StudyParts(derived).tasks):
+        return None
+    return tested_models(derived, ids)
 
 
 def measured_sizes(study: Study, sizes: Sequence[int], top: int) -> ValidationSizes:

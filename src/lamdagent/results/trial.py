@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from lamdagent.core.evidence import MeanGain, dataset_gains
-from lamdagent.core.format import action_of, change, duration, guard_breaks, result, size, with_error
+from lamdagent.core.format import action_of, change, duration, guard_breaks, result, size, with_error, with_interval
 from lamdagent.core.protocols import ArtifactStore
-from lamdagent.core.state import State
+from lamdagent.core.state import State, objective_of
 from lamdagent.core.types import Cost, Failed, Kind, LLMCall, Made, Object, Score, Status, Trial
 from lamdagent.evaluation.estimates import Corrected
 from lamdagent.evaluation.ranking import luck_words, without_luck
+from lamdagent.results.holdout import HoldoutResults
+from lamdagent.results.report import SideObjective, side_objective
 from lamdagent.results.result import Facts, Part, Section, Verbatim
 
 FIGURES = (
@@ -173,6 +175,8 @@ class TrialDetail:
     """Validation scores by task as they are now: a race may have asked more items since it ended."""
     guards: str
     """Which guards its model breaks and by how much, in words; empty where it holds them all."""
+    test: SideObjective | None
+    """Its objective on the sealed test; null where that was not opened for it."""
     without_luck: Corrected | None
     """Its objective less the luck of having been picked from all models; null where items are not kept."""
     figures: Mapping[str, Any]
@@ -205,7 +209,7 @@ class TrialDetail:
         parts: list[Part] = [f"trial {trial.number}: {trial.label}\nresult: {trial.result}\n{self._by()}"]
         facts = [(task, score.words) for task, score in self.scores.items()]
         facts += [("guards", self.guards)] if self.guards else []
-        facts += [("without luck", luck_words(self.without_luck))] if self.without_luck else []
+        facts += [self._judged()] if self.test or self.without_luck else []
         facts += [(name, str(value)) for name, value in self.figures.items()]
         parts += [Facts(rows=facts)] if facts else []
         parts += self._dataset() if trial.kind == "dataset" else []
@@ -216,6 +220,14 @@ class TrialDetail:
             Section(parts=parts),
             *(Section(heading=when, parts=[Verbatim(text=text)]) for when, text in memories if text),
         ]
+
+    def _judged(self) -> tuple[str, str]:
+        """Its objective as far as no item that picked it has a say: on the sealed test, else less the luck of the pick."""
+        if self.test is not None:
+            found = with_interval(self.test.value, self.test.low, self.test.high)
+            return "sealed test", f"objective {found} (95 %): these items had no part in picking it"
+        assert self.without_luck is not None
+        return "without luck", luck_words(self.without_luck)
 
     def _dataset(self) -> list[Part]:
         """What its dataset is worth, and what it looks like."""
@@ -248,9 +260,19 @@ def _call(number: int, call: LLMCall) -> Section:
 
 
 def trial_detail(
-    study: str, state: State, trial: Trial, artifacts: ArtifactStore, *, transcript: bool = False
+    study: str,
+    state: State,
+    trial: Trial,
+    artifacts: ArtifactStore,
+    *,
+    transcript: bool = False,
+    test: HoldoutResults = HoldoutResults(),
 ) -> TrialDetail:
-    """All that is known of a trial."""
+    """All that is known of a trial.
+
+    Args:
+        test: what was seen of the sealed test.
+    """
     outcome, object_id, asked = trial.outcome, trial.choice.action.id, llm_calls_for(state, trial)
     made = outcome.object if isinstance(outcome, Made) else None
     meta = {} if made is None else made.meta
@@ -260,6 +282,7 @@ def trial_detail(
         trial=trial_record(state, trial),
         scores=task_scores(state.scores.get(object_id, ())),
         guards=guard_breaks(state, object_id),
+        test=side_objective(objective_of(state.goals, test.scores.get(object_id, ()))),
         without_luck=without_luck(state, object_id, artifacts),
         figures={name: meta[name] for name in FIGURES if name in meta},
         rows=None if made is None or made.kind != "dataset" else _first_rows(made, artifacts),

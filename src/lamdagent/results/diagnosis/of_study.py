@@ -21,7 +21,7 @@ def diagnosis_of(study: ReadStudy, typed: Path) -> Diagnosis:
 
     file = typed if typed.is_file() else typed / "study.yaml"
     named = str(file) if file.is_file() else "STUDY.yaml"
-    found = diagnose(read_journal(study.folder), _action_types(study), named)
+    found = diagnose(read_journal(study.folder), _action_types(study), named, study.artifacts)
     return Diagnosis(study=study.name, signatures=found)
 
 

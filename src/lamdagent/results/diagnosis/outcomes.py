@@ -13,7 +13,9 @@ from scipy import stats
 from lamdagent.core.evidence import parts
 from lamdagent.core.format import change, scored
 from lamdagent.core.state import ONE_SIDED_95, State, objective_of
-from lamdagent.core.types import ObjectId, ObjectiveValue, Score, TaskWeight, Trial
+from lamdagent.core.types import ObjectId, Score, Trial
+from lamdagent.evaluation.ranking import ItemsById
+from lamdagent.results.diagnosis.pairs import Pairs
 from lamdagent.results.diagnosis.signature import (
     FEWEST_TESTED,
     FEWEST_TRIALS,
@@ -42,8 +44,8 @@ TIED = 1e-9
 class Loss:
     """A trial's worst change on a task, in the task's unit, against the parent that is lowest on it.
 
-    The error takes the two models as independent, which is too wide where they answer the same items alike. `beyond`
-    says whether it is a loss beyond noise, corrected for the number of tasks.
+    The error is paired where items are kept (`pairs`). `beyond` says whether it is a loss beyond noise, corrected for the
+    number of tasks.
     """
 
     trial: Trial
@@ -53,9 +55,13 @@ class Loss:
     beyond: bool
 
 
-def forgetting(state: State, study: str) -> Signature:
-    """Which action types, datasets and settings make models lose what every parent could."""
-    losses = list(_losses(state))
+def forgetting(state: State, study: str, items: ItemsById | None = None) -> Signature:
+    """Which action types, datasets and settings make models lose what every parent could.
+
+    Args:
+        items: what each item gave, of the models whose items are kept.
+    """
+    losses = list(_losses(Pairs(state, items or {})))
     if len(losses) < FEWEST_TRIALS:
         return too_few(FORGETTING, len(losses), "trials with scores and standard errors", len(state.trials), study)
     lost = [loss for loss in losses if loss.beyond]
@@ -84,29 +90,24 @@ def forgetting(state: State, study: str) -> Signature:
     )  # fmt: skip
 
 
-def _losses(state: State) -> Iterator[Loss]:
+def _losses(pairs: Pairs) -> Iterator[Loss]:
+    state = pairs.state
     for trial in state.trials:
-        made = _by_task(state, trial.choice.action.id)
+        made_id = trial.choice.action.id
+        made = _by_task(state, made_id)
         models = [i for i in trial.choice.action.object_ids if state.pool[i].kind == "model"]
-        parents = [_by_task(state, i) for i in models]
+        parents = [(i, _by_task(state, i)) for i in models]
         changes = []
         for goal in state.goals:
-            given = [known[goal.task] for known in parents if goal.task in known]
+            given = [(i, known[goal.task]) for i, known in parents if goal.task in known]
             if goal.task in made and given and len(given) == len(parents):
-                low = min(given, key=lambda s: s.value)
-                if (error := _error(made[goal.task], low, goal)) is not None:
-                    changes.append((made[goal.task].value - low.value, error, goal.task))
+                low_id, low = min(given, key=lambda row: row[1].value)
+                if (gap := pairs.on(goal, made[goal.task], low, (made_id, low_id))) is not None:
+                    changes.append((gap.value, gap.stderr or 0.0, goal.task))
         if changes:
             value, error, task = min(changes, key=lambda c: c[0] / c[1])
             reach = float(stats.norm.isf(NOISE / len(changes)))
             yield Loss(trial=trial, task=task, value=value, stderr=error, beyond=value < -reach * error)
-
-
-def _error(a: Score, b: Score, goal: TaskWeight) -> float | None:
-    # Where all items agree the measured error is 0; one item's worth is left, so that nothing is certain.
-    if a.stderr is None or b.stderr is None:
-        return None
-    return max(math.hypot(a.stderr, b.stderr), goal.max_score / min(a.n, b.n))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,7 +169,7 @@ def _by_task(state: State, object_id: ObjectId) -> dict[str, Score]:
     return {s.task: s for s in state.scores.get(object_id, ()) if s.split == "validation"}
 
 
-def plateau(state: State, study: str) -> Signature:
+def plateau(state: State, study: str, items: ItemsById | None = None) -> Signature:
     """How long ago the last improvement beyond noise came, and how unusual that is.
 
     Records grow rare by themselves: if results had no trend, the last record of N would be among the first s with the
@@ -176,25 +177,28 @@ def plateau(state: State, study: str) -> Signature:
     models are as good as the best: in simulation 60 trials without a trend alarm in 5 % of cases where no two models
     are alike, and in 14 % where a tenth of them cannot be told from the best. There is little left to gain then, too.
 
+    Args:
+        items: what each item gave, of the models whose items are kept: improvements are paired on these.
     Source: Rényi 1962, on records of independent draws.
     """
     ended = [trial for trial in state.trials if trial.outcome is not None]
-    base = [v for o in state.of_kind("model") if o.made_by is None and (v := state.objective(o.id)) is not None]
+    base = {o.id: v.value for o in state.of_kind("model") if o.made_by is None and (v := state.objective(o.id))}
     if not base:
         return unknown(PLATEAU, "No base model is scored yet.", f"Begin with: lamdagent run {study}.")
     if len(ended) < LONG_ENOUGH:
         return too_few(PLATEAU, len(ended), "ended trials", len(state.trials), study, LONG_ENOUGH)
-    start = max(base, key=lambda v: v.value)
-    found = [None if state.broken(t.choice.action.id) else state.objective(t.choice.action.id) for t in ended]
-    held, at, count = _last_improvement(start, found)
+    start, made = max(base, key=base.__getitem__), [t.choice.action.id for t in ended]
+    found = [i if state.objective(i) is not None and not state.broken(i) else None for i in made]
+    held, at, count = _last_improvement(start, found, Pairs(state, items or {}))
     since, p = len(ended) - at, (1 + at) / (1 + len(ended))
-    last = f"nothing improved on the base model's {scored(start)} beyond noise"
+    last = f"nothing improved on the base model's {scored(state.objective(start))} beyond noise"
     if at:
         which = "the only improvement" if count == 1 else f"the last of {count} improvements"
-        last = f"{which} beyond noise, to {scored(held)}, came with trial {ended[at - 1].number}"
+        last = f"{which} beyond noise, to {scored(state.objective(held))}, came with trial {ended[at - 1].number}"
     verdict: Verdict = "ok" if p > STANDSTILL_WATCH else "watch" if p > STANDSTILL_ALARM else "alarm"
-    best = max((v.value for v in found if v is not None), default=start.value)
-    within = f"; what rose since, to {best:.3f}, is within noise" if best > held.value + TIED else ""
+    values = {i: v.value for i in (start, *found) if i is not None and (v := state.objective(i)) is not None}
+    best = max(values.values())
+    within = f"; what rose since, to {best:.3f}, is within noise" if best > values[held] + TIED else ""
     figures = (
         Figure(label="trials since the last improvement", value=since, n=len(ended)),
         Figure(label="least probability of so long a wait without a trend", value=p, n=len(ended)),
@@ -206,20 +210,19 @@ def plateau(state: State, study: str) -> Signature:
     )  # fmt: skip
 
 
-def _last_improvement(start: ObjectiveValue, found: Sequence[ObjectiveValue | None]) -> tuple[ObjectiveValue, int, int]:
-    """The last objective that rose beyond noise above the one before that had; its place from 1; how many there were.
+def _last_improvement(start: ObjectId, found: Sequence[ObjectId | None], pairs: Pairs) -> tuple[ObjectId, int, int]:
+    """The last model that rose beyond noise above the one before that had; its place from 1; how many there were.
 
     Small gains that add up count as one. The place is 0 where nothing rose.
     """
     held, at, count = start, 0, 0
-    for place, objective in enumerate(found, 1):
-        if objective is not None and objective.value - held.value > ONE_SIDED_95 * _apart(objective, held) + TIED:
-            held, at, count = objective, place, count + 1
+    for place, model in enumerate(found, 1):
+        if model is None:
+            continue
+        gap = pairs.objective(model, held)
+        if gap.value > ONE_SIDED_95 * (gap.stderr or 0.0) + TIED:
+            held, at, count = model, place, count + 1
     return held, at, count
-
-
-def _apart(a: ObjectiveValue, b: ObjectiveValue) -> float:
-    return math.hypot(a.stderr or 0.0, b.stderr or 0.0)
 
 
 def _onwards(verdict: Verdict, within_noise: bool, study: str) -> str:

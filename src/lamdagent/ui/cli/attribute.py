@@ -25,11 +25,15 @@ def attribute(
     interval. Steps can need each other, so worths do not add up. Without a training step, what took its model takes its
     input instead. Without a merge, the best-scoring of the merged models stands in its place. A later merge that cannot
     take what is left of a branch is done without the branch; where one model is left, that model stands in its place.
+
+    All is over validation items, less the luck of having been picked by these; or over those of the sealed test where
+    `report` opened it for the pipeline before. The result says which.
     """
     from lamdagent.core.pipeline import pipeline_of
     from lamdagent.core.plan import plan_data
-    from lamdagent.results.attribution import attribution, variants
-    from lamdagent.results.rerun import StudyChange, load_state
+    from lamdagent.results.attribution import attribution, remade, variants
+    from lamdagent.results.rerun import StudyChange, derive_study, load_state
+    from lamdagent.results.rescore import tested_again
     from lamdagent.study.config import load_study
     from lamdagent.study.parts import StudyParts
     from lamdagent.study.read import ReadStudy, made_model
@@ -42,5 +46,7 @@ def attribute(
     steps = plan_data(state, [whole, *(v.pipeline for v in without if v.pipeline is not None)])
     change = StudyChange(label=f"attribute-{found.number}")
     done = run_change(loaded, state, steps, change, f"{whole.object.name}, {len(without)} times without a step")
-    result = attribution(name, whole, without, state, steps, done, StudyParts(loaded).artifacts)
+    derived = derive_study(loaded, state, steps, change)
+    tested = tested_again(loaded, whole.object.id, derived, remade(whole, without, steps, done))
+    result = attribution(name, whole, without, state, steps, done, StudyParts(loaded).artifacts, tested)
     write_outputs(result, to or loaded.root / f"{name}.{change.label}", "attribution", as_json=as_json)

@@ -8,9 +8,11 @@ import typer
 
 from lamdagent.core.errors import UserError
 from lamdagent.results.diagnosis.of_study import diagnosis_of
+from lamdagent.results.holdout import holdout_results_of
 from lamdagent.results.leaderboard import leaderboard
 from lamdagent.results.running import running_jobs
 from lamdagent.results.trial import trial_detail
+from lamdagent.study.journal import read_journal
 from lamdagent.study.read import find_trial, read_study
 from lamdagent.ui.cli._options import JSON_HELP, STUDY_HELP, TRIAL_HELP
 from lamdagent.ui.cli._output import show_result
@@ -38,7 +40,8 @@ def show(
     if diagnose:
         show_result(diagnosis_of(read, study), as_json=as_json)
     elif trial is not None:
-        detail = trial_detail(read.name, read.state, find_trial(read, trial), read.artifacts, transcript=transcript)
+        found_trial, test = find_trial(read, trial), holdout_results_of(read_journal(read.folder))
+        detail = trial_detail(read.name, read.state, found_trial, read.artifacts, transcript=transcript, test=test)
         show_result(detail, as_json=as_json)
     else:
         found = leaderboard(read.name, read.state, read.artifacts, running_jobs(read.state, read.folder))
