@@ -97,7 +97,9 @@ def test_a_fallback_says_why_the_model_was_not_heard_and_how_it_chose_itself() -
     assert why(deaf, UNSCORED, STEP) == ("no answer of fake could be used; drawn at random: no model has scores yet")
     client = FakeClient()
     asked_once = Agent(chat=fake_chat(client), fallback=Random(), shortlist=Surrogate())
-    assert why(asked_once, UNSCORED, STEP) == "the shortlist is empty, so fake was not asked; drawn at random"
+    assert why(asked_once, UNSCORED, STEP) == (
+        "the shortlist is empty (no model has scores yet), so fake was not asked; drawn at random"
+    )
     assert client.asked == []
 
 

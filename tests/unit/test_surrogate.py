@@ -238,6 +238,7 @@ def test_a_guard_keeps_it_from_what_would_break_it() -> None:
 def test_a_shortlist_has_the_most_promising_and_the_least_certain() -> None:
     state = toy.grown(20)
     found = Surrogate().shortlist(state, menu_of(state), 9)
+    assert isinstance(found, list)
     assert len({c.action.id for c in found}) == len(found) == 9
     assert found[0].action == chosen(state).action
     assert all(menu_of(state).why_invalid(c.action) is None for c in found)

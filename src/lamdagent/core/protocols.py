@@ -31,8 +31,8 @@ class Policy(Protocol):
 class Shortlist(Protocol):
     """A policy that can also say what is worth a look, for another one to choose from."""
 
-    def shortlist(self, state: State, space: ActionSpace, n: int) -> Sequence[Choice]:
-        """At most `n` different feasible choices; their reasons say what is predicted of them."""
+    def shortlist(self, state: State, space: ActionSpace, n: int) -> list[Choice] | str:
+        """At most `n` different feasible choices, whose reasons say what is predicted of them; or why there are none."""
 
 
 class Memory(Protocol):

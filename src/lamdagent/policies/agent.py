@@ -117,9 +117,9 @@ class Agent:
     def _ask_once(self, state: State, space: ActionSpace) -> Choice | str:
         """One of the shortlist's candidates, shown in random order; or why there is none."""
         assert self._shortlist is not None
-        found = list(self._shortlist.shortlist(state, space, CANDIDATES))
-        if not found:
-            return f"the shortlist is empty, so {self._chat.client.model} was not asked"
+        found = self._shortlist.shortlist(state, space, CANDIDATES)
+        if isinstance(found, str):
+            return f"the shortlist is empty ({found}), so {self._chat.client.model} was not asked"
         names = labels(state)
         listed = {f"C{i}": one for i, one in enumerate(seeded(state).sample(found, len(found)), 1)}
         options = [

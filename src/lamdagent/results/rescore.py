@@ -7,12 +7,13 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 
 from lamdagent.core.errors import UserError
+from lamdagent.core.events import Event
 from lamdagent.core.jobs import Job
 from lamdagent.core.search import with_roots
 from lamdagent.core.types import Made, ObjectId, Outcome, Score, Split
 from lamdagent.evaluation.ranking import items_of
 from lamdagent.results.diagnosis import diagnose
-from lamdagent.results.holdout import HoldoutResults, holdout_results_of
+from lamdagent.results.holdout import holdout_results_of
 from lamdagent.results.report import Report, leaders, report, to_test
 from lamdagent.results.rerun import require_begun
 from lamdagent.results.validation_size import ValidationSizes, validation_sizes
@@ -33,9 +34,9 @@ def tested_leaders(study: Study, top: int) -> Report:
         search, wanted = opened.search, to_test(opened.search.state, top)
         if not wanted:
             raise UserError(f"study {study.body.study!r} has no scored trial yet. Go on: lamdagent run {study.file}")
-        seen = _tested(opened, wanted)
-        signatures = diagnose(read_journal(study.folder), search.action_types, str(study.file), opened.parts.artifacts)
-        return report(study.body.study, search.state, seen, opened.parts.artifacts, top, signatures)
+        events, artifacts = _tested(opened, wanted), opened.parts.artifacts
+        seen, signatures = holdout_results_of(events), diagnose(events, search.action_types, str(study.file), artifacts)
+        return report(study.body.study, search.state, seen, artifacts, top, signatures)
 
 
 def require_tests(study: Study) -> None:
@@ -58,22 +59,24 @@ def tested_models(study: Study, ids: Sequence[ObjectId]) -> TestScores:
     """
     require_tests(study)
     with _begun(study) as opened:
-        scores = _tested(opened, ids).scores
+        scores = holdout_results_of(_tested(opened, ids)).scores
     return {i: scores[i] for i in ids}
 
 
-def _tested(opened: OpenStudy, wanted: Sequence[ObjectId]) -> HoldoutResults:
-    """Open the test for models that were not tested before; all that is known of it then."""
+def _tested(opened: OpenStudy, wanted: Sequence[ObjectId]) -> Sequence[Event]:
+    """Open the test for models that were not tested before; what the journal holds then."""
     search, folder = opened.search, opened.study.folder
     # A test that was exchanged is another test: what was scored on the former one does not count.
     sides = {task.ids["test"] for task in opened.parts.tasks}
-    known = holdout_results_of(read_journal(folder)).scores
+    events = tuple(read_journal(folder))
+    known = holdout_results_of(events).scores
     fresh = [i for i in wanted if {score.task_id for score in known.get(i, ())} != sides]
-    if fresh:
-        search.open_test_set(fresh)
-        for object_id, outcome in _scored(opened, fresh, "test", None):
-            search.record_test(search.state.pool[object_id], outcome)
-    return holdout_results_of(read_journal(folder))
+    if not fresh:
+        return events
+    search.open_test_set(fresh)
+    for object_id, outcome in _scored(opened, fresh, "test", None):
+        search.record_test(search.state.pool[object_id], outcome)
+    return tuple(read_journal(folder))
 
 
 def tested_again(study: Study, picked: ObjectId, derived: Study, ids: Sequence[ObjectId]) -> TestScores | None:

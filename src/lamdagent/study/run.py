@@ -34,14 +34,19 @@ def run_study(
 
 def run_loaded(study: Study, *, observers: Sequence[Observer] = (), inline: bool = False) -> State:
     """The same for a study that was read before."""
-    heard = Observers([ProgressFiles(study.folder), *observers, *StudyParts(study).observers])
-    with open_study(study, watch=heard.progressed, inline=inline) as opened:
-        return run(opened.search, opened.runner, heard)
+    return _run(study, observers, inline)[0]
 
 
 def run_plan(
     study: Study, plan: Plan, *, observers: Sequence[Observer] = (), inline: bool = False
 ) -> tuple[State, PlanStatus]:
     """Run a study whose policy follows a plan, and say where the plan stands at its end."""
-    state = run_loaded(study, observers=observers, inline=inline)
-    return state, follow(plan, state, ActionSpace(state, StudyParts(study).action_types))
+    state, space = _run(study, observers, inline)
+    return state, follow(plan, state, space)
+
+
+def _run(study: Study, observers: Sequence[Observer], inline: bool) -> tuple[State, ActionSpace]:
+    """The state at the end, and what could be done then."""
+    heard = Observers([ProgressFiles(study.folder), *observers, *StudyParts(study).observers])
+    with open_study(study, watch=heard.progressed, inline=inline) as opened:
+        return run(opened.search, opened.runner, heard), opened.search.space

@@ -66,18 +66,33 @@ class ItemSource(Protocol):
         """How many items it asks, in words, as far as nothing must be fetched."""
 
 
-class LmEvalConfig(TaskConfig):
+class AskedConfig(TaskConfig):
+    """The keys of every task that lm-eval asks."""
+
+    chat: bool = Field(False, description="ask through the model's chat template")
+
+    def source(self, parts: Parts) -> ItemSource:
+        """Where its items come from."""
+        raise NotImplementedError
+
+    def arguments(self, parts: Parts) -> dict[str, Any]:
+        return {
+            "name": self.task,
+            "source": self.source(parts),
+            "limit": self.limit,
+            "chat": self.chat,
+            "batch_size": parts.batch_size,
+        }
+
+
+class LmEvalConfig(AskedConfig):
     """A task or group of lm-eval, by its name."""
 
     metric: str = Field(description="lm-eval's metric, or metric,filter; such as exact_match or acc")
     num_fewshot: int | None = Field(None, ge=0, description="examples in the prompt; unset: the task's own number")
-    chat: bool = Field(False, description="ask through the model's chat template")
 
-    def arguments(self, parts: Parts) -> dict[str, Any]:
-        source = NamedItems(config=self, include_path=parts.include_path)
-        return {
-            "name": self.task, "source": source, "limit": self.limit, "chat": self.chat, "batch_size": parts.batch_size
-        }  # fmt: skip
+    def source(self, parts: Parts) -> NamedItems:
+        return NamedItems(config=self, include_path=parts.include_path)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,12 +17,12 @@ from lamdagent.core.errors import ConfigError, DataError, nearest
 from lamdagent.core.metrics import CHOICE_METRICS, METRICS, VERSIONS, is_right, likeliest, why_unanswerable
 from lamdagent.core.types import Split, content_id
 from lamdagent.evaluation.tasks.config import NOT_IN_IDS, TaskConfig
-from lamdagent.evaluation.tasks.lm_eval import LmEvalTask
+from lamdagent.evaluation.tasks.lm_eval import AskedConfig, LmEvalTask
 from lamdagent.objects.datasets.formats import task_items
 from lamdagent.objects.datasets.readers import SLICE, Source, read_rows
 
 
-class RowsConfig(TaskConfig):
+class RowsConfig(AskedConfig):
     """The user's own rows: prompt and answer, or prompt, choices and answer."""
 
     path: str = Field(description="the rows of the validation side: a local file or a hub id")
@@ -33,16 +33,12 @@ class RowsConfig(TaskConfig):
         None, description="the sealed test: a path, or another split of the same path such as train[200:]"
     )
     columns: dict[str, str] = Field({}, description="wanted column: column or Jinja template")
-    chat: bool = Field(False, description="ask through the model's chat template")
     max_new_tokens: int = Field(64, ge=1, description="length of a generated answer")
     target_delimiter: str = Field("", description="text between the prompt and a choice")
     until: list[str] = Field([], description="texts that end an answer, besides EOS")
 
-    def arguments(self, parts: Parts) -> dict[str, Any]:
-        source = Rows(config=self, home=parts.path("."))
-        return {
-            "name": self.task, "source": source, "limit": self.limit, "chat": self.chat, "batch_size": parts.batch_size
-        }  # fmt: skip
+    def source(self, parts: Parts) -> Rows:
+        return Rows(config=self, home=parts.path("."))
 
 
 class RowsTask(LmEvalTask):

@@ -76,12 +76,14 @@ class Surrogate:
     def select(self, state: State, space: ActionSpace, n: int) -> Sequence[Choice]:
         return one_by_one(state, space, n, self._choose)
 
-    def shortlist(self, state: State, space: ActionSpace, n: int) -> Sequence[Choice]:
-        """At most `n` different feasible choices: two in three promise most, the others are the least certain."""
+    def shortlist(self, state: State, space: ActionSpace, n: int) -> list[Choice] | str:
+        """At most `n` different feasible choices: two in three promise most, the others are the least certain. Why there
+        are none, in words, where that is so."""
         beliefs = SurrogateModel(state, space, self._most)
         best = beliefs.best(n - n // 3, lambda prediction: prediction.gain)
         unsure = [one for one in beliefs.best(n, lambda prediction: prediction.sd) if one not in best]
-        return [Choice(action=action, reason=reason, by=self.name) for action, reason in (best + unsure)[:n]]
+        found = (best + unsure)[:n]
+        return [Choice(action=action, reason=reason, by=self.name) for action, reason in found] or beliefs.why_none()
 
     def _choose(self, state: State, space: ActionSpace) -> Choice | None:
         beliefs = SurrogateModel(state, space, self._most)
