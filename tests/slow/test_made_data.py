@@ -91,6 +91,14 @@ def test_a_dataset_that_an_action_made_is_screened_shown_exported_replayed_attri
         "replay", tmp_path / "out", "--to", tmp_path / "again"
     )
 
+    scaled = json.loads(lamdagent("scale", study, "--data", "2", "--json"))
+    assert {row["how"]: row["lost"] for row in scaled["pipelines"]} == {
+        "base > sft call/firm": {},
+        "base > sft dataset-0/firm": {},
+    }
+    twice = json.loads(lamdagent("show", study.parent / "runs" / "slow.scale-data-2", "--json"))
+    assert [made["contents"] for made in twice["datasets"]] == ["640 rows, prompt_completion"]
+
     worth = json.loads(lamdagent("attribute", study, "2", "--json"))["steps"]
     assert [step["step"] for step in worth] == ["dataset-0", "model-2"]
     assert worth[0]["stands_in"] == [

@@ -104,7 +104,7 @@ def test_a_command_that_cannot_be_loaded_says_so_and_others_work(
 def test_a_name_of_lamdagents_own_is_not_taken_over(install: Install, invoke: Invoke) -> None:
     install("pirate", HELLO, doctor="hello", hello="hello")
     shown = invoke("--help")
-    assert shown.stderr == "warning: command 'doctor' of package pirate: the name is taken; lamdagent's own is kept\n"
+    assert shown.stderr == "warning: command 'doctor' of package pirate is left out: lamdagent has one of that name\n"
     assert "NAME" not in invoke("doctor", "--help").stdout
     assert invoke("hello", "you").stdout == "hello you\n"
 
@@ -112,8 +112,8 @@ def test_a_name_of_lamdagents_own_is_not_taken_over(install: Install, invoke: In
 def test_a_name_that_two_packages_want_is_neithers(install: Install, invoke: Invoke) -> None:
     install("one", HELLO, hello="hello")
     install("two", HELLO, hello="hello")
-    assert "command 'hello' of package one, two: the name is taken; neither is taken" in invoke("--help").stderr
-    assert "is taken" in str(invoke("hello", "you").exception)
+    assert "command 'hello' of package one, two is left out: several have that name" in invoke("--help").stderr
+    assert "several have that name" in str(invoke("hello", "you").exception)
 
 
 def test_the_generated_docs_name_the_built_in_commands_only(install: Install) -> None:

@@ -68,6 +68,25 @@ def scaled(*stretches: float, count: int = 5) -> Scaling:
     return scaling("toy", state, picked, count, arms, kept())
 
 
+def test_pipelines_with_made_datasets_are_done_again_their_datasets_first() -> None:
+    state = toy.grown(60, makes_data=True)
+    made = {obj.id for obj in state.of_kind("dataset") if obj.made_by is not None}
+    on_made = {
+        o.name: o.id for o, _ in state.ranked() if (t := state.trial_of(o.id)) and made & {*t.choice.action.object_ids}
+    }
+    plan = Plan.of(plan_data(state, on_made.values()), "here")
+    assert {step.action for step in plan.steps} == {"step", "mean", "blend"}
+    assert not {obj.name for obj in state.pool.values() if obj.id in made} & {*plan.used("dataset")}, (
+        "no limit of theirs"
+    )
+    done = toy.search(Replay(plan=plan), trials=len(plan.steps), makes_data=True)
+    status = follow(plan, done, ActionSpace(done, toy.DATA_ACTION_TYPES))
+    data = scaling("toy", state, on_made, 3, {"2x": Rerun(study="toy.2x", state=done, status=status)}, kept())
+    assert len(data.pipelines) > 3
+    assert all(row.replayed == {"2x": row.original} and not row.lost for row in data.pipelines)
+    assert data.arms["2x"].flips == ()
+
+
 def test_an_order_that_holds_agrees_in_full_and_every_gap_is_safe() -> None:
     arm = scaled(0.5).arms["2x"]
     assert arm.agreement is not None

@@ -127,6 +127,20 @@ def test_what_is_wrong_with_a_shared_setting_is_said_where_it_stands(
     assert f"{words}" in str(caught.value)
 
 
+def test_a_shared_setting_that_no_action_takes_is_refused(load: Load, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(SHARED.replace("  half: {density: 0.5}\n", "  half: {density: 0.5}\n  wild: {learning_rate: x}\n"))
+    assert str(caught.value).endswith(
+        "study.yaml:10: settings.wild: no action takes it. Name it in the `hyperparameters: […]` of an action, or remove it."
+    )
+    load(SHARED)
+    assert "ties" not in load_study(tmp_path / "study.yaml", ["-actions.ties"]).actions, (
+        "an override may leave one over"
+    )
+    with pytest.raises(ConfigError, match=r"settings\.half: no action takes it"):
+        load(SHARED.replace("  ties:\n    hyperparameters: [half]\n", ""))
+
+
 def test_an_action_of_a_plug_in_needs_no_settings(load: Load, tmp_path: Path) -> None:
     for options in ("", "{}"):
         study = load(f"{START}actions:\n  blend: {options}\n")

@@ -18,7 +18,7 @@ from lamdagent.core.events import StudyOpened
 from lamdagent.core.jobs import Progress
 from lamdagent.core.search import Search
 from lamdagent.core.state import State, reduce_events
-from lamdagent.core.types import Budget
+from lamdagent.core.types import Budget, Failed
 from lamdagent.memories.table import Table
 from lamdagent.observers.jsonl import Jsonl
 from lamdagent.policies.random import Random
@@ -95,6 +95,9 @@ def test_a_line_says_what_was_made_or_why_nothing_was_and_how_the_scores_are(tmp
         observer.ended(trial.number, trial.outcome, state)
     told = lines(tmp_path / "log.jsonl")
     assert {line.get("failed") for line in told} == {None, "diverged"}
+    observer.ended(25, Failed(cause="cancelled", message="by hand"), state)
+    last = lines(tmp_path / "log.jsonl")[-1]
+    assert (last["stopped"], "failed" in last) == ("cancelled", False)
     made = next(line for line in told if "made" in line)
     assert made["made"] == f"model-{made['key']}"
     (score,) = [s for s in state.scores[state.trials[made["key"]].choice.action.id] if s.task == "near-east"]

@@ -51,8 +51,8 @@ class Jsonl:
             scores = {score.task: {"value": score.value, "stderr": score.stderr} for score in outcome.scores}
             self._write("ended", key=key, made=made.name, kind=made.kind, scores=scores, wall_s=outcome.cost.wall_s)
         else:
-            cost = outcome.cost
-            self._write("ended", key=key, failed=outcome.cause, message=outcome.message, wall_s=cost.wall_s)
+            why = {"stopped" if outcome.stopped else "failed": outcome.cause}
+            self._write("ended", key=key, **why, message=outcome.message, wall_s=outcome.cost.wall_s)
 
     def closed(self, state: State) -> None:
         stopped = state.stopped

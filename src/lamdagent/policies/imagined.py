@@ -37,8 +37,8 @@ def imagine(state: State, space: ActionSpace, most: int) -> ImaginedSpace:
     """At most `most` datasets that could be made now, drawn as the policy `random` draws among the actions that make
     data.
 
-    None is imagined while one that was made has trained no model, nor where one of the last `REST` trials made data: what
-    is new always tempts, and such a trial makes no model.
+    None is imagined while one that was made has trained no model, nor where one of the last `REST` trials made data: new
+    data always looks promising, and a trial that makes it makes no model.
 
     An imagined dataset looks like one that its action type made before, else like one that it is made from, so that
     slots say whether they take it; what cannot be likened to any is not imagined.
@@ -86,4 +86,4 @@ def _like(state: State, action: Action) -> Object | None:
     """A dataset that an action's type made, the latest, else one that the action takes; None if there is neither."""
     datasets = state.of_kind("dataset")
     made = [obj for obj in datasets if (t := state.trial_of(obj.id)) and t.choice.action.type == action.type]
-    return next(iter(reversed(made)), None) or next((obj for obj in datasets if obj.id in action.object_ids), None)
+    return made[-1] if made else next((obj for obj in datasets if obj.id in action.object_ids), None)

@@ -8,21 +8,9 @@ from lamdagent.core.jobs import Job, Prepared, PrepareRequest, Progress, WorkerS
 from lamdagent.core.types import LLMCall, Outcome
 
 CALL: TypeAdapter[LLMCall] = TypeAdapter(LLMCall)
-
-
 JOB: TypeAdapter[Job] = TypeAdapter(Job)
-
-
 OUTCOME: TypeAdapter[Outcome] = TypeAdapter(Outcome)
-
-
 PREPARED: TypeAdapter[Prepared] = TypeAdapter(Prepared)
-
-
 PREPARE_REQUEST: TypeAdapter[PrepareRequest] = TypeAdapter(PrepareRequest)
-
-
 PROGRESS: TypeAdapter[Progress] = TypeAdapter(Progress)
-
-
 WORKER_SPEC: TypeAdapter[WorkerSpec] = TypeAdapter(WorkerSpec)

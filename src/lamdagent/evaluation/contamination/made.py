@@ -8,7 +8,7 @@ the tasks again: it is taken only where the same rows are left out.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -128,7 +128,7 @@ def _lines(file: Path) -> Iterator[str]:
         yield from rows
 
 
-def _digest(lines: Sequence[str] | Iterator[str]) -> str:
+def _digest(lines: Iterable[str]) -> str:
     digest = rows_digest()
     for line in lines:
         digest.update(line.encode())

@@ -16,7 +16,7 @@ from lamdagent.core.types import Guard, TaskWeight
 from lamdagent.evaluation.tasks.config import TaskConfig
 from lamdagent.study import registry
 from lamdagent.study.config.messages import DEVICE, NOWHERE_ELSE, PATTERNS, in_words
-from lamdagent.study.config.settings import in_place, settings_of
+from lamdagent.study.config.settings import in_place, refuse_untaken, settings_of
 from lamdagent.study.config.yaml import Document, Path_
 
 AUTO = "auto"
@@ -202,6 +202,7 @@ def study_of(document: Document) -> Study:
         whole, elsewhere = in_place(name, options, body.settings, document)
         actions[name] = _validated(cls.Config, whole, ("actions", name), document, elsewhere)
         _refuse_equal_settings(name, actions[name], document)
+    refuse_untaken(body.actions, body.settings, document)
     study = Study(
         file=document.file,
         body=body,

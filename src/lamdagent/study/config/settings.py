@@ -40,6 +40,28 @@ def in_place(
     return {**options, KEY: settings}, elsewhere
 
 
+def refuse_untaken(actions: Mapping[str, Any], shared: Mapping[str, Any], document: Document) -> None:
+    """Nothing where some action takes each shared setting. One that none takes could be checked by no action's keys.
+
+    Raises:
+        ConfigError: one is left over.
+    """
+    if (
+        "actions" in document.overridden
+    ):  # whoever takes an action out by an override need not take its settings out too
+        return
+    lists = (options[KEY] for options in actions.values() if isinstance(options, dict) and KEY in options)
+    taken = {name for named in lists if isinstance(named, list) for name in named if isinstance(name, str)}
+    lines = [
+        f"{document.where(('settings', name))}: settings.{name}: no action takes it. Name it in the `{KEY}: […]` of an "
+        "action, or remove it."
+        for name in shared
+        if name not in taken
+    ]
+    if lines:
+        raise ConfigError("\n".join(lines))
+
+
 def _entries(named: Sequence[Any], path: Path_, shared: Mapping[str, Any], document: Document) -> list[tuple[str, Any]]:
     found: list[tuple[str, Any]] = []
     for i, entry in enumerate(named):

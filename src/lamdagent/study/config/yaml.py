@@ -34,6 +34,8 @@ class Document:
 
     def __init__(self, file: Path, overrides: Sequence[str] = ()) -> None:
         self.file = file
+        self.overridden: set[str] = set()
+        """The top keys that overrides reached into."""
         self._where: dict[Path_, str] = {}
         try:
             text = file.read_text(encoding="utf-8")
@@ -53,7 +55,7 @@ class Document:
     def of(cls, file: Path, data: dict[str, Any], overrides: Sequence[str] = ()) -> Document:
         """A document from data that was read before, such as what a journal recorded. Its values have no lines."""
         document = cls.__new__(cls)
-        document.file, document.data, document._where = file, data, {}
+        document.file, document.data, document.overridden, document._where = file, data, set(), {}
         for override in overrides:
             document._override(override)
         return document
@@ -122,6 +124,7 @@ class Document:
             ) from error
 
     def _override(self, override: str) -> None:
+        self.overridden.add(re.split(r"[.=]", override.removeprefix("-").strip(), maxsplit=1)[0])
         if override.startswith("-"):
             self._remove(override[1:])
             return

@@ -53,7 +53,8 @@ class PluginCommand(TyperCommand):
 
 
 class Commands(TyperGroup):
-    """The built-in commands, and after them those of other packages. Names that are taken are warned of and left out."""
+    """The built-in commands, and after them those of other packages. A command whose name is
+    taken is left out with a warning."""
 
     def list_commands(self, ctx: Any) -> list[str]:
         for line in self._refused.values():
@@ -82,8 +83,8 @@ class Commands(TyperGroup):
         found = {}
         for name in dict.fromkeys(point.name for point in self._points if point.name not in self._plugins):
             by = ", ".join(package(point) for point in self._points if point.name == name)
-            whose = "lamdagent's own is kept" if name in self.commands else "neither is taken"
-            found[name] = f"command {name!r} of package {by}: the name is taken; {whose}"
+            why = "lamdagent has one of that name" if name in self.commands else "several have that name"
+            found[name] = f"command {name!r} of package {by} is left out: {why}"
         return found
 
 
