@@ -22,6 +22,8 @@ def test_a_key_that_is_not_there_cannot_be_taken_out(tmp_path: Path) -> None:
     (tmp_path / "study.yaml").write_text(STUDY, encoding="utf-8")
     with pytest.raises(ConfigError, match=r"there is no 'tie' to take out\. Did you mean 'ties'"):
         load_study(tmp_path / "study.yaml", ["-actions.tie"])
+    with pytest.raises(ConfigError, match=r"no entry of a list can be taken out; give it anew, as --set 'tasks=\[…\]'"):
+        load_study(tmp_path / "study.yaml", ["-tasks.own"])
 
 
 @pytest.mark.parametrize("text", ["- a\n- b\n", "", "just text\n"])

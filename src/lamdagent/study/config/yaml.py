@@ -155,11 +155,13 @@ class Document:
             if not left:
                 break
             holder = holder[step]
-        if not isinstance(holder, dict) or step not in holder:
-            known = holder if isinstance(holder, dict) else {}
+        if isinstance(holder, list):
+            key = dotted.partition(".")[0]
             raise ConfigError(
-                f"--set -{dotted}: there is no {step!r} to take out. {nearest(str(step), map(str, known))}"
+                f"--set -{dotted}: no entry of a list can be taken out; give it anew, as --set '{key}=[…]'."
             )
+        if step not in holder:
+            raise ConfigError(f"--set -{dotted}: there is no {step!r} to take out. {nearest(step, holder)}")
         del holder[step]
 
     def _forget(self, path: Path_) -> None:
