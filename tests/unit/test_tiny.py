@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
-from lamdagent.study.templates.tiny import DATA, TASK_ROWS, write_data
+from lamdagent.core.errors import UserError
+from lamdagent.study.templates import WORLD_FILE, fresh_items
+from lamdagent.study.templates.tiny import DATA, TASK_ROWS, write_data, write_fresh_tasks
 from lamdagent.study.templates.tiny.skills import SKILLS, QAPair, atlas
 
 TASKS = [f"{skill}.{split}" for skill in SKILLS for split in ("validation", "test")]
@@ -38,6 +40,35 @@ def test_no_prompt_occurs_twice_in_tasks_training_sets_and_pretraining(world: tu
     prompts = Counter(row["prompt"] for path in files for row in rows(path))
     prompts.update(item.prompt for item in pretraining)
     assert max(prompts.values()) == 1
+
+
+def test_fresh_items_are_none_of_the_world_and_others_for_every_draw(
+    world: tuple[Path, list[QAPair]], tmp_path: Path
+) -> None:
+    folder, pretraining = world
+    known = {row["prompt"] for part in ("data", "tasks") for path in (folder / part).iterdir() for row in rows(path)}
+    known |= {item.prompt for item in pretraining}
+    for place, draw in (("a", 0), ("b", 0), ("c", 1)):
+        write_fresh_tasks(tmp_path / place, seed=3, draw_seed=draw)
+    a, b, c = ({path.name: path.read_bytes() for path in (tmp_path / p / "tasks").iterdir()} for p in "abc")
+    assert sorted(a) == sorted(path.name for path in (folder / "tasks").iterdir())
+    assert a == b and not any(a[name] == c[name] for name in a)
+    drawn = [row["prompt"] for path in (tmp_path / "a" / "tasks").iterdir() for row in rows(path)]
+    assert len(set(drawn)) == len(drawn) == len(TASKS) * TASK_ROWS
+    assert not known & set(drawn)
+
+
+def test_items_are_drawn_anew_for_tasks_of_the_world_and_refused_for_others(tmp_path: Path) -> None:
+    (tmp_path / WORLD_FILE).write_text('{"template": "tiny", "seed": 3}')
+    own, to = [("sort", "tasks/sort.validation.jsonl")], tmp_path / "drawn"
+    assert fresh_items(tmp_path, own, to, 1) == [
+        f"tasks.sort.path={to}/tasks/sort.validation.jsonl",
+        f"tasks.sort.test={to}/tasks/sort.test.jsonl",
+    ]
+    with pytest.raises(UserError, match="mine does not"):
+        fresh_items(tmp_path, [*own, ("mine", "mine.jsonl")], to, 1)
+    with pytest.raises(UserError, match="Leave --fresh-items out"):
+        fresh_items(tmp_path / "elsewhere", own, to, 1)
 
 
 def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(

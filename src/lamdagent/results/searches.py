@@ -42,12 +42,14 @@ def run_arms(
     grid: Mapping[str, Arm],
     seeds: int,
     test: bool,
+    fresh: bool,
     observers_of: Callable[[Study], Sequence[Observer]],
 ) -> dict[str, list[Searched]]:
     """Every search run to its end, by arm.
 
     Args:
         test: open the sealed test for the pick of each: the best by validation, the base model too.
+        fresh: draw the items of every task anew for each seed, the same for all arms.
         observers_of: who is told of the progress of a search.
     """
     from lamdagent.results.rescore import require_tests
@@ -58,12 +60,22 @@ def run_arms(
         require_tests(whole)
     found: dict[str, list[Searched]] = {arm: [] for arm in grid}
     for seed in range(seeds):  # seed by seed, so that a comparison which is stopped early is even
+        drawn, ends = (_drawn(whole, seed), f"{seed}-fresh") if fresh else ([], str(seed))
         for arm, changes in grid.items():
-            own = [*base, f"seed={seed}", f"study={whole.body.study}.{arm}.{seed}", *_known_to(changes, options)]
+            named = [f"seed={seed}", f"study={whole.body.study}.{arm}.{ends}"]
+            own = [*base, *named, *drawn, *_known_to(changes, options)]
             study = load_study(whole.file, own)
             print(f"{arm}, seed {seed}", file=sys.stderr, flush=True)
             found[arm].append(_judged(study, run_loaded(study, observers=observers_of(study)), test))
     return found
+
+
+def _drawn(whole: Study, seed: int) -> list[str]:
+    """What has a study ask items that were drawn for this seed."""
+    from lamdagent.study.templates import fresh_items
+
+    tasks = [(str(entry.get("task")), str(entry.get("path", ""))) for entry in whole.body.tasks]
+    return fresh_items(whole.home, tasks, whole.root / f"{whole.body.study}.items" / str(seed), seed)
 
 
 def _judged(study: Study, state: State, test: bool) -> Searched:

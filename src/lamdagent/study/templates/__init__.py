@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Iterable
 from importlib.resources import files
 from pathlib import Path
 
+from lamdagent.core.errors import UserError
+
 NAMES = ("tiny", "smollm2", "paper")
+WORLD_FILE = "world.json"
+"""Says which world a folder holds, so that other items can be drawn for its tasks."""
 
 
 def write_template(
@@ -28,9 +33,44 @@ def write_template(
         from lamdagent.study.templates.tiny import WIDTH, write
 
         write(folder, seed=seed, width=width or WIDTH, report=report)
+        (folder / WORLD_FILE).write_text(json.dumps({"template": name, "seed": seed}) + "\n", encoding="utf-8")
     (folder / "study.yaml").write_text(text(name), encoding="utf-8")
 
 
 def text(name: str) -> str:
     """The study file of a template."""
     return (files(__package__) / f"{name}.yaml").read_text(encoding="utf-8")
+
+
+def fresh_items(home: Path, tasks: Iterable[tuple[str, str]], to: Path, draw_seed: int) -> list[str]:
+    """Draw other items for every task of a world, into a folder; the overrides (`key=value`) that have a study ask them.
+
+    Args:
+        home: the folder that `init` wrote.
+        tasks: the name of every task, and its file of validation items as the study names it.
+        to: a folder, which may hold the same items already.
+    Raises:
+        UserError: it is no world that can draw items, or a task asks other rows than the world's.
+    """
+    from lamdagent.study.templates.tiny import SIDES, write_fresh_tasks
+
+    named = dict(tasks)
+    try:
+        seed = int(json.loads((home / WORLD_FILE).read_text(encoding="utf-8"))["seed"])
+    except FileNotFoundError:
+        raise UserError(
+            f"{home}: items are drawn anew only for a world that `lamdagent init --template tiny` wrote ({WORLD_FILE} "
+            "beside the study file); these tasks are fixed files or benchmarks. Leave --fresh-items out: seeds then "
+            "share one set of items, and intervals say how far that set can tell."
+        ) from None
+    known = {(home / "tasks" / f"{name}.validation.jsonl").resolve(): name for name in named}
+    if foreign := [name for name, path in named.items() if known.get((home / path).resolve()) != name]:
+        raise UserError(
+            f"--fresh-items draws for tasks that ask tasks/TASK.validation.jsonl of their own name; {', '.join(foreign)} "
+            "does not. Leave these tasks out (--set tasks=…), or leave --fresh-items out."
+        )
+    write_fresh_tasks(to, seed=seed, draw_seed=draw_seed)
+    keys = dict(zip(("path", "test"), SIDES, strict=True))
+    return [
+        f"tasks.{name}.{key}={to / 'tasks' / f'{name}.{side}.jsonl'}" for name in named for key, side in keys.items()
+    ]

@@ -25,6 +25,8 @@ def compare(
     set_: list[str] = typer.Option([], "--set", help=SET_HELP),
     test: bool = typer.Option(False, "--test", help="Open the sealed test for the pick of every search, the best model "
                               "by validation or the base model where nothing beats it."),
+    fresh_items: bool = typer.Option(False, "--fresh-items", help="Draw the items of every task anew for each seed, so "
+                                     "that seeds share none; for worlds of `init --template tiny`."),
     detect: float | None = typer.Option(None, "--detect", help="Say how many seeds would show a gap of this size, such "
                                         "as 0.02, with 80 % power."),
     to: Path | None = typer.Option(None, "--to", help="Folder for comparison.json, .md, .html and .png. "
@@ -35,7 +37,8 @@ def compare(
 
     Each search is judged by its pick on items that had no say in picking it, or with --test on the sealed test: the
     best validation score itself grows with the number of models by luck alone. Intervals cover seeds and items. Seeds
-    share one set of items, so what is said holds for other items as far as these can tell.
+    share one set of items, so what is said holds for other items as far as these can tell; with --fresh-items each has
+    its own, and more seeds are more items, too.
 
     The searches share their artifacts: what one has made is not made again by another. Dotted options (`--policy.shown
     10`) go to every arm whose policy knows them.
@@ -50,7 +53,14 @@ def compare(
     if detect is not None and not 0 < detect < 1:
         raise UserError(f"--detect {detect:g}: give a gap of the objective between 0 and 1, such as 0.02.")
     searches = run_arms(
-        loaded, base, dotted(context.args), grid, seeds, test, lambda s: [progress_of(s, StudyParts(s).budget)]
+        loaded,
+        base,
+        dotted(context.args),
+        grid,
+        seeds,
+        test,
+        fresh_items,
+        lambda s: [progress_of(s, StudyParts(s).budget)],
     )
     from lamdagent.results.compare import compare as compare_states
 

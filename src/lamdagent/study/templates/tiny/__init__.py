@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import product
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -11,7 +12,9 @@ from typing import Any
 from lamdagent.study.templates.tiny.model import WIDTH, write_base
 from lamdagent.study.templates.tiny.skills import SKILLS, QAPair, Stage, wrong
 
-__all__ = ["WIDTH", "write", "write_data"]
+__all__ = ["SIDES", "WIDTH", "write", "write_data", "write_fresh_tasks"]
+
+SIDES = ("validation", "test")
 
 TASK_ROWS = 200
 # Each training set's rows per skill.
@@ -39,17 +42,38 @@ def write(folder: Path, *, seed: int = 0, width: int = WIDTH, report: Callable[[
 def write_data(folder: Path, *, seed: int = 0) -> list[QAPair]:
     """Write the data sets and the tasks, and return the items of pretraining; no prompt occurs in two of them."""
     draw = _Draw(seed)
-    for name in SKILLS:
-        for split in ("validation", "test"):
-            rows = [_task_row(item) for item in draw({name: TASK_ROWS}, "task")]
-            _write_rows(folder / "tasks" / f"{name}.{split}.jsonl", rows)
-    for name, counts in DATA.items():
-        items = draw(counts, "training")
-        if name.endswith("_noisy"):
-            items = [wrong(draw.rng, item) for item in items]
+    _write_tasks(folder, draw)
+    for name, items in _training(draw):
         rows = [{"prompt": item.prompt, "completion": item.completion} for item in items]
         _write_rows(folder / "data" / f"{name}.jsonl", rows)
     return draw(PRETRAINING, "pretraining")
+
+
+def write_fresh_tasks(folder: Path, *, seed: int, draw_seed: int) -> None:
+    """Write tasks/*.jsonl of the world of `seed` with items that are not in it, a function of `draw_seed`.
+
+    No prompt is one of the world's own tasks, data sets or pretraining.
+    """
+    draw = _Draw(seed)
+    for name, _ in product(SKILLS, SIDES):
+        draw({name: TASK_ROWS}, "task")
+    for _ in _training(draw):
+        pass
+    draw(PRETRAINING, "pretraining")
+    draw.rng = Random(f"fresh {seed} {draw_seed}")
+    _write_tasks(folder, draw)
+
+
+def _write_tasks(folder: Path, draw: _Draw) -> None:
+    for name, split in product(SKILLS, SIDES):
+        rows = [_task_row(item) for item in draw({name: TASK_ROWS}, "task")]
+        _write_rows(folder / "tasks" / f"{name}.{split}.jsonl", rows)
+
+
+def _training(draw: _Draw) -> Iterator[tuple[str, list[QAPair]]]:
+    for name, counts in DATA.items():
+        items = draw(counts, "training")
+        yield name, [wrong(draw.rng, item) for item in items] if name.endswith("_noisy") else items
 
 
 class _Draw:
