@@ -82,7 +82,10 @@ class Context(Protocol):
 
 
 class ActionType(Protocol):
-    """A way to make an object. What stands here as properties may be plain attributes of the class."""
+    """A way to make an object. What stands here as properties may be plain attributes of the class.
+
+    One whose settings a policy may vary also has `freedom`, a `lamdagent.core.settings.Freedom`.
+    """
 
     @property
     def name(self) -> str:

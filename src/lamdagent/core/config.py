@@ -95,7 +95,7 @@ class Config(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _name_unknown_keys(cls, data: Any) -> Any:
-        if isinstance(data, dict):
+        if isinstance(data, dict) and cls.model_config.get("extra") != "allow":
             known = {info.alias or name for name, info in cls.model_fields.items()}
             for key in data:
                 if key not in known:

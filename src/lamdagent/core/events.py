@@ -52,10 +52,11 @@ class Scored:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """A trial began."""
+    """A trial began. Settings that a policy varied for it join the pool."""
 
     number: int
     choice: Choice
+    settings: tuple[Object, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

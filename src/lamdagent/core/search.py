@@ -108,7 +108,12 @@ class Search:
             if refusal or choice.action.id in seen:
                 raise ContractViolation(f"policy {self._policy.name!r} chose what cannot be done: {refusal or 'twice'}")
             seen.add(choice.action.id)
-        self._record(*(Asked(number=first + i, choice=choice) for i, choice in enumerate(choices)))
+        self._record(
+            *(
+                Asked(number=first + i, choice=choice, settings=space.joining(choice.action))
+                for i, choice in enumerate(choices)
+            )
+        )
         if len(choices) < wanted and self.stopped is None:
             self.stopped = self._what_is_used_up()
         return self.state.trials[first:]

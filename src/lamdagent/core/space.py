@@ -13,8 +13,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from lamdagent.core.errors import nearest
+from lamdagent.core.settings import EPOCHS, RATE, Freedom, read_varied
 from lamdagent.core.state import State
-from lamdagent.core.types import Action, Object, Slot, Status
+from lamdagent.core.types import ALL, Action, Object, ObjectId, Slot, Status
 
 if TYPE_CHECKING:
     from lamdagent.core.action_type import ActionType
@@ -34,6 +35,69 @@ class ActionSpace:
         self._state, self.types = state, types
         self._place = {object_id: i for i, object_id in enumerate(state.pool)}
         self._fit: dict[tuple[str, Slot], tuple[Object, ...]] = {}
+        self._varied: dict[ObjectId, Object] = {}
+
+    def over(self, state: State) -> ActionSpace:
+        """The space of the same action types over another state; settings that were varied are known in both."""
+        space = ActionSpace(state, self.types)
+        space._varied = self._varied
+        return space
+
+    def __getitem__(self, object_id: ObjectId) -> Object:
+        """An object of the pool, or a setting that was varied."""
+        found = self._state.pool.get(object_id) or self._varied.get(object_id)
+        if found is None:
+            raise KeyError(object_id)
+        return found
+
+    def __contains__(self, object_id: ObjectId) -> bool:
+        return object_id in self._state.pool or object_id in self._varied
+
+    def freedom(self, type: str) -> Freedom | None:
+        """What of an action type's settings is free; None where it takes the named ones only."""
+        found: Freedom | None = getattr(self.types[type], "freedom", None)
+        return found
+
+    def varied(
+        self, type: str, setting: Object, *, epochs: float | None = None, rate: float | None = None
+    ) -> Object | None:
+        """A setting with the free amounts nearest to those that are wanted, for the inputs of an action.
+
+        None where the action type, or the setting, takes no other amounts. What comes to an object of the pool is that
+        one; else it joins the pool with the first trial that takes it.
+        """
+        freedom = self.freedom(type)
+        if freedom is None:
+            return None
+        near = {
+            name: freedom.within(key, value, setting)
+            for name, key, value in (("epochs", EPOCHS, epochs), ("rate", RATE, rate))
+            if value is not None
+        }
+        if not near or None in near.values():
+            return None
+        made = freedom.varied(setting, **near)
+        return self._state.pool.get(made.id) or self._varied.setdefault(made.id, made)
+
+    def setting(self, type: str, name: str) -> Object | None:
+        """A setting of an action type by its name, also one that is varied here, as `firm×3@2e-4`; None if unknown.
+
+        Raises:
+            ValueError: it names amounts that are not free; the message says why.
+        """
+        known = {o.name: o for o in self._state.of_kind("hyperparameters") if o.setting.get("action") == type}
+        if name in known or (read := read_varied(name)) is None:
+            return known.get(name)
+        of, epochs, rate = read
+        freedom, base = self.freedom(type), known.get(of)
+        if base is None or freedom is None:
+            return None
+        made = freedom.varied(base, epochs=epochs, rate=rate)
+        return self._state.pool.get(made.id) or self._varied.setdefault(made.id, made)
+
+    def joining(self, action: Action) -> tuple[Object, ...]:
+        """The varied settings of an action that the pool does not have yet."""
+        return tuple(self._varied[i] for i in action.object_ids if i not in self._state.pool and i in self._varied)
 
     def options(self, type: str) -> dict[str, tuple[Object, ...]]:
         """The objects that each slot of an action type takes: lines for a prompt, not their product."""
@@ -66,7 +130,7 @@ class ActionSpace:
             return reason
         if (number := self._state.tried.get(action.id)) is not None:
             return f"already tried: it {TRIED[self._state.trials[number].status]} as trial {number}"
-        return type.validate({name: [self._state.pool[i] for i in ids] for name, ids in action.inputs.items()})
+        return type.validate({name: [self[i] for i in ids] for name, ids in action.inputs.items()})
 
     def sample(self, rng: random.Random, tries: int = 100) -> Action | None:
         """A feasible action: a type drawn evenly, then its objects evenly; None if nothing is left.
@@ -98,19 +162,42 @@ class ActionSpace:
         ways = 1
         for slot in self.types[type].slots:
             n, count = len(self._fitting(type, slot)), math.perm if slot.ordered else math.comb
-            ways *= sum(count(n, k) for k in range(slot.at_least, slot.at_most + 1))
+            ways *= sum(count(n, k) for k in range(slot.at_least, slot.most(n) + 1))
         return ways
 
     def neighbors(self, action: Action) -> Iterator[tuple[str, Object, Action]]:
-        """Every feasible action that has one object of another in its place: the slot, the new object, the action."""
+        """Every feasible action one change away: the slot, the object that changes, the action.
+
+        A change puts another object in the place of one, adds one or leaves one out where the slot takes several, or
+        doubles or halves a free amount.
+        """
         for slot in self.types[action.type].slots:
             ids = action.inputs[slot.name]
-            fresh = [obj for obj in self._fitting(action.type, slot) if obj.id not in ids]
-            for i, obj in itertools.product(range(len(ids)), fresh):
-                inputs = {**action.inputs, slot.name: (*ids[:i], obj.id, *ids[i + 1 :])}
-                other = self.action(action.type, inputs)
+            fitting = self._fitting(action.type, slot)
+            fresh = [obj for obj in fitting if obj.id not in ids]
+            groups = [(obj, (*ids[:i], obj.id, *ids[i + 1 :])) for i, obj in itertools.product(range(len(ids)), fresh)]
+            if len(ids) < slot.most(len(fitting)):
+                groups += [(obj, (*ids, obj.id)) for obj in fresh]
+            if len(ids) > slot.at_least:
+                groups += [(self[i], tuple(other for other in ids if other != i)) for i in ids]
+            if slot.kind == "hyperparameters":
+                changed = (self._rescaled(action.type, self[i]) for i in ids)
+                groups += [(obj, tuple(obj.id if o == i else o for o in ids)) for i, objs in zip(ids, changed) for obj in objs]
+            for obj, group in groups:
+                other = self.action(action.type, {**action.inputs, slot.name: group})
                 if self.why_invalid(other) is None:
                     yield slot.name, obj, other
+
+    def _rescaled(self, type: str, setting: Object) -> list[Object]:
+        """A setting with a free amount doubled, and halved."""
+        values = setting.setting["values"]
+        wanted = [
+            self.varied(type, setting, **{name: factor * values[key]})
+            for name, key in (("epochs", EPOCHS), ("rate", RATE))
+            if key in values
+            for factor in (2.0, 0.5)
+        ]
+        return list({obj.id: obj for obj in wanted if obj is not None and obj.id != setting.id}.values())
 
     def _fitting(self, type: str, slot: Slot) -> tuple[Object, ...]:
         if (type, slot) not in self._fit:
@@ -125,7 +212,7 @@ class ActionSpace:
             return
         first, pick = slots[0], itertools.permutations if slots[0].ordered else itertools.combinations
         fitting = self._fitting(type, first)
-        for k in range(first.at_least, first.at_most + 1):
+        for k in range(first.at_least, first.most(len(fitting)) + 1):
             for group in pick(fitting, k):
                 for rest in self._filled(type, slots[1:]):
                     yield {first.name: [o.id for o in group], **rest}
@@ -133,25 +220,39 @@ class ActionSpace:
     def _draw(self, type: str, rng: random.Random) -> Action | None:
         inputs = {}
         for slot in self.types[type].slots:
-            fitting, k = self._fitting(type, slot), rng.randint(slot.at_least, slot.at_most)
+            fitting = self._fitting(type, slot)
+            most = slot.at_most if slot.at_most < ALL else max(slot.at_least, len(fitting))
+            k = rng.randint(slot.at_least, most)
             if len(fitting) < k:
                 return None
-            inputs[slot.name] = [o.id for o in rng.sample(fitting, k)]
+            group = rng.sample(fitting, k)
+            if slot.kind == "hyperparameters":
+                group = [self._drawn_amounts(type, setting, rng) for setting in group]
+            inputs[slot.name] = [o.id for o in group]
         return self.action(type, inputs)
 
+    def _drawn_amounts(self, type: str, setting: Object, rng: random.Random) -> Object:
+        """A setting, each free amount drawn evenly on a log scale in every second draw."""
+        freedom = self.freedom(type)
+        for name, key in (("epochs", EPOCHS), ("rate", RATE)) if freedom else ():
+            bounds = getattr(freedom.bounds, key) if freedom else None
+            if bounds is not None and rng.random() < 0.5:
+                drawn = math.exp(rng.uniform(math.log(bounds[0]), math.log(bounds[1])))
+                setting = self.varied(type, setting, **{name: float(f"{drawn:.2g}")}) or setting
+        return setting
+
     def _misfit(self, action: Action, slot: Slot) -> str | None:
-        ids, pool = action.inputs[slot.name], self._state.pool
+        ids = action.inputs[slot.name]
         where = f"slot {slot.name!r} of {action.type}"
-        if unknown := [i for i in ids if i not in pool or not is_for(pool[i], action.type, slot)]:
-            given = ", ".join(pool[i].name if i in pool else i for i in unknown)
+        if unknown := [i for i in ids if i not in self or not is_for(self[i], action.type, slot)]:
+            given = ", ".join(self[i].name if i in self else i for i in unknown)
             return f"{where} takes {slot.kind} objects of the pool, not {given}. {self._known(action.type, slot)}"
-        if refusal := next(filter(None, (slot.why_refused(pool[i]) for i in ids)), None):
+        if refusal := next(filter(None, (slot.why_refused(self[i]) for i in ids)), None):
             return f"{where}: {refusal}. {self._known(action.type, slot)}"
         if len(set(ids)) != len(ids):
             return f"{where} takes different objects"
         if not slot.at_least <= len(ids) <= slot.at_most:
-            wanted = f"{slot.at_least}" if slot.at_least == slot.at_most else f"{slot.at_least} to {slot.at_most}"
-            return f"{where} takes {wanted} objects, not {len(ids)}"
+            return f"{where} takes {slot.count} objects, not {len(ids)}"
         return None
 
     def _known(self, type: str, slot: Slot) -> str:
@@ -165,7 +266,7 @@ class ActionSpace:
         if (action.version, action.seed) != (wanted.version, wanted.seed):
             given, known = (f"version {a.version} and seed {a.seed}" for a in (action, wanted))
             return f"{action.type} has {known} here, not {given}"
-        filled = ((slot, ", ".join(self._state.pool[i].name for i in ids)) for slot, ids in wanted.inputs.items())
+        filled = ((slot, ", ".join(self[i].name for i in ids)) for slot, ids in wanted.inputs.items())
         return (
             f"{action.type} takes its objects in this order: {'; '.join(f'{slot}: {names}' for slot, names in filled)}"
         )

@@ -191,9 +191,10 @@ def _step(state: State, event: Event) -> State:
             return replace(state, pool={**state.pool, obj.id: obj})
         case Scored(object_id=object_id, scores=scores):
             return replace(state, scores={**state.scores, object_id: scores})
-        case Asked(number=number, choice=choice):
+        case Asked(number=number, choice=choice, settings=settings):
             trials = (*state.trials, Trial(number=number, choice=choice))
-            return replace(state, trials=trials, tried={**state.tried, choice.action.id: number})
+            pool = {**state.pool, **{obj.id: obj for obj in settings}} if settings else state.pool
+            return replace(state, pool=pool, trials=trials, tried={**state.tried, choice.action.id: number})
         case Told(number=number, outcome=outcome):
             told = replace(state.trials[number], outcome=outcome)
             state = replace(state, trials=(*state.trials[:number], told, *state.trials[number + 1 :]))

@@ -81,9 +81,14 @@ class _SettingNeeds(TypedDict):
 
 
 class SettingMeta(_SettingNeeds, total=False):
-    """A hyperparameter setting: the `action` type that it is for, all `values`, and those `given` that are no default."""
+    """A hyperparameter setting: the `action` type that it is for, all `values`, and those `given` that are no default.
+
+    `of` is the name of the setting that a policy varied to this one, by the values in `varied`.
+    """
 
     given: Mapping[str, Any]
+    of: str
+    varied: Mapping[str, float]
 
 
 REQUIRED_META: Mapping[Kind, Mapping[str, type]] = {
@@ -143,9 +148,13 @@ class Object:
         return self.meta
 
 
+ALL = 2**31
+"""As many as there are, as the most that a slot takes."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Slot:
-    """One argument of an action type: between `at_least` and `at_most` objects of one kind.
+    """One argument of an action type: between `at_least` and `at_most` objects of one kind, `ALL` for as many as there are.
 
     `ordered=False` means that the order of the objects changes nothing, so only one order is ever offered. `accepts`
     gives None for an object that the slot takes, else the reason why not, which names the object; without it the slot
@@ -158,6 +167,17 @@ class Slot:
     at_most: int = 1
     ordered: bool = False
     accepts: Callable[[Object], str | None] | None = None
+
+    @property
+    def count(self) -> str:
+        """How many objects it takes, in words."""
+        if self.at_least == self.at_most:
+            return f"{self.at_least}"
+        return f"{self.at_least} or more" if self.at_most == ALL else f"{self.at_least} to {self.at_most}"
+
+    def most(self, there: int) -> int:
+        """The most objects that the slot takes where so many are there."""
+        return min(self.at_most, there)
 
     def why_refused(self, obj: Object) -> str | None:
         """Why the slot does not take an object of its kind; None if it does."""
