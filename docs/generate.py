@@ -75,8 +75,11 @@ def plugins() -> Iterator[tuple[str, Any]]:
 
 def nested(model: Any, title: str) -> Iterator[tuple[str, Any]]:
     """Every model inside `model`, with its place: `budget`, `tasks[]`, `models.NAME`, `policy.price (kind: agent)`."""
-    for name, info in model.model_fields.items():
-        for place, inner in models_in(info.annotation, within(title, info.alias or name)):
+    annotations = [(within(title, info.alias or name), info.annotation) for name, info in model.model_fields.items()]
+    if (more := typing.get_type_hints(model).get("__pydantic_extra__")) and model.model_config.get("extra") == "allow":
+        annotations.append((title, more))
+    for at, annotation in annotations:
+        for place, inner in models_in(annotation, at):
             yield place, inner
             yield from nested(inner, place)
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from lamdagent.actions.sft import Peft, SftHyperparameters, training_rows
 from lamdagent.core.format import setting
-from lamdagent.study.initial_pool import _setting, setting_id
+from lamdagent.core.settings import setting_id, setting_object
 
 
 def test_a_settings_id_follows_from_what_its_object_records() -> None:
-    made = _setting("sft", "lora", SftHyperparameters(learning_rate=1e-3, peft=Peft(r=8)))
+    made = setting_object("sft", "lora", SftHyperparameters(learning_rate=1e-3, peft=Peft(r=8)))
     assert made.id == setting_id("sft", made.meta["given"])
     assert made.meta["values"]["peft"]["lora_alpha"] == 32
     assert setting(made) == "learning_rate=0.001, peft={r: 8}"
@@ -19,10 +19,10 @@ def test_a_settings_id_follows_from_what_its_object_records() -> None:
 
 def test_writing_a_default_out_changes_no_id() -> None:
     plain, written = SftHyperparameters(peft=Peft()), SftHyperparameters(num_train_epochs=1.0, peft=Peft(r=16))
-    assert _setting("sft", "a", plain).id == _setting("sft", "b", written).id
-    assert _setting("sft", "a", plain).id != _setting("sft", "a", SftHyperparameters()).id
-    assert setting(_setting("sft", "a", plain)) == "peft=defaults"
-    assert setting(_setting("sft", "a", SftHyperparameters())) == "all defaults"
+    assert setting_object("sft", "a", plain).id == setting_object("sft", "b", written).id
+    assert setting_object("sft", "a", plain).id != setting_object("sft", "a", SftHyperparameters()).id
+    assert setting(setting_object("sft", "a", plain)) == "peft=defaults"
+    assert setting(setting_object("sft", "a", SftHyperparameters())) == "all defaults"
 
 
 def test_a_line_separator_inside_a_text_does_not_split_its_row(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Supervised fine-tuning of a model on a dataset, through TRL's SFTTrainer."""
+"""Supervised fine-tuning of a model on one dataset or a mixture of several, through TRL's SFTTrainer."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from lamdagent.core.action_type import Context, Loaded
-from lamdagent.core.config import Config
+from lamdagent.core.config import Config, Parts
 from lamdagent.core.errors import Diverged
-from lamdagent.core.types import Kind, Object, Slot
+from lamdagent.core.settings import Free, Freedom, Settings
+from lamdagent.core.types import ALL, Kind, Object, Slot
 from lamdagent.objects.models.metadata import inherited
 
 log = logging.getLogger(__name__)
@@ -36,7 +37,7 @@ class SftHyperparameters(Config):
     """One hyperparameter setting of `sft`, by TRL's key names."""
 
     learning_rate: float = Field(2e-5, gt=0, description="peak learning rate")
-    num_train_epochs: float = Field(1.0, gt=0, description="passes over the dataset")
+    num_train_epochs: float = Field(1.0, gt=0, description="passes over the datasets")
     max_steps: int = Field(-1, ge=-1, description="optimiser steps; -1 follows num_train_epochs")
     per_device_train_batch_size: int = Field(8, ge=1, description="examples per device and step")
     gradient_accumulation_steps: int = Field(1, ge=1, description="batches per optimiser step")
@@ -58,12 +59,43 @@ class SftHyperparameters(Config):
         None, description="weights while training; unset: float32, or with peft as the model is stored"
     )
     peft: Peft | None = Field(None, description="train a LoRA adapter instead of all weights")
+    mixture: Literal["concatenate", "even"] = Field(
+        "concatenate",
+        description="of several datasets: all rows of each a pass; or evenly many of each, small ones repeated until the "
+        "largest is used up (interleave_datasets, all_exhausted)",
+    )
+
+
+class SftSettings(Settings):
+    """Named settings, by TRL's keys, and the amounts that a policy may choose for itself."""
+
+    __pydantic_extra__: dict[str, SftHyperparameters]
 
 
 class SftConfig(Config):
-    """Supervised fine-tuning of one model on one dataset under one setting."""
+    """Supervised fine-tuning of one model on one or several datasets under one setting."""
 
-    hyperparameters: dict[str, SftHyperparameters] = Field(min_length=1, description="named settings, by TRL's keys")
+    datasets: list[int | Literal["all"]] = Field(
+        [1, 1],
+        min_length=1,
+        max_length=2,
+        description="how many datasets a step may mix: [n] or [least, most]; `all` is as many as there are",
+    )
+    hyperparameters: SftSettings = Field(description="named settings, by TRL's keys, and what is `free`")
+
+    @field_validator("datasets")
+    @classmethod
+    def _least_and_most(cls, value: list[int | Literal["all"]]) -> list[int | Literal["all"]]:
+        bounds = [ALL if n == "all" else n for n in value]
+        if bounds[0] < 1 or bounds[0] == ALL or sorted(bounds) != bounds:
+            raise ValueError(
+                f"a step takes 1 or more datasets, given as [n] or [least, most], such as [1, all], not {value}"
+            )
+        return value
+
+    def arguments(self, parts: Parts) -> dict[str, Any]:
+        bounds = [ALL if n == "all" else n for n in self.datasets]
+        return {"datasets": bounds, "free": self.hyperparameters.free}
 
 
 def no_preferences(dataset: Object) -> str | None:
@@ -74,29 +106,47 @@ def no_preferences(dataset: Object) -> str | None:
 
 
 class Sft:
-    """Train a model on a dataset: loss on completions only, the model's own chat template for `messages`."""
+    """Train a model on one or several datasets: loss on completions only, the model's chat template for `messages`.
+
+    Args:
+        datasets: how many a step may mix, (n,) or (least, most). All of their rows are shuffled together by the seed.
+        free: the amounts that a policy may choose for itself; None is none.
+    """
 
     Config = SftConfig
     name, version = "sft", 1
     makes: Kind = "model"
-    slots = (
-        Slot(name="model", kind="model"),
-        Slot(name="dataset", kind="dataset", accepts=no_preferences),
-        Slot(name="hyperparameters", kind="hyperparameters"),
-    )
+
+    def __init__(self, *, datasets: Sequence[int] = (1, 1), free: Free | None = None) -> None:
+        self.slots = (
+            Slot(name="model", kind="model"),
+            Slot(
+                name="dataset",
+                kind="dataset",
+                at_least=datasets[0],
+                at_most=datasets[-1],
+                accepts=no_preferences,
+            ),
+            Slot(name="hyperparameters", kind="hyperparameters"),
+        )
+        self.freedom = None if free is None else Freedom(bounds=free, of=SftHyperparameters)
 
     def validate(self, inputs: Mapping[str, Sequence[Object]]) -> str | None:
-        (model,), (dataset,) = inputs["model"], inputs["dataset"]
-        if dataset.dataset.get("format") == "messages" and not model.model.get("chat_template"):
-            return f"dataset {dataset.name!r} holds messages, and model {model.name!r} has no chat template"
+        (model,), datasets = inputs["model"], inputs["dataset"]
+        formats = {d.dataset.get("format"): d for d in datasets}
+        if len(formats) > 1:
+            holds = ", ".join(f"{d.name!r} holds {format}" for format, d in formats.items())
+            return f"datasets of one step have rows of one shape, but {holds}; `chat: true` makes messages of prompts"
+        if "messages" in formats and not model.model.get("chat_template"):
+            return f"dataset {datasets[0].name!r} holds messages, and model {model.name!r} has no chat template"
         return None
 
     def execute(self, inputs: Mapping[str, Sequence[Object]], seed: int, ctx: Context) -> Mapping[str, Any]:
-        (model,), (dataset,), (setting,) = inputs["model"], inputs["dataset"], inputs["hyperparameters"]
+        (model,), datasets, (setting,) = inputs["model"], inputs["dataset"], inputs["hyperparameters"]
         values = SftHyperparameters.model_validate(dict(setting.setting["values"]))
         train_dtype = values.dtype or (None if values.peft else "float32")
         loaded = ctx.models.fresh(model.id, ctx.weights(model), train_dtype=train_dtype)
-        rows = training_rows(ctx.folder(dataset) / "data.jsonl")
+        rows = mixed([training_rows(ctx.folder(d) / "data.jsonl") for d in datasets], values.mixture)
         losses, cut = _train(loaded, rows, values, seed, ctx)
         ctx.models.save(loaded, ctx.workdir / "weights")
         ctx.keep(loaded)
@@ -109,6 +159,14 @@ def training_rows(file: Path) -> list[dict[str, Any]]:
     with file.open(encoding="utf-8") as lines:  # str.splitlines would also split at separators inside a text
         rows = [json.loads(line) for line in lines]
     return [example for row in rows for example in (_turns(row["messages"]) if "messages" in row else [row])]
+
+
+def mixed(datasets: Sequence[list[dict[str, Any]]], mixture: str) -> list[dict[str, Any]]:
+    """The rows of one pass over several datasets; the trainer shuffles them."""
+    if mixture == "concatenate" or len(datasets) == 1:
+        return [row for rows in datasets for row in rows]
+    longest = max(map(len, datasets))
+    return [rows[i % len(rows)] for i in range(longest) for rows in datasets]
 
 
 def _turns(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -131,7 +189,7 @@ def _train(
 
     # TRL's own default is on: false here leaves it on.
     left_to_trl = {"gradient_checkpointing"} if not values.gradient_checkpointing else set()
-    keys = values.model_dump(exclude={"peft", "dtype", "bf16", *left_to_trl})
+    keys = values.model_dump(exclude={"peft", "dtype", "bf16", "mixture", *left_to_trl})
     autocast = loaded.dtype == "bfloat16" if values.bf16 is None else values.bf16
     scratch = ctx.workdir / "trainer"
     losses: list[float] = []

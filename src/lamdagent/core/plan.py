@@ -171,6 +171,12 @@ def _inputs(
         # Also what the slot does not accept: the refusal of the action then says why.
         here = {o.name: o.id for o in provided if slot in slots and is_for(o, step.action, slots[slot])}
         called = {name: plan.called(name) for name in names if name not in made_here}
+        for own in called.values() if slot in slots and slots[slot].kind == "hyperparameters" else ():
+            try:
+                varied = space.setting(step.action, own)
+            except ValueError as error:
+                return {}, f"{own}: {error}"
+            here |= {} if varied is None else {own: varied.id}
         if missing := [name for name, own in called.items() if own not in here]:
             kind = plan.objects[missing[0]].get("kind", "object")
             return {}, f"this study has no {kind} {called[missing[0]]!r} for slot {slot!r} of {step.action}"

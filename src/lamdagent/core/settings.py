@@ -42,7 +42,9 @@ class Settings(Config):
 
     model_config = ConfigDict(extra="allow")
 
-    free: Free | None = Field(None, description="amounts that a policy may choose for itself; not the name of a setting")
+    free: Free | None = Field(
+        None, description="amounts that a policy may choose for itself; not the name of a setting"
+    )
 
     @model_validator(mode="after")
     def _at_least_one(self) -> Self:
@@ -89,7 +91,7 @@ class Freedom:
 
     def within(self, key: str, value: float, setting: Object) -> float | None:
         """The free value nearest to one that is wanted; None where a setting takes no other."""
-        bounds = getattr(self.bounds, key)
+        bounds: list[float] | None = getattr(self.bounds, key)
         if bounds is None or (key == EPOCHS and _counts_steps(setting)):
             return None
         return min(max(value, bounds[0]), bounds[1])

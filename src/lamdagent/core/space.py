@@ -10,6 +10,7 @@ import itertools
 import math
 import random
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from lamdagent.core.errors import nearest
@@ -103,6 +104,13 @@ class ActionSpace:
         """The objects that each slot of an action type takes: lines for a prompt, not their product."""
         return {slot.name: self._fitting(type, slot) for slot in self.types[type].slots}
 
+    def slots(self, type: str) -> tuple[Slot, ...]:
+        """The slots of an action type, `ALL` as the number of objects that there are to take."""
+        return tuple(
+            replace(slot, at_most=max(slot.at_least, len(self._fitting(type, slot)))) if slot.at_most == ALL else slot
+            for slot in self.types[type].slots
+        )
+
     def action(self, type: str, inputs: Mapping[str, Sequence[str]]) -> Action:
         """An action from object ids, unordered slots put into pool order so that equal choices have equal ids.
 
@@ -172,21 +180,26 @@ class ActionSpace:
         doubles or halves a free amount.
         """
         for slot in self.types[action.type].slots:
-            ids = action.inputs[slot.name]
-            fitting = self._fitting(action.type, slot)
-            fresh = [obj for obj in fitting if obj.id not in ids]
-            groups = [(obj, (*ids[:i], obj.id, *ids[i + 1 :])) for i, obj in itertools.product(range(len(ids)), fresh)]
-            if len(ids) < slot.most(len(fitting)):
-                groups += [(obj, (*ids, obj.id)) for obj in fresh]
-            if len(ids) > slot.at_least:
-                groups += [(self[i], tuple(other for other in ids if other != i)) for i in ids]
-            if slot.kind == "hyperparameters":
-                changed = (self._rescaled(action.type, self[i]) for i in ids)
-                groups += [(obj, tuple(obj.id if o == i else o for o in ids)) for i, objs in zip(ids, changed) for obj in objs]
-            for obj, group in groups:
+            for obj, group in self._changes(action.type, slot, tuple(action.inputs[slot.name])):
                 other = self.action(action.type, {**action.inputs, slot.name: group})
                 if self.why_invalid(other) is None:
                     yield slot.name, obj, other
+
+    def _changes(
+        self, type: str, slot: Slot, ids: tuple[ObjectId, ...]
+    ) -> Iterator[tuple[Object, tuple[ObjectId, ...]]]:
+        """Every change of what is in a slot: the object that changes, and all that is in it then."""
+        fitting = self._fitting(type, slot)
+        fresh = [obj for obj in fitting if obj.id not in ids]
+        for i, obj in itertools.product(range(len(ids)), fresh):
+            yield obj, (*ids[:i], obj.id, *ids[i + 1 :])
+        for obj in fresh if len(ids) < slot.most(len(fitting)) else ():
+            yield obj, (*ids, obj.id)
+        for i in range(len(ids)) if len(ids) > slot.at_least else ():
+            yield self[ids[i]], (*ids[:i], *ids[i + 1 :])
+        for i in range(len(ids)) if slot.kind == "hyperparameters" else ():
+            for obj in self._rescaled(type, self[ids[i]]):
+                yield obj, (*ids[:i], obj.id, *ids[i + 1 :])
 
     def _rescaled(self, type: str, setting: Object) -> list[Object]:
         """A setting with a free amount doubled, and halved."""
@@ -219,17 +232,24 @@ class ActionSpace:
 
     def _draw(self, type: str, rng: random.Random) -> Action | None:
         inputs = {}
-        for slot in self.types[type].slots:
-            fitting = self._fitting(type, slot)
-            most = slot.at_most if slot.at_most < ALL else max(slot.at_least, len(fitting))
-            k = rng.randint(slot.at_least, most)
+        for slot in self.slots(type):
+            fitting, k = self._fitting(type, slot), rng.randint(slot.at_least, slot.at_most)
             if len(fitting) < k:
                 return None
-            group = rng.sample(fitting, k)
-            if slot.kind == "hyperparameters":
-                group = [self._drawn_amounts(type, setting, rng) for setting in group]
-            inputs[slot.name] = [o.id for o in group]
-        return self.action(type, inputs)
+            inputs[slot.name] = [o.id for o in rng.sample(fitting, k)]
+        return self.action(type, self.with_drawn_amounts(type, inputs, rng))
+
+    def with_drawn_amounts(
+        self, type: str, inputs: Mapping[str, Sequence[ObjectId]], rng: random.Random
+    ) -> Mapping[str, Sequence[ObjectId]]:
+        """Inputs with free amounts drawn for their settings; as they are where nothing is free."""
+        if self.freedom(type) is None:
+            return inputs
+        slots = {slot.name for slot in self.types[type].slots if slot.kind == "hyperparameters"}
+        return {
+            name: [self._drawn_amounts(type, self[i], rng).id for i in ids] if name in slots else ids
+            for name, ids in inputs.items()
+        }
 
     def _drawn_amounts(self, type: str, setting: Object, rng: random.Random) -> Object:
         """A setting, each free amount drawn evenly on a log scale in every second draw."""

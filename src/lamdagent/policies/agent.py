@@ -159,7 +159,7 @@ class Agent:
                 for name, i in ids[slot.name].items()
             ]
             left_out = len(fitting) - len(listed)
-            slots.append({"name": slot.name, "count": _count(slot), "options": options, "left_out": left_out})
+            slots.append({"name": slot.name, "count": slot.count, "options": options, "left_out": left_out})
             fields[slot.name] = (_field(slot, tuple(ids[slot.name])), ...)
 
         def action_of(answer: Any) -> Action:
@@ -208,7 +208,7 @@ class Agent:
 def describe_type(state: State, space: ActionSpace, type: str) -> dict[str, Any]:
     """What a prompt says of an action type."""
     action_type = space.types[type]
-    slots = ", ".join(f"{_count(slot)} {slot.kind} ({slot.name})" for slot in action_type.slots)
+    slots = ", ".join(f"{slot.count} {slot.kind} ({slot.name})" for slot in action_type.slots)
     about = (action_type.__doc__ or "").strip().splitlines()[0]
     return {
         "name": type,
@@ -280,7 +280,7 @@ def _field(slot: Slot, names: tuple[str, ...]) -> Any:
     one: Any = Literal[names]
     if slot.at_most == 1:
         return one
-    return Annotated[list[one], Field(min_length=slot.at_least, max_length=slot.at_most)]
+    return Annotated[list[one], Field(min_length=slot.at_least, max_length=slot.most(max(len(names), slot.at_least)))]
 
 
 def _relabelled(state: State, refusal: str, names: Mapping[ObjectId, str]) -> str:
@@ -294,8 +294,8 @@ def _instead(space: ActionSpace, action: Action, ids: Mapping[str, Mapping[str, 
     """What could be done in place of a refused action by changing one object of it, among those that were shown."""
     shown = {object_id: name for slot in ids.values() for name, object_id in slot.items()}
     found: dict[str, dict[str, None]] = {}
-    for slot, obj, _ in space.neighbors(action):
-        if obj.id in shown:
+    for slot, obj, other in space.neighbors(action):
+        if obj.id in shown and obj.id in other.inputs[slot]:
             found.setdefault(slot, {})[shown[obj.id]] = None
     parts = [f"another of {slot} ({', '.join(list(names)[:INSTEAD_SHOWN])})" for slot, names in found.items()]
     return f". Doable with one change: {'; or '.join(parts)}" if parts else ""
@@ -303,7 +303,3 @@ def _instead(space: ActionSpace, action: Action, ids: Mapping[str, Mapping[str, 
 
 def _listed(value: str | list[str]) -> list[str]:
     return value if isinstance(value, list) else [value]
-
-
-def _count(slot: Slot) -> str:
-    return f"{slot.at_least}" if slot.at_least == slot.at_most else f"{slot.at_least} to {slot.at_most}"

@@ -23,6 +23,7 @@ from lamdagent.policies.moves import at_random, drawn_with, merges, model_slots,
 
 Mutation = tuple[Action, str]
 PARENTS = 3  # tournaments held before an action is drawn at random
+CROSSED = 8  # most models of a cross
 
 
 class EvolutionConfig(Config):
@@ -85,7 +86,8 @@ class Evolution:
         young = {model.id for model in population}
         for slot, obj, action in space.neighbors(trial.choice.action):
             if obj.kind != "model" or obj.id in young:
-                by_slot.setdefault(slot, []).append((action, f"its last step with {obj.name} as {slot}"))
+                kept = "with" if obj.id in action.inputs[slot] else "without"
+                by_slot.setdefault(slot, []).append((action, f"its last step {kept} {obj.name} as {slot}"))
         return rng.choice(by_slot[rng.choice(list(by_slot))]) if by_slot else None
 
     def _extend(
@@ -105,7 +107,7 @@ class Evolution:
         if not others:
             return None
         for type in _drawn(space, merges, rng):
-            most = max(slot.at_most for slot in model_slots(space.types[type]))
+            most = max(slot.most(CROSSED) for slot in model_slots(space.types[type]))
             partners = {self._winner(state, others, rng).id for _ in range(most - 1)}
             if (action := drawn_with(space, type, parent.id, rng, partners)) is not None:
                 names = (state.pool[i].name for i in action.object_ids if i in partners)

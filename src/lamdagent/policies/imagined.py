@@ -58,7 +58,7 @@ def imagine(state: State, space: ActionSpace, most: int) -> ImaginedSpace:
     if not found:
         return ImaginedSpace(state, space, {})
     imagined = replace(state, pool={**state.pool, **{i: looks for i, (_, looks) in found.items()}})
-    return ImaginedSpace(imagined, ActionSpace(imagined, space.types), {i: action for i, (action, _) in found.items()})
+    return ImaginedSpace(imagined, space.over(imagined), {i: action for i, (action, _) in found.items()})
 
 
 def with_made_data(choose: Callable[[State, ActionSpace], Choice | None]) -> Callable[..., Choice | None]:

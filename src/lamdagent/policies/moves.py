@@ -10,9 +10,11 @@ import itertools
 import math
 import random
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from lamdagent.core.action_type import ActionType
 from lamdagent.core.events import Asked
+from lamdagent.core.settings import EPOCHS, RATE
 from lamdagent.core.space import ActionSpace
 from lamdagent.core.state import State, reduce_events
 from lamdagent.core.types import Action, Choice, Object, ObjectId, Slot
@@ -27,14 +29,44 @@ def one_by_one(
     choices: list[Choice] = []
     while len(choices) < n and (choice := choose(state, space)) is not None:
         choices.append(choice)
-        state = reduce_events([Asked(number=len(state.trials), choice=choice)], state)
-        space = ActionSpace(state, space.types)
+        asked = Asked(number=len(state.trials), choice=choice, settings=space.joining(choice.action))
+        state = reduce_events([asked], state)
+        space = space.over(state)
     return choices
 
 
 def seeded(state: State) -> random.Random:
     """The same draws for the same state: seeded by the study's seed and the trial's number."""
     return random.Random(f"{state.seed}:{len(state.trials)}")
+
+
+def with_varied_settings(state: State, space: ActionSpace) -> State:
+    """A state whose pool has every named setting with its free amounts doubled and halved, as far as the bounds go.
+
+    For policies that choose among the objects of a pool; what they choose joins the pool of the search.
+    """
+    more: dict[ObjectId, Object] = {}
+    for type in space.types:
+        if (freedom := space.freedom(type)) is None:
+            continue
+        named = [o for o in state.of_kind("hyperparameters") if o.setting["action"] == type and "of" not in o.setting]
+        for setting in named:
+            for name, key, bounds in (
+                ("epochs", EPOCHS, freedom.bounds.num_train_epochs),
+                ("rate", RATE, freedom.bounds.learning_rate),
+            ):
+                for value in doublings(setting.setting["values"][key], bounds):
+                    varied = space.varied(type, setting, **{name: value})
+                    more |= {varied.id: varied} if varied is not None else {}
+    return replace(state, pool={**state.pool, **more}) if more else state
+
+
+def doublings(value: float, bounds: Sequence[float] | None) -> list[float]:
+    """A value doubled and halved again and again inside its bounds; nothing where there are none."""
+    if bounds is None:
+        return []
+    most, least = (math.floor(math.log2(bound / value) + 1e-9) for bound in (bounds[1], value * value / bounds[0]))
+    return [value * 2.0**k for k in range(-least, most + 1) if k]
 
 
 def at_random(space: ActionSpace, rng: random.Random, *, by: str, why: str) -> Choice | None:
@@ -77,7 +109,7 @@ def drawn_with(
                 options[slot.name] = [o for o in options[slot.name] if o.id in partners]
     for place in rng.sample(places, len(places)):
         for inputs in _fills(space.types[type], options, place, model, rng):
-            action = space.action(type, inputs)
+            action = space.action(type, space.with_drawn_amounts(type, inputs, rng))
             if space.why_invalid(action) is None:
                 return action
     return None

@@ -26,7 +26,7 @@ from lamdagent.core.space import ActionSpace
 from lamdagent.core.state import State
 from lamdagent.core.types import Action, Choice, Kind, Object, ObjectId, Slot, Trial
 from lamdagent.policies.imagined import with_made_data
-from lamdagent.policies.moves import at_random, merges, model_slots, one_by_one, seeded, trains
+from lamdagent.policies.moves import at_random, merges, model_slots, one_by_one, seeded, trains, with_varied_settings
 
 if TYPE_CHECKING:
     import optuna
@@ -92,6 +92,8 @@ class Tpe:
 
     def _choose(self, state: State, space: ActionSpace) -> Choice | None:
         rng = seeded(state)
+        state = with_varied_settings(state, space)
+        space = space.over(state)
         form = Form(state, space, self._depth)
         if not form.bases or not form.training:
             why = "no action type trains a single model here" if form.bases else "there is no base model"
@@ -261,5 +263,7 @@ def _groups(space: ActionSpace, type: str, kind: Kind) -> Iterator[Groups]:
 
 def _fills(slot: Slot, options: Sequence[Object]) -> Iterator[tuple[ObjectId, ...]]:
     pick = itertools.permutations if slot.ordered else itertools.combinations
-    for k in range(slot.at_least, slot.at_most + 1):
+    least, most = slot.at_least, slot.most(len(options))
+    # Where there are many, those of a few objects and those that lack a few come first.
+    for k in sorted(range(least, most + 1), key=lambda k: (min(k - least, most - k), k)):
         yield from pick([obj.id for obj in options], k)

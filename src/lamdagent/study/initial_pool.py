@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from lamdagent.core.config import Config
 from lamdagent.core.errors import ConfigError, DataError
 from lamdagent.core.protocols import ArtifactStore, Task
+from lamdagent.core.settings import setting_object
 from lamdagent.core.types import Kind, Object, ObjectId, content_id
 from lamdagent.objects.datasets.formats import training_rows
 from lamdagent.objects.datasets.readers import Source, read_rows, rows_digest
@@ -65,7 +65,7 @@ def load_pool(study: Study, known: Mapping[ObjectId, Object], *, offline: bool =
         for name, entry in study.body.datasets.items()
     ]
     settings = [
-        _setting(action, name, setting)
+        setting_object(action, name, setting)
         for action, config in study.actions.items()
         for name, setting in settings_of(config).items()
     ]
@@ -103,17 +103,6 @@ def kept_bytes(study: Study, entry: DatasetEntry) -> int | None:
     if dataset_source(study, entry).file is None:
         return None
     return sum(len(line.encode()) for _, line in _lines(study, entry))
-
-
-def _setting(action: str, name: str, setting: Config) -> Object:
-    values, given = setting.model_dump(mode="json"), setting.model_dump(mode="json", exclude_defaults=True)
-    meta = {"action": action, "values": values, "given": given}
-    return Object(id=setting_id(action, given), kind="hyperparameters", name=name, meta=meta)
-
-
-def setting_id(action: str, given: Mapping[str, Any]) -> ObjectId:
-    """The id of a setting: of the values that are not defaults, so that a key of a later release changes no id."""
-    return content_id(["hyperparameters", action, dict(given)])
 
 
 def _models(study: Study, known: Mapping[str, Object], offline: bool) -> tuple[list[Object], dict[ObjectId, Path]]:

@@ -73,7 +73,7 @@ def candidates(
         place: where objects stand in the pool.
         models: the models to take, the best first.
     """
-    slots, options = space.types[type].slots, space.options(type)
+    slots, options = space.slots(type), space.options(type)
     fitting = [_fitting(slot, [o.id for o in options[slot.name]], models) for slot in slots]
     positions = [np.array([place[i] for i in ids], np.intp) for ids in fitting]
     if math.prod(map(_ways, slots, map(len, fitting))) > most:
@@ -108,6 +108,11 @@ def _every(slot: Slot, n: int) -> Positions:
 
 def _draw(slot: Slot, n: int, count: int, rng: np.random.Generator) -> Positions:
     """Groups of at most `n` objects; the square of an even draw makes the first, so the best, models frequent."""
+    if slot.kind != "model" and slot.at_most > 1:
+        # Of large groups nearly every one that is drawn with repeats has an object twice.
+        order = np.argsort(rng.random((count, max(n, slot.at_most))), axis=1)[:, : slot.at_most]
+        sizes = rng.integers(slot.at_least, min(slot.at_most, n) + 1, count) if n >= slot.at_least else np.zeros(count)
+        return np.where((np.arange(slot.at_most) < sizes[:, None]) & (order < n), order, EMPTY)
     even = rng.random((count, slot.at_most))
     group = (n * (even**2 if slot.kind == "model" else even)).astype(np.intp)
     sizes = rng.integers(slot.at_least, min(slot.at_most, n) + 1, count) if n >= slot.at_least else np.zeros(count)

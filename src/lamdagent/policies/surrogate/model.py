@@ -147,16 +147,18 @@ def _objects(fills: CandidateSet, past: LineageFeatures) -> list[tuple[str, Posi
     n, places = len(fills), [slot.name for slot in fills.slots if slot.kind != "model" for _ in range(slot.at_most)]
     pool = len(past.own)
     found: list[tuple[str, Positions, Any, int]] = [("the action", np.zeros(n, np.intp), ACTION_SD, 0)]
+    first: dict[str, int] = {}
     for i, name in enumerate(places):
         one = fills.others[:, i]
-        there, itself = (one != EMPTY).astype(float), len(found)
+        there, itself = (one != EMPTY).astype(float), first.setdefault(name, len(found))
         found.append((name, one, there * past.own[one], itself))
         for sources, shares in zip(past.sources.T, past.shares.T, strict=True):
             found.append((name, sources[one], there * shares[one], itself))
-        for j in range(i):
-            other = fills.others[:, j]
+        # What objects of one slot do together is taken to be the sum of what each does.
+        for j in (j for j in range(i) if places[j] != name):
+            other, pair = fills.others[:, j], f"{places[j]} and {name}"
             both = ((one != EMPTY) & (other != EMPTY)).astype(float)
-            found.append((f"{places[j]} and {name}", one * pool + other, PAIR_SD * both, len(found)))
+            found.append((pair, one * pool + other, PAIR_SD * both, first.setdefault(pair, len(found))))
     return found
 
 

@@ -25,7 +25,7 @@ from lamdagent.core.space import ActionSpace
 from lamdagent.core.state import ONE_SIDED_95, State
 from lamdagent.core.types import Action, Choice, Failed, Guard, ObjectId, Slot, Trial
 from lamdagent.policies.imagined import imagine
-from lamdagent.policies.moves import at_random, model_slots, one_by_one, seeded
+from lamdagent.policies.moves import at_random, model_slots, one_by_one, seeded, with_varied_settings
 from lamdagent.policies.surrogate.candidates import EMPTY, CandidateSet, candidates, of_actions
 from lamdagent.policies.surrogate.features import lineage_features
 from lamdagent.policies.surrogate.model import PRIOR_NOISE, EffectModel, design_of
@@ -100,7 +100,8 @@ class SurrogateModel:
     """
 
     def __init__(self, state: State, space: ActionSpace, most: int) -> None:
-        self._imagined = imagine(state, space, IMAGINED)
+        varied = with_varied_settings(state, space)
+        self._imagined = imagine(varied, space.over(varied), IMAGINED)
         state, space = self._imagined.state, self._imagined.space
         self._state, self._menu = state, space
         self._pool = list(state.pool)
@@ -134,7 +135,7 @@ class SurrogateModel:
         be said of its type."""
         if action.type not in self._effects:
             return None
-        prediction = self._predict(of_actions(action.type, self._menu.types[action.type].slots, [action], self._place))
+        prediction = self._predict(of_actions(action.type, self._menu.slots(action.type), [action], self._place))
         return float(prediction.mean[0]), float(prediction.sd[0])
 
     def best(self, n: int, value: Callable[[Prediction], Floats]) -> list[tuple[Action, str]]:
@@ -182,7 +183,7 @@ class SurrogateModel:
         be made first, times the probability that it can be made."""
         shares = np.ones(len(self._pool))
         for i, maker in self._imagined.makers.items():
-            made = of_actions(maker.type, self._menu.types[maker.type].slots, [maker], self._place)
+            made = of_actions(maker.type, self._menu.slots(maker.type), [maker], self._place)
             shares[self._place[i]] = self._ends(made)[0] / 2
         return shares
 
@@ -214,7 +215,7 @@ class SurrogateModel:
 
     def _learned(self, type: str) -> list[EffectModel]:
         """The effects of a type on each task, running trials taken to end as predicted."""
-        slots = self._menu.types[type].slots
+        slots = self._menu.slots(type)
         trials = [t for t in self._state.trials if t.choice.action.type == type and self._usable(t)]
         ended = [t.choice.action for t in trials if t.outcome is not None]
         running = [t.choice.action for t in trials if t.outcome is None]

@@ -7,6 +7,7 @@ from typing import Any
 
 from lamdagent.core.config import Config
 from lamdagent.core.errors import ConfigError, nearest
+from lamdagent.core.settings import Settings
 from lamdagent.study.config.yaml import Document, Path_
 
 KEY = "hyperparameters"
@@ -14,8 +15,8 @@ KEY = "hyperparameters"
 
 def settings_of(config: Any) -> Mapping[str, Config]:
     """An action's own settings by name; none where its options have no `hyperparameters`."""
-    found: Mapping[str, Config] = getattr(config, KEY, {})
-    return found
+    found: Mapping[str, Config] | Settings = getattr(config, KEY, {})
+    return found.named if isinstance(found, Settings) else found
 
 
 def in_place(
