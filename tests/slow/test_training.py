@@ -22,12 +22,16 @@ pytestmark = pytest.mark.slow
 
 
 def train(opened: OpenStudy, toolkit: Any, model: Object, dataset: str, setting: str = "firm") -> Any:
-    """Ask for one SFT by name and do it; a trial of its own, outside the search's budget."""
+    """Ask for one SFT by names, `a+b` for a mixture, and do it; a trial of its own, outside the search's budget."""
     state = opened.search.state
     names = {o.name: o.id for o in state.pool.values()}
-    inputs = {"model": [model.id], "dataset": [names[dataset]], "hyperparameters": [names[setting]]}
-    action = opened.search.space.action("sft", inputs)
-    pool = {**state.pool, model.id: model}
+    space = opened.search.space
+    chosen = space.setting("sft", setting)
+    assert chosen is not None
+    datasets = [names[name] for name in dataset.split("+")]
+    inputs = {"model": [model.id], "dataset": datasets, "hyperparameters": [chosen.id]}
+    action = space.action("sft", inputs)
+    pool = {**state.pool, model.id: model, chosen.id: chosen}
     trial = Trial(number=0, choice=Choice(action=action, reason="test", by="test"))
     return work(job_of(trial, dataclasses.replace(state, pool=pool)), toolkit, lambda progress: None)
 
@@ -83,6 +87,19 @@ def test_the_same_action_and_seed_give_the_same_weights(study: Path, tmp_path: P
             made = train(opened, toolkit, base_of(opened), "reverse")
             hashes.append(toolkit.artifacts.record(made.object.id)["files"]["weights/model.safetensors"])
     assert hashes[0] == hashes[1]
+
+
+def test_a_mixture_trains_as_one_dataset_with_all_of_its_rows_does(study: Path) -> None:
+    rows = [(study.parent / f"data/{name}.jsonl").read_text().splitlines()[:160] for name in ("reverse", "call")]
+    (study.parent / "data/both.jsonl").write_text("\n".join(rows[0] + rows[1]) + "\n")
+    free = "actions.sft.hyperparameters.free={num_train_epochs: [0.5, 4]}"
+    more = ("actions.sft.datasets=[1, all]", free, "datasets.both={path: data/both.jsonl}")
+    with opened_study(study, *more) as opened:
+        toolkit = opened.parts.toolkit
+        made = [train(opened, toolkit, base_of(opened), names, "firm×2") for names in ("reverse+call", "both")]
+        assert [one.object.meta["steps"] for one in made] == [40, 40], "two passes of 320 rows, 16 a step"
+        files = [toolkit.artifacts.record(one.object.id)["files"] for one in made]
+        assert files[0]["weights/model.safetensors"] == files[1]["weights/model.safetensors"]
 
 
 def test_lora_is_merged_back_into_a_plain_checkpoint_that_can_be_trained_again(study: Path) -> None:

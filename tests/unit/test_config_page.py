@@ -56,7 +56,14 @@ EXAMPLES: dict[tuple[str, str], Any] = {
     ("actions.ties", "hyperparameters"): {"one": {}},
     ("policy (kind: agent)", "price"): {"input": 1.0, "output": 1.0},
 }
-BY_TYPE: dict[str, Any] = {"text": "x", "integer": 2, "number": 0.5, "true/false": True, "mapping": {}}
+BY_TYPE: dict[str, Any] = {
+    "text": "x",
+    "integer": 2,
+    "number": 0.5,
+    "true/false": True,
+    "mapping": {},
+    "list of number": [0.5, 8],
+}
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,7 @@ MAY_IMPORT = {
     "testing": {"core", "objects", "llm", "policies", "memories", "actions", "evaluation", "runners", "study"},
     "ui": {"core", "objects", "evaluation", "runners", "study", "results"},
 }
-CORE_KNOWS_PYDANTIC = {"core.config"}
+CORE_KNOWS_PYDANTIC = {"core.config", "core.settings"}
 MODULES = {
     ".".join(("lamdagent", *file.relative_to(ROOT).with_suffix("").parts)).removesuffix(".__init__")
     for file in ROOT.rglob("*.py")

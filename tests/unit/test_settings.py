@@ -164,3 +164,52 @@ def test_a_pipeline_with_an_action_without_settings_is_a_study_that_loads(load: 
         "blend": {},
         "ties": {"models": [2], "hyperparameters": {"half": {"density": 0.5}}},
     }
+
+
+FREE = (
+    START
+    + """\
+actions:
+  sft:
+    datasets: DATASETS
+    hyperparameters:
+      firm: {learning_rate: 1e-3}
+      free: BOUNDS
+"""
+)
+
+
+def with_free(bounds: str = "{num_train_epochs: [0.05, 8]}", datasets: str = "[1, all]") -> str:
+    return FREE.replace("BOUNDS", bounds).replace("DATASETS", datasets)
+
+
+def test_what_is_free_is_no_setting_but_what_the_action_type_lets_policies_choose(load: Load) -> None:
+    study = load(with_free())
+    assert [obj.name for obj in load_pool(study, {}, offline=True).of_kind("hyperparameters")] == ["firm"]
+    sft = StudyParts(study).action_types["sft"]
+    assert sft.freedom.bounds.num_train_epochs == [0.05, 8]  # type: ignore[attr-defined]
+    assert [slot.count for slot in sft.slots] == ["1", "1 or more", "1"]
+    assert load(with_free(datasets="[1, 9]")), "more than there are is no error"
+
+
+@pytest.mark.parametrize(
+    ("bounds", "datasets", "words"),
+    [
+        ("{num_train_epochs: [8, 1]}", "[1]", r"study\.yaml:11: .*free\.num_train_epochs: .*both above 0, not \[8"),
+        ("{num_epochs: [1, 8]}", "[1]", r"unknown key 'num_epochs'\. Did you mean 'num_train_epochs'"),
+        ("{learning_rate: [0, 1]}", "[1]", "both above 0"),
+        ("{}", "[0, 2]", r"study\.yaml:8: actions\.sft\.datasets: .*1 or more datasets"),
+        ("{}", "[all, 2]", "1 or more datasets"),
+        ("{}", "[1, some]", "actions.sft.datasets"),
+    ],
+)  # fmt: skip
+def test_bounds_that_cannot_be_are_refused_by_line(load: Load, bounds: str, datasets: str, words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        load(with_free(bounds, datasets))
+
+
+def test_free_is_the_name_of_no_setting(load: Load) -> None:
+    with pytest.raises(ConfigError, match="'free' is a reserved word"):
+        load(IN_PLACE.replace("half: {density", "free: {density"))
+    with pytest.raises(ConfigError, match="expected 1 or more named settings"):
+        load(with_free().replace("      firm: {learning_rate: 1e-3}\n", ""))

@@ -12,6 +12,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from lamdagent.core.config import NAME, Config
 from lamdagent.core.errors import ConfigError, UnknownName, nearest
+from lamdagent.core.settings import FREE, read_varied
 from lamdagent.core.types import Guard, TaskWeight
 from lamdagent.evaluation.tasks.config import TaskConfig
 from lamdagent.study import registry
@@ -296,7 +297,11 @@ def _refuse_names(study: Study) -> None:
     lines = []
     for path in (*provided, *settings):
         where = f"{study.document.where(path)}: {'.'.join(path)}"
-        if not re.fullmatch(NAME, path[-1]):
+        # A pipeline that is made again elsewhere names its varied settings as they are called: firm×3.
+        varied = read_varied(path[-1]) if path in settings else None
+        if path in settings and path[-1] == FREE:
+            lines.append(f"{where}: 'free' is a reserved word, and {path[1]} leaves no amounts free.")
+        elif not re.fullmatch(NAME, varied[0] if varied else path[-1]):
             lines.append(f"{where}: {PATTERNS[NAME]} (given: {path[-1]!r})")
         elif path in provided and MADE.fullmatch(path[-1]):
             lines.append(f"{where}: model-N and dataset-N are names of what trial N makes. Choose another name.")
