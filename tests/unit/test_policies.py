@@ -221,7 +221,7 @@ def test_evolution_changes_extends_and_crosses() -> None:
         assert sum(mutation in reason for reason in reasons) > 10
 
 
-def test_a_change_differs_from_the_step_that_made_the_parent_in_one_object() -> None:
+def test_a_change_differs_from_the_step_that_made_the_parent_in_one_object_or_by_one() -> None:
     for seed in range(5):
         state = searched(Evolution, seed)
         by_name = {obj.name: obj for obj in state.pool.values()}
@@ -231,7 +231,7 @@ def test_a_change_differs_from_the_step_that_made_the_parent_in_one_object() -> 
             made = state.trial_of(by_name[trial.choice.reason.split()[1]].id)
             assert made is not None and made.choice.action.type == trial.choice.action.type
             before, now = set(made.choice.action.object_ids), set(trial.choice.action.object_ids)
-            assert len(now - before) == 1 and len(before - now) == 1
+            assert now != before and len(now - before) <= 1 and len(before - now) <= 1
 
 
 def test_tpe_rebuilds_to_the_same_choice_from_the_same_state() -> None:
