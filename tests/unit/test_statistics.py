@@ -25,7 +25,7 @@ from lamdagent.evaluation.statistics import (
     stability,
     verdict,
 )
-from lamdagent.evaluation.winner import winner_interval
+from lamdagent.evaluation.winner import least_variance, winner_interval
 
 Array = NDArray[np.float64]
 
@@ -200,6 +200,17 @@ def test_a_lone_star_among_equals_is_not_drawn_down_to_them() -> None:
         held += found.low <= chances[winner] <= found.high
     assert abs(np.mean(off)) < 0.025
     assert held >= 90
+
+
+def test_the_interval_of_the_best_of_few_items_near_1_is_no_surer_than_these_can_be() -> None:
+    held = 0
+    for seed in range(100):
+        models = field(np.random.default_rng(seed), np.full(40, 0.97), 20)
+        best = best_of(models)
+        least = least_variance(models[best], GOALS)
+        low, high = winner_interval(measured(list(models.values()), GOALS), best, seed, least)
+        held += low <= 0.97 <= high
+    assert held >= 94
 
 
 @pytest.mark.parametrize("star", [0.5, 0.6])

@@ -58,10 +58,13 @@ def test_fresh_items_are_none_of_the_world_and_others_for_every_draw(
     assert not known & set(drawn)
 
 
-def test_items_are_drawn_anew_for_tasks_of_the_world_and_refused_for_others(tmp_path: Path) -> None:
+def test_items_are_drawn_anew_for_tasks_of_the_world_and_refused_for_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     (tmp_path / WORLD_FILE).write_text('{"template": "tiny", "seed": 3}')
     own, to = [("sort", "tasks/sort.validation.jsonl")], tmp_path / "drawn"
-    assert fresh_items(tmp_path, own, to, 1) == [
+    assert fresh_items(Path(), own, Path("drawn"), 1) == [
         f"tasks.sort.path={to}/tasks/sort.validation.jsonl",
         f"tasks.sort.test={to}/tasks/sort.test.jsonl",
     ]

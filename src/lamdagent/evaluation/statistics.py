@@ -24,7 +24,7 @@ from lamdagent.evaluation.bootstrap import (
 )
 from lamdagent.evaluation.estimates import Corrected, Difference, Stability
 from lamdagent.evaluation.posterior import posterior_of
-from lamdagent.evaluation.winner import winner_interval
+from lamdagent.evaluation.winner import least_variance, winner_interval
 
 # Names end in axes: B draws, M models, T top models, N items, pipelines or seeds, P pairs.
 Scores = Sequence[float]
@@ -148,7 +148,7 @@ def corrected_winner(models: Mapping[Id, Items], goals: TaskWeights, *, seed: in
         )
     mean, stderr, low, high = posterior_of(field).of(place)
     if field.values_M[place] >= field.values_M[leader]:
-        low, high = winner_interval(field, place, seed)
+        low, high = winner_interval(field, place, seed, least_variance(models[ids[place]], goals))
     luck = float(field.values_M[place]) - mean
     return Corrected(raw=raw, luck=luck, corrected=mean, stderr=stderr, low=low, high=high, method=METHOD)
 

@@ -69,6 +69,7 @@ def fresh_items(home: Path, tasks: Iterable[tuple[str, str]], to: Path, draw_see
             f"--fresh-items draws for tasks that ask tasks/TASK.validation.jsonl of their own name; {', '.join(foreign)} "
             "does not. Leave these tasks out (--set tasks=…), or leave --fresh-items out."
         )
+    to = to.resolve()  # a study reads relative paths from its own folder
     write_fresh_tasks(to, seed=seed, draw_seed=draw_seed)
     keys = dict(zip(("path", "test"), SIDES, strict=True))
     return [
