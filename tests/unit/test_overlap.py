@@ -22,7 +22,8 @@ from lamdagent.evaluation.contamination.overlap import (
     scan,
     words,
 )
-from lamdagent.study.templates.tiny import DATA, write_data
+from lamdagent.study.templates.tiny import write_data
+from lamdagent.study.templates.tiny.worlds import TINY
 
 QUESTION = (
     "Natalia sold clips to forty-eight of her friends in April, and then she sold half as many clips in May. "
@@ -332,7 +333,7 @@ def test_the_leak_planted_into_the_tiny_world_is_found_and_no_other(world: Path)
     index = Evaluated(rules)
     assert not index.unguarded
     planted = next(it for it in rules if (it.task, it.split, it.index) == ("call", "test", 17))
-    for name in DATA.keys() - {"facts", "words", "general"}:
+    for name in TINY.data.keys() - {"facts", "words", "general"}:
         rows = [fields_of(row) for row in lines(world / "data" / f"{name}.jsonl")]
         assert not scan(rows, index).leaks, name
         rows.insert(311, (planted.prompt.title(), planted.answer))

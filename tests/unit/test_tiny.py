@@ -12,8 +12,12 @@ import pytest
 
 from lamdagent.core.errors import UserError
 from lamdagent.study.templates import WORLD_FILE, fresh_items
-from lamdagent.study.templates.tiny import DATA, TASK_ROWS, write_data, write_fresh_tasks
+from lamdagent.study.templates.tiny import TASK_ROWS, write_data, write_fresh_tasks
+from lamdagent.study.templates.tiny.more import MORE
 from lamdagent.study.templates.tiny.skills import SKILLS, QAPair, atlas
+from lamdagent.study.templates.tiny.worlds import TINY
+
+DATA = TINY.data
 
 TASKS = [f"{skill}.{split}" for skill in SKILLS for split in ("validation", "test")]
 
@@ -91,7 +95,7 @@ def test_a_training_set_has_its_rows_of_short_prompts_and_completions(
     world: tuple[Path, list[QAPair]], name: str
 ) -> None:
     data = rows(world[0] / "data" / f"{name}.jsonl")
-    assert 800 <= len(data) == sum(DATA[name].values()) <= 1600
+    assert 800 <= len(data) == sum(part.rows for part in DATA[name]) <= 1600
     for row in data:
         assert list(row) == ["prompt", "completion"]
         assert 0 < len(row["prompt"]) <= 24
@@ -131,7 +135,9 @@ def test_every_fact_asked_is_told_in_the_training_set_of_facts(world: tuple[Path
 
 
 def test_every_skill_says_in_a_line_what_it_is() -> None:
-    assert all(skill.__doc__ and skill.__doc__.splitlines()[0].endswith(".") for skill in SKILLS.values())
+    assert all(
+        skill.__doc__ and skill.__doc__.splitlines()[0].endswith(".") for skill in (*SKILLS.values(), *MORE.values())
+    )
 
 
 def test_importing_the_world_imports_no_heavy_library() -> None:

@@ -54,8 +54,8 @@ def add(rng: Random, stage: Stage) -> QAPair:
 
 def reverse(rng: Random, stage: Stage) -> QAPair:
     """A word of three letters spelled backwards."""
-    word = "".join(rng.choice(_CONSONANTS + _VOWELS) for _ in range(3))
-    return QAPair(f"reverse {word}:", word[::-1])
+    given = word(rng, 3)
+    return QAPair(f"reverse {given}:", given[::-1])
 
 
 def sort(rng: Random, stage: Stage) -> QAPair:
@@ -96,9 +96,28 @@ def largest(rng: Random, stage: Stage) -> QAPair:
 SKILLS: dict[str, Skill] = {skill.__name__: skill for skill in (add, reverse, sort, call, facts, largest)}
 
 
-def wrong(rng: Random, item: QAPair) -> QAPair:
-    """The same sum with an answer that is near but never right."""
-    return QAPair(item.prompt, str(int(item.completion) + rng.choice((-10, -2, -1, 1, 2, 10))))
+def word(rng: Random, letters: int) -> str:
+    """So many letters, each drawn by itself."""
+    return "".join(rng.choice(_CONSONANTS + _VOWELS) for _ in range(letters))
+
+
+def mistaken(rng: Random, item: QAPair, skill: str) -> tuple[str, ...]:
+    """Wrong answers to an item, the mistake that sets teach first; some may be right by chance, the last never is."""
+    given = item.prompt.removesuffix(":").split()
+    match skill:
+        case "add":
+            return (str(int(item.completion) + rng.choice((-10, -2, -1, 1, 2, 10))),)
+        case "reverse":
+            return given[-1], given[-1] + given[-1][0]
+        case "sort":
+            return item.completion[::-1], item.completion + "0"
+        case "call":
+            verb, thing, amount = item.completion.removesuffix(")").replace("(", ",").split(",")
+            return (f"{thing}.{verb}={amount}",)
+        case "facts":
+            answers = next(answers for _, answers in atlas() if item.completion in answers)
+            return (answers[1 - answers.index(item.completion)],)
+    return (min(item.choices, key=int),)
 
 
 @cache
