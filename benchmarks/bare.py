@@ -29,7 +29,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from statistics import fmean
+from statistics import fmean, stdev
 from typing import Any
 
 import torch
@@ -43,6 +43,7 @@ from lamdagent.core.errors import Diverged
 from lamdagent.core.metrics import is_right, likeliest
 from lamdagent.core.pipeline import Pipeline as Node
 from lamdagent.core.pipeline import pipeline_of
+from lamdagent.core.state import ONE_SIDED_95
 from lamdagent.core.types import Split, content_id
 from lamdagent.evaluation.tasks.rows import Rows, RowsConfig
 from lamdagent.study.read import read_study
@@ -134,6 +135,16 @@ class World:
         weights = {task: weight for task, weight in self.weights_of_tasks.items() if weight}
         scores = self.scores(model, split, list(weights))
         return sum(weights[t] * sum(s) / len(s) for t, s in scores.items()) / sum(weights.values())
+
+    def broken(self, model: Model) -> list[str]:
+        """The guarded tasks that a model does worse at than its guard allows, beyond noise, as the product says it."""
+        return [task for task, drop in self.guards.items() if self._highest_gain(model, task) < -drop]
+
+    def _highest_gain(self, model: Model, task: str) -> float:
+        """The upper end of the one-sided 95 % interval of the paired gain over the base."""
+        ours, theirs = self._items(model, "validation", task), self._items(BASE, "validation", task)
+        gains = [a - b for a, b in zip(ours, theirs, strict=True)]
+        return fmean(gains) + ONE_SIDED_95 * stdev(gains) / math.sqrt(len(gains))
 
     def rows(self, *models: Model) -> float:
         """Training rows seen by all steps that these models are made of, each step once."""

@@ -35,7 +35,7 @@ def write(
     everywhere; the model's are on one machine.
     """
     pretraining = write_data(folder, world, seed=seed)
-    write_base(folder / "models" / "base", pretraining, seed=seed, width=width, report=report)
+    write_base(folder / "models" / "base", pretraining, steps=world.steps, seed=seed, width=width, report=report)
 
 
 def write_data(folder: Path, world: World = TINY, *, seed: int = 0) -> list[QAPair]:

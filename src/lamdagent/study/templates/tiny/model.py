@@ -81,6 +81,7 @@ def write_base(
     items: Sequence[QAPair],
     *,
     seed: int,
+    steps: int = STEPS,
     width: int = WIDTH,
     report: Callable[[int, int], None] | None = None,
 ) -> None:
@@ -94,7 +95,7 @@ def write_base(
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)
             model = make_model(tokenizer, width=width)
-        _pretrain(model, tokenizer, items, Random(seed), report)
+        _pretrain(model, tokenizer, items, steps, Random(seed), report)
     finally:
         torch.set_num_threads(threads)
     model.save_pretrained(folder)
@@ -121,19 +122,24 @@ def batch_of(tokenizer: Any, items: Sequence[QAPair]) -> dict[str, Any]:
 
 
 def _pretrain(
-    model: Any, tokenizer: Any, items: Sequence[QAPair], rng: Random, report: Callable[[int, int], None] | None
+    model: Any,
+    tokenizer: Any,
+    items: Sequence[QAPair],
+    steps: int,
+    rng: Random,
+    report: Callable[[int, int], None] | None,
 ) -> None:
     import torch
 
     optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, weight_decay=0.01)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, total_steps=STEPS, pct_start=0.1)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, total_steps=steps, pct_start=0.1)
     model.train()
-    for step in range(STEPS):
+    for step in range(steps):
         model(**batch_of(tokenizer, rng.choices(items, k=BATCH))).loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         schedule.step()
         optimizer.zero_grad()
         if report is not None:
-            report(step + 1, STEPS)
+            report(step + 1, steps)
     model.eval()

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from random import Random
 
+from lamdagent.study.templates.tiny.model import STEPS
 from lamdagent.study.templates.tiny.more import MORE
 from lamdagent.study.templates.tiny.skills import SKILLS
 
@@ -32,11 +33,13 @@ Data = Mapping[str, tuple[Part, ...]]
 
 @dataclass(frozen=True, kw_only=True)
 class World:
-    """What `write` writes: tasks by skill with the form of their prompts, training sets, and the items of pretraining."""
+    """What `write` writes: tasks by skill with the form of their prompts, training sets, the items and the steps of
+    pretraining."""
 
     tasks: Mapping[str, str]
     data: Data
     pretraining: tuple[Part, ...]
+    steps: int = STEPS
 
 
 def parts(**rows: int) -> tuple[Part, ...]:
@@ -92,6 +95,7 @@ SHIFT = World(
         for skill, rows in {"reverse": 300, "sort": 150, "call": 170, "facts": 560}.items()
         for form in (NEAR, CLEAN, ASKED)
     ),
+    steps=220,
     data={
         **{f"{name}_near": (Part(skill=name, rows=500, form=NEAR, style="<{answer}>"),) for name in COUNTED},
         "words_clean": tuple(Part(skill=name, rows=40, form=CLEAN) for name in ("reverse", "call")),
