@@ -37,8 +37,7 @@ from bare_llama import Adapter, Llama, Row, ties, token_rows
 from torch import Tensor
 
 import lamdagent
-from lamdagent.actions.merge import TiesHyperparameters
-from lamdagent.actions.sft import SftHyperparameters, training_rows
+from lamdagent.actions.sft import SftHyperparameters, mixed, training_rows
 from lamdagent.core.errors import Diverged
 from lamdagent.core.metrics import is_right, likeliest
 from lamdagent.core.pipeline import Pipeline as Node
@@ -51,6 +50,7 @@ from lamdagent.study.read import read_study
 KNOWN = {
     "learning_rate", "num_train_epochs", "max_steps", "per_device_train_batch_size", "max_length", "warmup_steps",
     "lr_scheduler_type", "weight_decay", "max_grad_norm", "adam_beta1", "adam_beta2", "adam_epsilon", "peft",
+    "mixture",
 }  # fmt: skip
 Scores = dict[str, list[int]]
 """By task, 1 for each item that is right and 0 for the others."""
@@ -105,8 +105,8 @@ class World:
         body, folder = study.body, study.file.parent
         (model,) = body.models.values()
         self.llama, self.base = Llama.read(folder / model.path)
-        self.settings = _of(SftHyperparameters, study.actions["sft"])
-        self.merges = _of(TiesHyperparameters, study.actions["ties"]) if "ties" in study.actions else {}
+        self.settings = _settings(study.actions["sft"])
+        self.merges = _settings(study.actions["ties"]) if "ties" in study.actions else {}
         self.weights_of_tasks = {config.task: config.weight for _, config in study.tasks}
         tasks = [config for _, config in study.tasks if isinstance(config, RowsConfig)]
         self.tasks = {config.task: Rows(config=config, home=folder) for config in tasks}
@@ -163,7 +163,8 @@ class World:
             return self._base_key
         if isinstance(model, Sft):
             rows = sorted(self._digests[name] for name in model.datasets)
-            return content_id(["sft", self.key(model.model), rows, self.values(model).model_dump(), model.seed])
+            values = self.values(model).model_dump(exclude_defaults=True)
+            return content_id(["sft", self.key(model.model), rows, values, model.seed])
         values = self.merges[model.setting].model_dump()
         return content_id(["ties", self._base_key, [self.key(m) for m in model.models], values])
 
@@ -270,7 +271,8 @@ class World:
         )
 
     def _data(self, step: Sft) -> list[Row]:
-        return [row for name in sorted(step.datasets) for row in self.data[name]]
+        datasets: list[list[Any]] = [self.data[name] for name in sorted(step.datasets)]
+        return list[Any](mixed(datasets, self.values(step).mixture))
 
     @cached_property
     def _tokenizer(self) -> Any:
@@ -287,8 +289,9 @@ class World:
         return {name: f"{_digest(file.read_bytes())}:{limit}" for name, (file, limit) in self._files.items()}
 
 
-def _of(cls: type[Any], action: Any) -> dict[str, Any]:
-    return {name: setting for name, setting in action.hyperparameters.items() if isinstance(setting, cls)}
+def _settings(action: Any) -> dict[str, Any]:
+    given = action.hyperparameters
+    return dict(getattr(given, "named", given))
 
 
 def _digest(data: bytes) -> str:
@@ -336,11 +339,13 @@ def from_search(node: Node) -> Model:
     if node.type is None:
         return BASE
     below = [from_search(child) for slot in ("model", "models") for child in node.inputs.get(slot, ())]
-    setting = node.inputs["hyperparameters"][0].object.name
+    setting = node.inputs["hyperparameters"][0].object
+    name, varied = setting.setting.get("of", setting.name), setting.setting.get("varied", {})
     if node.type == "ties":
-        return Ties(tuple(below), setting)
+        return Ties(tuple(below), name)
     datasets = tuple(sorted(child.object.name for child in node.inputs["dataset"]))
-    return Sft(below[0], datasets, setting, seed=node.seed)
+    epochs, rate = varied.get("num_train_epochs"), varied.get("learning_rate")
+    return Sft(below[0], datasets, name, epochs=epochs, learning_rate=rate, seed=node.seed)
 
 
 def main() -> None:
