@@ -76,7 +76,7 @@ def opened(request: Any) -> Toolkit:
     study = request["open"]["study"]
     if "calls" not in study:
         return toy.toolkit(types)
-    types["advised"] = ToyAdvised(fake_chat(KeyedClient(study["asked"]), budget=Budget(tokens=study["tokens"])))
+    types["advised"] = ToyAdvised(fake_chat(KeyedClient(study["asked"]), budget=Budget(llm_tokens=study["tokens"])))
     return replace(toy.toolkit(types), calls=CallFolder(Path(study["calls"])))
 
 

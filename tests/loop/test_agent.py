@@ -156,14 +156,14 @@ def test_a_search_killed_after_any_append_never_asks_what_was_answered_before() 
 
 
 def test_tokens_stop_the_search_before_the_call_that_would_pass_them_also_after_a_restart() -> None:
-    journal, budget = MemoryJournal(), Budget(trials=50, tokens=9000)
+    journal, budget = MemoryJournal(), Budget(trials=50, llm_tokens=9000)
     search = opened(FakeClient(), journal, budget=budget)
     state = run(search, toy.inline())
     assert 0 < len(state.trials) < 50
     assert state.tokens <= 9000
     assert state.stopped is not None
-    assert state.stopped.reason == "tokens"
-    assert "budget.tokens" in state.stopped.message
+    assert state.stopped.reason == "llm_tokens"
+    assert "budget.llm_tokens" in state.stopped.message
     again = FakeClient()
     run(opened(again, journal, budget=budget), toy.inline())
     assert again.asked == []

@@ -142,15 +142,17 @@ def test_a_spent_budget_leaves_the_trial_open_and_a_larger_one_goes_on_with_it(t
     whole = go(MemoryJournal(), tmp_path / "whole", FakeClient())
     journal, client, artifacts = MemoryJournal(), FakeClient(), toy.Unwritten()
     bound = tokens_of(whole.llm_calls[:3]) + 10  # the second question of the second trial is not affordable
-    stopped = go(journal, tmp_path / "calls", client, budget=Budget(trials=TRIALS, tokens=bound), artifacts=artifacts)
+    stopped = go(
+        journal, tmp_path / "calls", client, budget=Budget(trials=TRIALS, llm_tokens=bound), artifacts=artifacts
+    )
     assert stopped.stopped is not None
-    assert stopped.stopped.reason == "tokens"
-    assert "budget.tokens" in stopped.stopped.message
+    assert stopped.stopped.reason == "llm_tokens"
+    assert "budget.llm_tokens" in stopped.stopped.message
     assert stopped.tokens <= bound
     (open_trial,) = stopped.running
     assert open_trial.number == len(stopped.trials) - 1 < TRIALS - 1
     assert not any(isinstance(e, Told) and isinstance(e.outcome, Failed) for e in journal.read())
-    again = go(journal, tmp_path / "calls", client, budget=Budget(trials=TRIALS, tokens=bound), artifacts=artifacts)
+    again = go(journal, tmp_path / "calls", client, budget=Budget(trials=TRIALS, llm_tokens=bound), artifacts=artifacts)
     assert again.running == stopped.running
     ended = go(journal, tmp_path / "calls", client, artifacts=artifacts)
     assert toy.without_costs(ended) == toy.without_costs(whole)
@@ -171,7 +173,7 @@ def test_no_trial_can_be_told_as_failed_by_a_budget(tmp_path: Path) -> None:
     search = Search(journal=journal, action_types=types, policy=Random(), memory=Table())
     search.ask()
     with pytest.raises(ContractViolation, match="stays open"):
-        search.tell(0, Failed(cause="tokens", message="spent"))
+        search.tell(0, Failed(cause="llm_tokens", message="spent"))
 
 
 def test_jobs_count_what_other_jobs_and_the_search_spend(tmp_path: Path) -> None:
@@ -196,7 +198,7 @@ def test_with_two_workers_at_once_the_budget_is_passed_by_one_answer_at_most(tmp
     spent: list[BudgetSpent] = []
 
     def ask(job: int) -> None:
-        chat = fake_chat(Slow(), budget=Budget(tokens=bound))
+        chat = fake_chat(Slow(), budget=Budget(llm_tokens=bound))
         log = JobLog(Job(key=job, action=None, objects=()), CallFolder(tmp_path), lambda call: None)
         try:
             for turn in range(9):
@@ -266,7 +268,8 @@ def through_workers(
         calls=CallFolder(folder / "calls"),
     )
     spec = WorkerSpec(
-        study={"calls": str(folder / "calls"), "tokens": budget.tokens, "asked": str(folder / "asked")}, file="s.yaml"
+        study={"calls": str(folder / "calls"), "tokens": budget.llm_tokens, "asked": str(folder / "asked")},
+        file="s.yaml",
     )
     runner = Process(spec, logs=folder / "logs", capacity=capacity, answered=search.record, command=WORKER)
     try:
@@ -333,9 +336,9 @@ def test_a_driver_killed_while_workers_ask_pays_for_nothing_twice(at: int, tmp_p
 def test_workers_stop_at_the_budget_and_go_on_when_it_is_raised(tmp_path: Path) -> None:
     whole, journal = go(MemoryJournal(), tmp_path / "whole", FakeClient()), MemoryJournal()
     bound = tokens_of(whole.llm_calls[:3]) + 10
-    stopped = through_workers(journal, tmp_path, budget=Budget(trials=TRIALS, tokens=bound))
+    stopped = through_workers(journal, tmp_path, budget=Budget(trials=TRIALS, llm_tokens=bound))
     assert stopped.stopped is not None
-    assert stopped.stopped.reason == "tokens"
+    assert stopped.stopped.reason == "llm_tokens"
     assert len(stopped.running) == 1
     ended = through_workers(journal, tmp_path)
     assert toy.without_costs(ended) == toy.without_costs(whole)

@@ -80,7 +80,8 @@ def test_a_comparison_shares_what_its_searches_make_and_goes_on_where_it_stopped
     assert done.returncode == 0, done.stderr
     data = json.loads(done.stdout)
     assert list(data["arms"]) == ["random", "without-ties"]
-    assert data["arms"]["without-ties"]["gain"]["n"] == 2
+    assert data["by"] == "tokens"
+    assert data["arms"]["without-ties"]["by"]["tokens"]["gain"]["n"] == 2
     for end in ("json", "md", "png", "html"):
         assert (study.parent / f"runs/slow.comparison/comparison.{end}").exists()
     again = lamdagent(*command)

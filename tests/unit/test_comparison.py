@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 
 from lamdagent.core.errors import UserError
+from lamdagent.core.events import SearchStopped
 from lamdagent.core.space import ActionSpace
 from lamdagent.core.state import State
+from lamdagent.core.training import Training
 from lamdagent.core.types import Action, Choice, Object, Score, TaskWeight, Trial
 from lamdagent.evaluation.held_out import held_out_picks
 from lamdagent.policies.random import Random
@@ -20,7 +22,8 @@ from lamdagent.results.compare import compare
 from lamdagent.results.comparison import median
 from lamdagent.results.history import best_so_far
 from lamdagent.results.result import pictures
-from lamdagent.results.searches import Judged, Searched, held_out
+from lamdagent.results.searches import Judged, Searched, held_out, picked, runs_of
+from lamdagent.results.spending import spendings
 from lamdagent.testing import toy
 from lamdagent.ui.plots import save
 from lamdagent.ui.render.markdown import markdown
@@ -55,6 +58,7 @@ def searched(state: State, *, kept: bool = True, tested: float | None = None) ->
     test = None if tested is None else {goal.task: np.full(50, tested) for goal in state.goals}
     return Searched(
         state=state,
+        training=ActionSpace(state, toy.ACTION_TYPES).trained,
         held_out=held_out(state, artifacts),
         tested=None if test is None else Judged(item_set=frozenset({"test"}), items=test),
     )
@@ -77,29 +81,30 @@ def test_best_so_far_starts_at_the_base_never_falls_and_is_as_long_as_the_budget
 
 
 def test_what_is_better_on_every_seed_is_said_to_be_better() -> None:
-    data = compare("toy", arms(), 40)
-    gain = data.arms["random"].gain
+    data = compare("toy", arms())
+    assert data.by == "tokens"
+    gain = data.arms["random"].by["tokens"].gain
     assert gain is not None and gain.low is not None and gain.t_p is not None
     assert gain.n == len(SEEDS)
     assert gain.mean > 0
     assert gain.low > 0
     assert gain.t_p < 0.05
-    assert {r for r in data.arms["random"].reached if r is not None} <= set(range(41))
+    assert {r for r in data.arms["random"].by["trials"].reached if r is not None} <= set(range(41))
 
 
 def test_an_arm_against_itself_shows_nothing() -> None:
     searches = arms()["random"]
-    data = compare("toy", {"a": searches, "b": searches}, 40, detect=0.02)
-    gain = data.arms["b"].gain
+    data = compare("toy", {"a": searches, "b": searches}, detect=0.02)
+    gain = data.arms["b"].by[data.by].gain
     assert gain is not None
     assert (gain.mean, gain.t_p, gain.holm_p, gain.seeds_needed) == (0.0, None, None, None)
     assert data.shared == data.made // 2
 
 
 def test_a_search_that_has_not_scored_its_base_model_is_not_compared_as_if_that_were_0() -> None:
-    unscored = [Searched(state=replace(s.state, scores={}, trials=())) for s in arms()["random"]]
+    unscored = [Searched(state=replace(s.state, scores={}, trials=()), training=()) for s in arms()["random"]]
     with pytest.raises(UserError, match="no scored base model yet"):
-        compare("toy", {"a": unscored, "b": unscored}, 40)
+        compare("toy", {"a": unscored, "b": unscored})
 
 
 def test_the_sealed_test_is_compared_where_it_was_opened() -> None:
@@ -108,28 +113,33 @@ def test_the_sealed_test_is_compared_where_it_was_opened() -> None:
         arm: [replace(s, tested=searched(s.state, tested=v).tested) for s, v in zip(each, tested[arm], strict=True)]
         for arm, each in arms().items()
     }
-    arm = compare("toy", found, 40).arms["random"]
+    arm = compare("toy", found).arms["random"]
     assert arm.test is not None and arm.test_gain is not None
     assert arm.test.mean == pytest.approx(0.45)
     assert arm.test_gain.mean == pytest.approx(0.31)
 
 
 def test_a_comparison_reads_as_a_table_and_a_picture(tmp_path: Path) -> None:
-    data = compare("toy", arms(), 40, detect=0.02)
+    data = compare("toy", arms(), detect=0.02)
     text = markdown(data)
-    assert "5 seeds of 40 trials; against never" in text
-    gain = data.arms["random"].gain
+    tokens = f"{data.equal['tokens']:,.0f} training tokens"
+    assert f"5 seeds; against never, where each search has spent {tokens}" in text
+    assert "40 trials" in text and "at half of it" in text and "training tokens to never's maximum (median)" in text
+    gain = data.arms["random"].by["tokens"].gain
     assert gain is not None
     assert f"{gain.mean:+.3f} (" in text and "p (Holm)" in text and "seeds for 0.02 (80 % power)" in text
     assert "Wilcoxon's p is 0.062 at the least with 5 seeds" in text
     assert "intervals and p cover seeds and items, all seeds sharing one set of items" in text
+    names = [picture.name for picture in pictures(data.sections())]
+    assert names == ["curves", "curves-rows", "curves-trials", "curves-seconds"]
     save(pictures(data.sections())[0], tmp_path / "curves.png")
     assert (tmp_path / "curves.png").stat().st_size > 10_000
 
 
 def test_without_items_the_validation_maximum_is_shown_and_nothing_is_claimed() -> None:
-    data = compare("toy", arms(kept=False), 40)
-    assert all(arm.picked is None and arm.gain is None and arm.area_gain is None for arm in data.arms.values())
+    data = compare("toy", arms(kept=False))
+    here = [arm.by[axis] for arm in data.arms.values() for axis in data.equal]
+    assert all(one.picked is None and one.gain is None and one.area_gain is None for one in here)
     assert "it is no comparison" in markdown(data) and "p (Holm)" not in markdown(data)
 
 
@@ -138,7 +148,7 @@ def test_without_items_the_validation_maximum_is_shown_and_nothing_is_claimed() 
 ONE = [TaskWeight(task="t")]
 
 
-def world(seed: int, models: Sequence[Sequence[float]]) -> Searched:
+def world(seed: int, models: Sequence[Sequence[float]], training: Training = Training(), stopped: str = "") -> Searched:
     """A search whose trial k made the model that these items gave, the first of them being the base model."""
     ids = [f"m{k}" for k in range(len(models))]
     trials = tuple(
@@ -160,7 +170,8 @@ def world(seed: int, models: Sequence[Sequence[float]]) -> Searched:
         i: (Score(task="t", split="validation", value=float(np.mean(x)), n=len(x), stderr=0.1, task_id="t"),)
         for i, x in zip(["m0", *made], models, strict=True)
     }
-    state = State(seed=seed, goals=tuple(ONE), pool=pool, scores=scores, trials=trials,
+    why: Any = SearchStopped(reason=stopped) if stopped else None  # type: ignore[arg-type]
+    state = State(seed=seed, goals=tuple(ONE), pool=pool, scores=scores, trials=trials, stopped=why,
                   tried={i: k for k, i in enumerate(made)})  # fmt: skip
 
     class Here:
@@ -168,17 +179,19 @@ def world(seed: int, models: Sequence[Sequence[float]]) -> Searched:
             return list(dict(zip(["m0", *made], models, strict=True))[object_id])
 
     artifacts: Any = Here()
-    return Searched(state=state, held_out=held_out(state, artifacts))
+    return Searched(state=state, training=(training,) * len(trials), held_out=held_out(state, artifacts))
 
 
 def equal_models(count: int, seed: int, n: int = 100) -> Searched:
-    return world(seed, np.random.default_rng([count, seed]).integers(0, 2, size=(1 + count, n)).astype(float))  # type: ignore[arg-type]
+    items: Any = np.random.default_rng([count, seed]).integers(0, 2, size=(1 + count, n)).astype(float)
+    return world(seed, items, stopped="exhausted")
 
 
 def test_more_equal_models_are_a_higher_maximum_but_no_better_pick() -> None:
-    data = compare("w", {"few": [equal_models(3, s) for s in range(12)], "many": [equal_models(30, s) for s in range(12)]},
-                   30)  # fmt: skip
-    few, many = data.arms["few"], data.arms["many"]
+    few_of, many_of = ([equal_models(count, s) for s in range(12)] for count in (3, 30))
+    data = compare("w", {"few": few_of, "many": many_of})
+    assert data.by == "trials", "what these trials trained on is not known"
+    few, many = (data.arms[arm].by["trials"] for arm in ("few", "many"))
     assert many.maximum.mean - few.maximum.mean > 0.03
     assert many.gain is not None and many.gain.low is not None and many.gain.high is not None
     assert many.gain.low < 0 < many.gain.high
@@ -196,14 +209,83 @@ def test_the_pick_is_scored_on_items_that_did_not_pick_it() -> None:
     assert held_out_picks([{"t": np.ones(3)}], ONE, [1]) is None
 
 
+# ------------------------------------------------------------------------------------------ where equally much was spent
+
+TOKENS = 1000
+
+
+def better_with_tokens(seed: int, trials: int, tokens_each: int) -> Searched:
+    """A search whose models get better by tokens alone, whatever trials these are cut into."""
+    rng = np.random.default_rng(seed)
+    models = [(np.arange(200) < 20 + 100 * k * tokens_each / 16_000).astype(float) + rng.normal(0, 0.01, 200)
+              for k in range(trials + 1)]  # fmt: skip
+    return world(seed, models, Training(rows=tokens_each // 10, tokens=tokens_each, flops=6.0 * tokens_each))  # type: ignore[arg-type]
+
+
+def test_a_policy_that_takes_eight_times_larger_trials_does_not_win_by_that() -> None:
+    small = [better_with_tokens(s, 16, TOKENS) for s in range(6)]
+    large = [better_with_tokens(s, 16, 8 * TOKENS) for s in range(6)]
+    data = compare("w", {"small": small, "large": large})
+    assert (data.by, data.equal["tokens"], data.equal["trials"]) == ("tokens", 16 * TOKENS, 16)
+    at_tokens, at_trials = data.arms["large"].by["tokens"].gain, data.arms["large"].by["trials"].gain
+    assert at_tokens is not None and at_trials is not None
+    assert abs(at_tokens.mean) < 0.01
+    assert at_trials.mean > 0.3, "after as many trials it looks better by far"
+    assert {x for x in data.arms["large"].by["tokens"].reached if x is not None} <= {16_000.0}
+    assert (data.arms["large"].train_tokens, data.arms["small"].train_tokens) == (128_000, 16_000)
+
+
+def test_trials_that_do_not_fit_in_what_all_spent_are_not_counted() -> None:
+    spending = spendings(runs_of({"a": [better_with_tokens(0, 3, 400)], "b": [better_with_tokens(0, 2, 500)]}))
+    assert spending["tokens"].equal == 1000
+    assert [at[-1] for at in spending["tokens"].moments("a") + spending["tokens"].moments("b")] == [2, 2]
+
+
+def test_a_search_that_ended_by_itself_keeps_its_pick_and_does_not_end_the_others() -> None:
+    short = world(0, [[0.1] * 20, [0.9] * 20], Training(rows=10, tokens=100, flops=1.0), stopped="exhausted")
+    spending = spendings(runs_of({"short": [short], "long": [better_with_tokens(0, 5, 100)]}))
+    assert spending["tokens"].equal == 500
+    assert spending["tokens"].moments("short")[0][-1] == 1
+
+
+def test_where_tokens_are_not_known_rows_are_equal_and_trials_where_these_are_not_either() -> None:
+    by_rows = world(0, [[0.1] * 20] * 3, Training(rows=10))
+    assert next(iter(spendings(runs_of({"a": [by_rows], "b": [by_rows]})))) == "rows"
+    unknown = world(0, [[0.1] * 20] * 3)
+    assert next(iter(spendings(runs_of({"a": [by_rows], "b": [unknown]})))) == "trials"
+
+
+def test_a_model_found_already_made_takes_as_many_seconds_as_it_took_where_it_was_made() -> None:
+    first = toy.grown(6)
+    slow = [
+        t.outcome and replace(t.outcome, cost=replace(t.outcome.cost, wall_s=10.0, saved_s=0.0)) for t in first.trials
+    ]
+    fast = [
+        t.outcome and replace(t.outcome, cost=replace(t.outcome.cost, wall_s=0.1, reused=True)) for t in first.trials
+    ]
+    made, found = (
+        replace(first, trials=tuple(replace(t, outcome=o) for t, o in zip(first.trials, outcomes, strict=True)))
+        for outcomes in (slow, fast)
+    )
+    spending = spendings(runs_of({"made": [searched(made)], "found": [searched(found)]}))
+    assert spending["seconds"].spent["found"] == spending["seconds"].spent["made"]
+    assert spending["seconds"].equal == pytest.approx(60.0)
+
+
+def test_the_pick_of_a_moment_is_of_the_trials_before_it() -> None:
+    state = toy.grown(12, seed=1)
+    assert picked(state, len(state.trials)) == state.ranked()[0][0].id
+    assert picked(state, 0) == next(obj.id for obj, _ in state.ranked() if obj.made_by is None)
+
+
 def test_gaps_that_cancel_are_compared_without_an_error() -> None:
     states = toy.grown(5)
     first = [searched(replace(states, seed=s), tested=0.5) for s in range(3)]
     other = [searched(replace(states, seed=s), tested=v) for s, v in enumerate([0.6, 0.7, 0.2])]
-    gain = compare("toy", {"a": first, "b": other}, 5, detect=0.02).arms["b"].test_gain
+    gain = compare("toy", {"a": first, "b": other}, detect=0.02).arms["b"].test_gain
     assert gain is not None and gain.mean == pytest.approx(0.0)
     assert gain.t_p == pytest.approx(1.0) and gain.seeds_needed is not None
-    assert "1376 (375 to 54255)" in markdown(compare("toy", {"a": first, "b": other}, 5, detect=0.02))
+    assert "1376 (375 to 54255)" in markdown(compare("toy", {"a": first, "b": other}, detect=0.02))
 
 
 @pytest.mark.parametrize(

@@ -95,7 +95,8 @@ def test_clean_rows_stay_and_have_the_digest_that_a_provided_dataset_of_them_has
     assert isinstance(outcome, Made)
     digest = rows_digest()
     digest.update((tmp_path / action().id / "data.jsonl").read_bytes())
-    assert outcome.object.meta == {"rows": 3, "format": "prompt_completion", "digest": digest.hexdigest()}
+    size = {"examples": 3, "characters": sum(len(row["prompt"] + row["completion"]) for row in CLEAN)}
+    assert outcome.object.meta == {"rows": 3, "format": "prompt_completion", "digest": digest.hexdigest(), **size}
 
 
 def test_rows_that_hold_a_test_item_fail_the_trial_and_leave_nothing_to_train_on(tmp_path: Path) -> None:

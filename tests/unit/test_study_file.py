@@ -100,6 +100,10 @@ def test_an_override_can_replace_an_entry_of_a_list(load: Load) -> None:
     [
         ("budget", "expected KEY.KEY=VALUE, such as budget.trials=50."),
         ("=3", "expected KEY.KEY=VALUE"),
+        (
+            "budget.tokens=9",
+            "budget.tokens: no such key: a language model's are llm_tokens, those trained on train_tokens",
+        ),
         ("budget.trials=x", "budget.trials: expected a whole number (given: 'x')"),
         ("budget.trial=5", "budget.trial: unknown key 'trial'. Did you mean 'trials'?"),
         ("tasks.gsm9k.weight=3", "no entry 'gsm9k'. Did you mean 'gsm8k'? Known: gsm8k, own."),

@@ -206,7 +206,7 @@ def test_trials_that_were_stopped_from_outside_say_nothing_of_what_fails() -> No
         return found
 
     unknown = SurrogateModel(first, menu_of(first), 1000)._ends(candidates).tolist()
-    assert risks("cancelled") == risks("tokens") == unknown
+    assert risks("cancelled") == risks("llm_tokens") == unknown
     assert min(risks("oom")) < min(unknown)
 
 

@@ -27,7 +27,7 @@ from lamdagent.ui.terminal.live import Live
 from lamdagent.ui.terminal.plain import Plain
 from lamdagent.ui.terminal.progress import SearchProgress
 
-BUDGET = Budget(trials=50, tokens=9000)
+BUDGET = Budget(trials=50, llm_tokens=9000)
 
 
 def last_line_after_spending_all_tokens(observer: Observer, out: io.StringIO) -> str:
@@ -48,7 +48,7 @@ def test_the_last_line_says_why_the_search_ended_and_not_how_long_it_would_take(
         last_line_after_spending_all_tokens(Plain(SearchProgress(BUDGET), plain), plain),
         last_line_after_spending_all_tokens(Live(SearchProgress(BUDGET), BUDGET, console), live),
     ):
-        assert "stopped: budget.tokens: " in line
+        assert "stopped: budget.llm_tokens: " in line
         assert "of 9,000 are spent" in line
         assert "left" not in line
 

@@ -13,6 +13,7 @@ from pydantic import Field, field_validator
 
 from lamdagent.core.action_type import Context
 from lamdagent.core.config import Config, Parts
+from lamdagent.core.training import NO_TRAINING, Training
 from lamdagent.core.types import Kind, Object, Slot
 from lamdagent.objects.models.metadata import inherited
 
@@ -85,6 +86,9 @@ class Ties:
     def validate(self, inputs: Mapping[str, Sequence[Object]]) -> str | None:
         models, (setting,) = inputs["models"], inputs["hyperparameters"]
         return _differ(models) or (_uneven(models, setting) if self.slots[0].ordered else None)
+
+    def cost(self, inputs: Mapping[str, Sequence[Object]]) -> Training:
+        return NO_TRAINING
 
     def execute(self, inputs: Mapping[str, Sequence[Object]], seed: int, ctx: Context) -> Mapping[str, Any]:
         models, (setting,) = inputs["models"], inputs["hyperparameters"]

@@ -16,7 +16,9 @@ from lamdagent.core.action_type import Context, Loaded
 from lamdagent.core.config import Config, Parts
 from lamdagent.core.errors import Diverged
 from lamdagent.core.settings import Free, Freedom, Settings
+from lamdagent.core.training import Training
 from lamdagent.core.types import ALL, Kind, Object, Slot
+from lamdagent.objects.datasets.size import examples_seen, foreseen, rows_of
 from lamdagent.objects.models.metadata import inherited
 
 log = logging.getLogger(__name__)
@@ -70,6 +72,9 @@ class SftSettings(Settings):
     """Named settings, by TRL's keys, and the amounts that a policy may choose for itself."""
 
     __pydantic_extra__: dict[str, SftHyperparameters]
+
+
+DEFAULTS = SftHyperparameters().model_dump()
 
 
 class SftConfig(Config):
@@ -141,13 +146,29 @@ class Sft:
             return f"dataset {datasets[0].name!r} holds messages, and model {model.name!r} has no chat template"
         return None
 
+    def cost(self, inputs: Mapping[str, Sequence[Object]]) -> Training:
+        (model,), (setting,) = inputs["model"], inputs["hyperparameters"]
+        values = {**DEFAULTS, **setting.setting["values"]}
+        return foreseen(
+            model,
+            inputs["dataset"],
+            epochs=values["num_train_epochs"],
+            max_steps=values["max_steps"],
+            per_step=values["per_device_train_batch_size"] * values["gradient_accumulation_steps"],
+            max_length=values["max_length"],
+            packing=values["packing"],
+            even=values.get("mixture") == "even",
+        )
+
     def execute(self, inputs: Mapping[str, Sequence[Object]], seed: int, ctx: Context) -> Mapping[str, Any]:
         (model,), datasets, (setting,) = inputs["model"], inputs["dataset"], inputs["hyperparameters"]
         values = SftHyperparameters.model_validate(dict(setting.setting["values"]))
         train_dtype = values.dtype or (None if values.peft else "float32")
         loaded = ctx.models.fresh(model.id, ctx.weights(model), train_dtype=train_dtype)
         rows = mixed([training_rows(ctx.folder(d) / "data.jsonl") for d in datasets], values.mixture)
-        losses, cut = _train(loaded, rows, values, seed, ctx)
+        in_rows = rows_of(datasets, len(rows))
+        told = _Told(ctx, model.model.get("parameters"), values, examples=len(rows), rows=in_rows)
+        losses, cut = _train(loaded, rows, values, seed, ctx, told)
         ctx.models.save(loaded, ctx.workdir / "weights")
         ctx.keep(loaded)
         facts = {"examples": len(rows), "cut_examples": cut, "steps": len(losses), "last_loss": losses[-1]}
@@ -175,7 +196,7 @@ def _turns(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _train(
-    loaded: Loaded, rows: list[dict[str, Any]], values: SftHyperparameters, seed: int, ctx: Context
+    loaded: Loaded, rows: list[dict[str, Any]], values: SftHyperparameters, seed: int, ctx: Context, told: _Told
 ) -> tuple[list[float], int]:
     """Train in place; the loss of every step, and how many examples were cut to `max_length`.
 
@@ -204,7 +225,7 @@ def _train(
         train_dataset=Dataset.from_list(rows),
         processing_class=loaded.tokenizer,
         peft_config=LoraConfig(task_type="CAUSAL_LM", **values.peft.model_dump()) if values.peft else None,
-        callbacks=[_watch(losses, ctx)],
+        callbacks=[_watch(losses, ctx, told)],
     )  # fmt: skip
     cut = sum(len(ids) >= (values.max_length or math.inf) for ids in trainer.train_dataset["input_ids"])
     if cut and not values.packing:
@@ -220,13 +241,33 @@ def _train(
     return losses, cut
 
 
-def _watch(losses: list[float], ctx: Context) -> Any:
+class _Told:
+    """Tells what was trained on so far. `rows` are those of `examples`: fewer where conversations make several.
+
+    Tokens are those that TRL counts: all that are not padding, prompts too.
+    """
+
+    def __init__(
+        self, ctx: Context, parameters: int | None, values: SftHyperparameters, *, examples: int, rows: int
+    ) -> None:
+        self._ctx, self._parameters, self._values = ctx, parameters, values
+        self._examples, self._rows = examples, rows
+        ctx.trained(rows=0, tokens=0, parameters=parameters)
+
+    def step(self, step: int, epoch: float, tokens: int) -> None:
+        per_step = self._values.per_device_train_batch_size * self._values.gradient_accumulation_steps
+        seen = epoch if self._values.packing else examples_seen(step, self._examples, per_step) / self._examples
+        self._ctx.trained(rows=round(seen * self._rows), tokens=tokens, parameters=self._parameters)
+
+
+def _watch(losses: list[float], ctx: Context, told: _Told) -> Any:
     from transformers import TrainerCallback
 
     class Watch(TrainerCallback):  # type: ignore[misc]
         def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float], **_: Any) -> None:
             if (loss := logs.get("loss")) is None:
                 return
+            told.step(state.global_step, state.epoch, int(logs["num_tokens"]))
             if not math.isfinite(loss) or not math.isfinite(logs.get("grad_norm") or 0.0):
                 raise Diverged(f"loss is {loss} at step {state.global_step}; try a lower learning_rate")
             losses.append(loss)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
+from lamdagent.core.training import Training
 from lamdagent.core.types import Kind, Object, ObjectId, Slot
 
 if TYPE_CHECKING:
@@ -77,6 +78,14 @@ class Context(Protocol):
         Let `BudgetSpent` pass: the job ends, and its trial goes on when the budget is raised.
         """
 
+    def trained(self, *, rows: int, tokens: int | None, parameters: int | None) -> None:
+        """Tell what the action has trained on so far, from its begin: rows, each as often as it was seen, and tokens,
+        those of prompts too. An action that trains calls it with 0 first, then at every step.
+
+        Args:
+            parameters: how many the model has, for the floating-point operations; None where that is not known.
+        """
+
     def progress(self, phase: str, done: int, total: int | None = None, **facts: float) -> None:
         """Tell whoever watches how far the job is. Cheap; call it at every step."""
 
@@ -85,6 +94,7 @@ class ActionType(Protocol):
     """A way to make an object. What stands here as properties may be plain attributes of the class.
 
     One whose settings a policy may vary also has `freedom`, a `lamdagent.core.settings.Freedom`.
+    One that can say before what it trains on has the method of `Foreseen`, too.
     """
 
     @property
@@ -115,6 +125,22 @@ class ActionType(Protocol):
         Raises:
             Diverged: training left the finite numbers.
         """
+
+
+@runtime_checkable
+class Foreseen(Protocol):
+    """An action type that says before what it trains on. One without it cannot be held to a budget of rows or tokens."""
+
+    def cost(self, inputs: Mapping[str, Sequence[Object]]) -> Training:
+        """What the action will train on, if all goes well: 0 where it trains nothing, None what cannot be known before.
+
+        Pure and cheap, as `validate` is; asked of objects that go together.
+        """
+
+
+def cost_of(type: ActionType, inputs: Mapping[str, Sequence[Object]]) -> Training:
+    """What an action will train on, as far as its type says."""
+    return type.cost(inputs) if isinstance(type, Foreseen) else Training()
 
 
 def why_refused(type: ActionType, inputs: Mapping[str, Sequence[Object]]) -> str | None:

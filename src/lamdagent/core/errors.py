@@ -72,9 +72,9 @@ class Duplicate(LamdagentError):
 
 
 class BudgetSpent(LamdagentError):
-    """The next call to a language model would pass `budget.usd` or `budget.tokens`; `bound` says which."""
+    """The next call to a language model would pass `budget.usd` or `budget.llm_tokens`; `bound` says which."""
 
-    def __init__(self, bound: Literal["usd", "tokens"], message: str) -> None:
+    def __init__(self, bound: Literal["usd", "llm_tokens"], message: str) -> None:
         super().__init__(message)
         self.bound = bound
 

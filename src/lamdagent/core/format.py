@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from lamdagent.core.state import State
+from lamdagent.core.training import Training
 from lamdagent.core.types import Action, Failed, Object, ObjectId, ObjectiveValue, Score, Trial
 
 Labels = Mapping[ObjectId, str]
@@ -157,6 +158,17 @@ def duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+
+
+def trained_on(training: Training) -> str:
+    """`trained on 300 rows, 12,000 tokens: 3.2e+10 FLOPs (6 x parameters x tokens)`; what is not known is left out."""
+    if training.rows is None and training.tokens is None:
+        return "trained on what is not known"
+    if not training.rows and not training.tokens:
+        return "trained on nothing"
+    parts = [f"{n:,} {unit}" for n, unit in ((training.rows, "rows"), (training.tokens, "tokens")) if n is not None]
+    flops = "" if training.flops is None else f": {training.flops:.2g} FLOPs (6 x parameters x tokens)"
+    return f"trained on {', '.join(parts)}{flops}"
 
 
 def size(n_bytes: float) -> str:

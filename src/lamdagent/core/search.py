@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from lamdagent.core.action_type import ActionType
+from lamdagent.core.budget import why_over
 from lamdagent.core.errors import BudgetSpent, ContractViolation, Duplicate, JournalError, UserError
 from lamdagent.core.events import (
     Asked,
@@ -71,7 +72,7 @@ class Search:
 
     @property
     def space(self) -> ActionSpace:
-        return ActionSpace(self.state, self.action_types)
+        return ActionSpace(self.state, self.action_types, self.budget)
 
     def answered(self, key: str) -> LLMCall | None:
         """The journalled answer to a question of the policy or the memory; None where it was never answered."""
@@ -91,6 +92,8 @@ class Search:
     def ask(self, n: int = 1) -> tuple[Trial, ...]:
         """Begin up to `n` trials within the budget; none where the budget or the action space is used up.
 
+        Of choices that only one by one fit in what is left of the budget, the first that do are begun.
+
         Raises:
             ContractViolation: the policy chose what the action space refuses, or more than it was asked for.
         """
@@ -108,6 +111,7 @@ class Search:
             if refusal or choice.action.id in seen:
                 raise ContractViolation(f"policy {self._policy.name!r} chose what cannot be done: {refusal or 'twice'}")
             seen.add(choice.action.id)
+        choices = space.affordable(choices)
         self._record(
             *(
                 Asked(number=first + i, choice=choice, settings=space.joining(choice.action))
@@ -115,7 +119,7 @@ class Search:
             )
         )
         if len(choices) < wanted and self.stopped is None:
-            self.stopped = self._what_is_used_up()
+            self.stopped = why_over(self.budget, self.state) or self._why_nothing_fits(space)
         return self.state.trials[first:]
 
     def tell(self, number: int, outcome: Outcome) -> Trial:
@@ -126,7 +130,7 @@ class Search:
         """
         if not 0 <= number < len(self.state.trials) or self.state.trials[number].outcome is not None:
             raise ContractViolation(f"told of trial {number}, which is not running")
-        if isinstance(outcome, Failed) and outcome.cause in ("tokens", "usd"):
+        if isinstance(outcome, Failed) and outcome.cause in ("llm_tokens", "usd"):
             raise ContractViolation(
                 f"told that trial {number} failed by its budget; it stays open until that is raised"
             )
@@ -179,9 +183,9 @@ class Search:
     @property
     def trials_left(self) -> int:
         """How many more trials the budget lets begin."""
-        if self.budget.hours is not None and self.state.wall_s >= self.budget.hours * 3600:
+        if why_over(self.budget, self.state) is not None:
             return 0
-        return 2**31 if self.budget.trials is None else max(0, self.budget.trials - len(self.state.trials))
+        return 2**31 if self.budget.trials is None else self.budget.trials - len(self.state.trials)
 
     def _with_calls(self, key: int | str, cost: Cost) -> Cost:
         """The cost of a job with what it asked a language model, though it was killed before it could say so."""
@@ -195,12 +199,12 @@ class Search:
         for call in self._calls.of(jobs) if self._calls is not None else ():
             self.record(call)
 
-    def _what_is_used_up(self) -> SearchStopped:
-        budget = self.budget
-        if budget.hours is not None and self.state.wall_s >= budget.hours * 3600:
-            return SearchStopped(reason="hours", message=f"budget.hours: all {budget.hours:g} are spent")
-        if budget.trials is not None and len(self.state.trials) >= budget.trials:
-            return SearchStopped(reason="trials", message=f"budget.trials: all {budget.trials} have begun")
+    def _why_nothing_fits(self, space: ActionSpace) -> SearchStopped:
+        for bound in sorted(space.passed):
+            left, unit = max(0, getattr(space.left, bound)), bound.removeprefix("train_")
+            given = getattr(self.budget, bound)
+            words = f"budget.{bound}: {left:,} of {given:,} {unit} are left, too few for what is left to try"
+            return SearchStopped(reason=bound, message=words)
         return SearchStopped(reason="exhausted", message=f"policy {self._policy.name!r} finds nothing more to try")
 
     def _remember(self, trial: Trial) -> Trial:
@@ -276,7 +280,7 @@ def _loop(search: Search, runner: Runner, observers: Observers) -> None:
         nonlocal clock, spent
         for key, outcome in runner.wait(RECORD_EVERY_S):
             job = waiting.pop(key)
-            if isinstance(outcome, Failed) and (outcome.cause == "tokens" or outcome.cause == "usd"):
+            if isinstance(outcome, Failed) and (outcome.cause == "llm_tokens" or outcome.cause == "usd"):
                 spent = SearchStopped(reason=outcome.cause, message=outcome.message)
                 continue
             if isinstance(key, int):

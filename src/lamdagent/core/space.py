@@ -11,12 +11,16 @@ import math
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
+from lamdagent.core.action_type import cost_of
+from lamdagent.core.budget import Left, TrainingBound, left_of, trained
 from lamdagent.core.errors import nearest
 from lamdagent.core.settings import EPOCHS, RATE, Freedom, read_varied
 from lamdagent.core.state import State
-from lamdagent.core.types import ALL, Action, Object, ObjectId, Slot, Status
+from lamdagent.core.training import Training
+from lamdagent.core.types import ALL, Action, Budget, Choice, Object, ObjectId, Slot, Status
 
 if TYPE_CHECKING:
     from lamdagent.core.action_type import ActionType
@@ -30,18 +34,24 @@ TRIED: Mapping[Status, str] = {
 
 
 class ActionSpace:
-    """The actions that a state and a set of action types allow."""
+    """The actions that a state, a set of action types and a budget allow.
 
-    def __init__(self, state: State, types: Mapping[str, ActionType]) -> None:
-        self._state, self.types = state, types
+    `passed` are the bounds that some action which was asked about would pass, though nothing else is against it.
+    """
+
+    def __init__(self, state: State, types: Mapping[str, ActionType], budget: Budget = Budget()) -> None:
+        self._state, self.types, self.budget = state, types, budget
+        self.passed: set[TrainingBound] = set()
+        self._all_types = types
         self._place = {object_id: i for i, object_id in enumerate(state.pool)}
         self._fit: dict[tuple[str, Slot], tuple[Object, ...]] = {}
         self._varied: dict[ObjectId, Object] = {}
 
-    def over(self, state: State) -> ActionSpace:
-        """The space of the same action types over another state; settings that were varied are known in both."""
-        space = ActionSpace(state, self.types)
-        space._varied = self._varied
+    def over(self, state: State, types: Mapping[str, ActionType] | None = None) -> ActionSpace:
+        """The space of another state, or of some action types only, within the same budget; settings that were varied are
+        known in both."""
+        space = ActionSpace(state, self.types if types is None else types, self.budget)
+        space._varied, space.passed, space._all_types = self._varied, self.passed, self._all_types
         return space
 
     def __getitem__(self, object_id: ObjectId) -> Object:
@@ -138,7 +148,30 @@ class ActionSpace:
             return reason
         if (number := self._state.tried.get(action.id)) is not None:
             return f"already tried: it {TRIED[self._state.trials[number].status]} as trial {number}"
-        return type.validate({name: [self[i] for i in ids] for name, ids in action.inputs.items()})
+        return type.validate(self._objects(action)) or self._unaffordable(action)
+
+    def cost(self, action: Action) -> Training:
+        """What a valid action will train on; None in it what cannot be known before."""
+        return cost_of(self.types[action.type], self._objects(action))
+
+    @cached_property
+    def left(self) -> Left:
+        """What is left of the budget."""
+        return left_of(self.budget, self._state, self._foreseen)
+
+    @property
+    def trained(self) -> tuple[Training, ...]:
+        """What each trial trains on; of those that run, or do not say, as their types foresee it."""
+        return trained(self._state, self._foreseen)
+
+    def affordable(self, choices: Sequence[Choice]) -> list[Choice]:
+        """Those of some feasible choices that fit in what is left together, the first ones before others."""
+        left, fitting = self.left, []
+        for choice in choices:
+            if left.passed_by(cost := self.cost(choice.action)) is None:
+                left = left.after(cost)
+                fitting.append(choice)
+        return fitting
 
     def sample(self, rng: random.Random, tries: int = 100) -> Action | None:
         """A feasible action: a type drawn evenly, then its objects evenly; None if nothing is left.
@@ -211,6 +244,21 @@ class ActionSpace:
             for factor in (2.0, 0.5)
         ]
         return list({obj.id: obj for obj in wanted if obj is not None and obj.id != setting.id}.values())
+
+    def _objects(self, action: Action) -> dict[str, list[Object]]:
+        return {name: [self[i] for i in ids] for name, ids in action.inputs.items()}
+
+    def _foreseen(self, action: Action) -> Training:
+        type = self._all_types.get(action.type)
+        return Training() if type is None else cost_of(type, self._objects(action))
+
+    def _unaffordable(self, action: Action) -> str | None:
+        if self.budget.train_rows is None and self.budget.train_tokens is None:
+            return None
+        if (found := self.left.passed_by(self.cost(action))) is None:
+            return None
+        self.passed.add(found[0])
+        return found[1]
 
     def _fitting(self, type: str, slot: Slot) -> tuple[Object, ...]:
         if (type, slot) not in self._fit:

@@ -23,6 +23,7 @@ from lamdagent.core.events import (
 )
 from lamdagent.core.types import (
     ActionId,
+    Cost,
     Guard,
     Kind,
     LLMCall,
@@ -57,6 +58,7 @@ class State:
     tokens: int = 0
     usd: float = 0.0
     wall_s: float = 0.0
+    gpu_s: float = 0.0
     stopped: SearchStopped | None = None
 
     @property
@@ -164,6 +166,11 @@ def _most_items(old: Sequence[Score], new: Sequence[Score]) -> tuple[Score, ...]
     return tuple(max(s, known.get((s.task, s.split, s.task_id), s), key=lambda s: s.n) for s in new)
 
 
+def _gpu_s(cost: Cost, state: State) -> float:
+    # A worker that died cannot say what it held: all its time, where jobs before it held a GPU.
+    return cost.gpu_s if cost.gpu_s is not None else cost.wall_s if state.gpu_s else 0.0
+
+
 def _below(score: Score, bound: float) -> bool:
     # Without an error, as on a single item, nothing is beyond noise.
     return (
@@ -190,14 +197,20 @@ def _step(state: State, event: Event) -> State:
         case ObjectAdded(object=obj):
             return replace(state, pool={**state.pool, obj.id: obj})
         case Scored(object_id=object_id, scores=scores):
-            return replace(state, scores={**state.scores, object_id: scores})
+            return replace(
+                state, scores={**state.scores, object_id: scores}, gpu_s=state.gpu_s + _gpu_s(event.cost, state)
+            )
         case Asked(number=number, choice=choice, settings=settings):
             trials = (*state.trials, Trial(number=number, choice=choice))
             pool = {**state.pool, **{obj.id: obj for obj in settings}} if settings else state.pool
             return replace(state, pool=pool, trials=trials, tried={**state.tried, choice.action.id: number})
         case Told(number=number, outcome=outcome):
             told = replace(state.trials[number], outcome=outcome)
-            state = replace(state, trials=(*state.trials[:number], told, *state.trials[number + 1 :]))
+            state = replace(
+                state,
+                trials=(*state.trials[:number], told, *state.trials[number + 1 :]),
+                gpu_s=state.gpu_s + _gpu_s(outcome.cost, state),
+            )
             if not isinstance(outcome, Made):
                 return state
             made = outcome.object

@@ -13,16 +13,21 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypedDict, cast
 
 from lamdagent.core.errors import ContractViolation
+from lamdagent.core.training import Training
 
 Kind = Literal["model", "dataset", "hyperparameters"]
 Split = Literal["validation", "test"]
 SIDES: tuple[Split, ...] = ("validation", "test")
-StopReason = Literal["trials", "hours", "tokens", "usd", "exhausted", "interrupted", "error"]
+StopReason = Literal[
+    "trials", "hours", "train_rows", "train_tokens", "gpu_hours", "target", "patience", "llm_tokens", "usd",
+    "exhausted", "interrupted", "error",
+]  # fmt: skip
 Cause = Literal[
-    "oom", "timeout", "crash", "diverged", "invalid", "contaminated", "duplicate", "error", "cancelled", "tokens", "usd"
-]
+    "oom", "timeout", "crash", "diverged", "invalid", "contaminated", "duplicate", "error", "cancelled",
+    "llm_tokens", "usd",
+]  # fmt: skip
 Status = Literal["running", "made", "failed", "stopped"]
-STOPPED: tuple[Cause, ...] = ("cancelled", "tokens", "usd")
+STOPPED: tuple[Cause, ...] = ("cancelled", "llm_tokens", "usd")
 """Causes that say nothing of an action: somebody stopped the trial, or a budget for a language model was spent on the way.
 The latter is never journalled: the trial stays open."""
 ObjectId = str
@@ -64,12 +69,17 @@ class _DatasetNeeds(TypedDict):
 class DatasetMeta(_DatasetNeeds, total=False):
     """What is known of a dataset: its number of `rows`, and their `format` (see `objects.datasets.formats`).
 
+    It is trained on as so many `examples`, one for each answer of a conversation; all together have `characters`, and
+    about as many `tokens` under a model's tokenizer, by `ModelMeta.tokenizer`.
     `dropped` rows were left out of the dataset `whole`, or of what an action made, because they held evaluation items;
     `overlapping` ones hold some and stayed. `digest` is that of the rows; a provided dataset's is its id.
     """
 
     split: str
     digest: str
+    examples: int
+    characters: int
+    tokens: Mapping[str, int]
     dropped: int
     overlapping: int
     whole: ObjectId
@@ -279,6 +289,10 @@ class ObjectiveValue:
 class Cost:
     """What a trial took. `phases_s` splits `wall_s` by what the worker was doing; peak memory is of its process.
 
+    `training` is what it trained on. Where its object was found already made (`reused`) that counts in full, though it took
+    no time: `saved_s` is how long making took when it was made. `gpu_s` is how long it held a GPU: 0 without one, None
+    where that is not known.
+
     `tokens`, input and output together, and `usd` are what its job asked a language model; `usd` is None where it asked
     nothing or a price is not known.
     """
@@ -288,6 +302,10 @@ class Cost:
     peak_bytes: int | None = None
     tokens: int = 0
     usd: float | None = None
+    training: Training = Training()
+    gpu_s: float | None = None
+    reused: bool = False
+    saved_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -386,10 +404,17 @@ class LLMCall:
 class Budget:
     """Where a search stops, counted over all its restarts. None is no bound.
 
-    `usd` and `tokens` are what a language model's answers may cost, input and output together.
+    `train_rows` and `train_tokens` are of all trials, each as in `Training`; no trial begins that would pass them. At a
+    `target` objective on validation, or after `patience` trials without a new best model, none begins either. `usd` and
+    `llm_tokens` are what a language model's answers may cost, input and output together.
     """
 
     trials: int | None = None
     hours: float | None = None
+    train_rows: int | None = None
+    train_tokens: int | None = None
+    gpu_hours: float | None = None
+    target: float | None = None
+    patience: int | None = None
     usd: float | None = None
-    tokens: int | None = None
+    llm_tokens: int | None = None

@@ -101,7 +101,7 @@ class Chat:
         if budget.usd is not None and client.price(1, 1) is None:
             raise UserError(
                 f"budget.usd is set, but no price is known for {client.model!r}. "
-                "Set policy.price: {input: USD, output: USD} per million tokens, or use budget.tokens."
+                "Set policy.price: {input: USD, output: USD} per million tokens, or use budget.llm_tokens."
             )
 
     def bind(self, log: CallLog) -> None:
@@ -175,9 +175,10 @@ class Chat:
 
     def _afford(self, tokens_in: int, tokens_out: int) -> None:
         spent, budget = self._log.spent, self._budget
-        if budget.tokens is not None and spent.tokens + tokens_in + tokens_out > budget.tokens:
+        if budget.llm_tokens is not None and spent.tokens + tokens_in + tokens_out > budget.llm_tokens:
             raise BudgetSpent(
-                "tokens", f"budget.tokens: {spent.tokens:,} of {budget.tokens:,} are spent; the next call passes it"
+                "llm_tokens",
+                f"budget.llm_tokens: {spent.tokens:,} of {budget.llm_tokens:,} are spent; the next call passes it",
             )
         usd = self.client.price(tokens_in, tokens_out)
         if budget.usd is not None and usd is not None and spent.usd + usd > budget.usd:

@@ -43,7 +43,7 @@ def imagine(state: State, space: ActionSpace, most: int) -> ImaginedSpace:
     An imagined dataset looks like one that its action type made before, else like one that it is made from, so that
     slots say whether they take it; what cannot be likened to any is not imagined.
     """
-    makers = ActionSpace(state, {n: type for n, type in space.types.items() if type.makes == "dataset"})
+    makers = space.over(state, {n: type for n, type in space.types.items() if type.makes == "dataset"})
     found: dict[ObjectId, tuple[Action, Object]] = {}
     rests = any(trial.choice.action.type in makers.types for trial in state.trials[-REST:])
     # Draws of its own: where no action makes data, a policy's draws are those that it had without all this.

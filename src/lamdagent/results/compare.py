@@ -8,17 +8,20 @@ from operator import itemgetter
 from typing import Any
 
 from lamdagent.core.errors import UserError
+from lamdagent.core.training import Training
 from lamdagent.core.types import Made, TaskWeight
-from lamdagent.results.comparison import ArmGain, ArmResult, Comparison, SeedMean, adjusted
+from lamdagent.results.comparison import ArmGain, ArmResult, Comparison, SeedMean, Standing, adjusted
 from lamdagent.results.history import best_so_far
-from lamdagent.results.searches import Judged, Searched
+from lamdagent.results.ledger import ledger_of
+from lamdagent.results.searches import Judged, Searched, runs_of
+from lamdagent.results.spending import Axis, Spending, spendings
 
 Arms = Mapping[str, Sequence[Searched]]
 """The searches of every arm, one per seed, seeds in the same order."""
 
 
-def compare(study: str, arms: Arms, trials: int, detect: float | None = None) -> Comparison:
-    """Picks on items that did not pick them, areas, and paired tests against the first arm.
+def compare(study: str, arms: Arms, detect: float | None = None) -> Comparison:
+    """Picks on items that did not pick them, areas, and paired tests against the first arm, where all spent equally much.
 
     Args:
         detect: a gap for which to say how many seeds would show it, above 0.
@@ -30,24 +33,26 @@ def compare(study: str, arms: Arms, trials: int, detect: float | None = None) ->
     curves, curves_shared = _common(held_out)
     tests, tests_shared = _common({arm: [s.tested for s in searches] for arm, searches in arms.items()})
     goals = arms[first][0].state.goals
+    spent = spendings(runs_of(arms))
     found = {
         arm: _arm(
-            (searches, arms[first]),
-            _figures(curves, arm, first, goals, detect, curves_shared, trials),
+            {axis: _standing(arm, arms, curves, spending, detect, curves_shared) for axis, spending in spent.items()},
             None if tests is None else _Figure((tests[arm], tests[first]), goals, detect, tests_shared),
+            searches,
             is_first=arm == first,
-            trials=trials,
         )
         for arm, searches in arms.items()
     }
     return Comparison(
         study=study,
-        trials=trials,
+        by=next(iter(spent)),
+        equal={axis: spending.equal for axis, spending in spent.items()},
+        grid={axis: spending.grid for axis, spending in spent.items()},
         seeds=tuple(s.state.seed for s in arms[first]),
         against=first,
         shared_items=None if curves is None else curves_shared,
         detect=detect,
-        arms=adjusted(found),
+        arms=adjusted(found, next(iter(spent))),
         made=made,
         shared=shared,
         saved_s=saved_s,
@@ -138,21 +143,55 @@ class _HeldOut:
 
     pick: _Figure
     area: _Figure
+    half: SeedMean
     curve: tuple[SeedMean, ...]
+
+
+def _standing(
+    arm: str,
+    arms: Arms,
+    curves: Mapping[str, BySeed] | None,
+    spending: Spending,
+    detect: float | None,
+    shared: bool,
+) -> Standing:
+    """How an arm stands where all have spent equally much of one thing."""
+    first = next(iter(arms))
+    held_out = _figures(curves, (arm, first), spending, arms[first][0].state.goals, detect, shared)
+    best, goals = (_maxima(arms[name], spending.moments(name)) for name in (arm, first))
+    maxima = tuple(curve[-1] for curve in best)
+    others = held_out is not None and arm != first
+    return Standing(
+        picked=None if held_out is None else held_out.pick.mean(),
+        picks=None if held_out is None else held_out.pick.values(),
+        half=None if held_out is None else held_out.half,
+        area=None if held_out is None else held_out.area.mean(),
+        maximum=_mean(maxima),
+        maxima=maxima,
+        reached=_reached(arms[arm], spending.spent[arm], [curve[-1] for curve in goals], spending.equal),
+        curve=tuple(_mean([curve[i] for curve in best]) for i in range(len(spending.grid))),
+        held_out_curve=None if held_out is None else held_out.curve,
+        gain=held_out.pick.gain() if held_out is not None and others else None,
+        area_gain=held_out.area.gain() if held_out is not None and others else None,
+    )
 
 
 def _figures(
     curves: Mapping[str, BySeed] | None,
-    arm: str,
-    first: str,
+    names: tuple[str, str],
+    spending: Spending,
     goals: Sequence[TaskWeight],
     detect: float | None,
     shared: bool,
-    trials: int,
 ) -> _HeldOut | None:
     if curves is None:
         return None
-    own, others = ([{t: _full(x, trials) for t, x in items.items()} for items in curves[name]] for name in (arm, first))
+    # A moment more than a search has trials would be one of another search: each is cut to its own curve.
+    own, others = (
+        [{t: x[at] for t, x in items.items()} for items, at in zip(curves[name], spending.moments(name), strict=True)]
+        for name in names
+    )
+    points = len(spending.grid)
 
     def figure(of: Callable[[Any], Any]) -> _Figure:
         both = tuple([{t: of(x) for t, x in items.items()} for items in each] for each in (own, others))
@@ -160,44 +199,46 @@ def _figures(
 
     return _HeldOut(
         pick=figure(lambda x: x[-1]),
-        area=figure(lambda x: x[1:].mean(axis=0)),
-        curve=tuple(_mean(figure(itemgetter(at)).values()) for at in range(trials + 1)),
+        area=figure(lambda x: x[1:].mean(axis=0) if points > 1 else x[0]),
+        half=figure(itemgetter((points - 1) // 2)).mean(),
+        curve=tuple(_mean(figure(itemgetter(at)).values()) for at in range(points)),
     )
 
 
-def _full(moment_KN: Any, trials: int) -> Any:
-    """As many moments as the budget has: a search that ended before keeps its pick."""
-    import numpy as np
-
-    return moment_KN[np.minimum(np.arange(trials + 1), len(moment_KN) - 1)]
-
-
 def _arm(
-    searches: tuple[Sequence[Searched], Sequence[Searched]],
-    held_out: _HeldOut | None,
-    test: _Figure | None,
-    *,
-    is_first: bool,
-    trials: int,
+    by: Mapping[Axis, Standing], test: _Figure | None, searches: Sequence[Searched], *, is_first: bool
 ) -> ArmResult:
-    curves, first = ([_known(best_so_far(s.state, trials)) for s in each] for each in searches)
-    # What the first arm reaches is taken by seed: the question is how soon another gets there in the same world.
-    reached = [next((i for i, v in enumerate(c) if v >= goal[-1]), None) for c, goal in zip(curves, first, strict=True)]
-    maxima = tuple(c[-1] for c in curves)
+    ledgers = [ledger_of(s.state) for s in searches]
+    training = Training.total(one for s in searches for one in s.training)
+    seeds = len(searches)
     return ArmResult(
-        picked=None if held_out is None else held_out.pick.mean(),
-        picks=None if held_out is None else held_out.pick.values(),
+        by=by,
         test=None if test is None else test.mean(),
         tests=None if test is None else test.values(),
-        area=None if held_out is None else held_out.area.mean(),
-        maximum=_mean(maxima),
-        maxima=maxima,
-        reached=tuple(reached),
-        curve=tuple(_mean([c[i] for c in curves]) for i in range(trials + 1)),
-        held_out_curve=None if held_out is None else held_out.curve,
-        gain=None if is_first or held_out is None else held_out.pick.gain(),
-        area_gain=None if is_first or held_out is None else held_out.area.gain(),
         test_gain=None if is_first or test is None else test.gain(),
+        trials=sum(len(s.state.trials) for s in searches) / seeds,
+        train_rows=None if training.rows is None else training.rows / seeds,
+        train_tokens=None if training.tokens is None else training.tokens / seeds,
+        train_flops=None if training.flops is None else training.flops / seeds,
+        wall_s=sum(ledger.wall_s for ledger in ledgers) / seeds,
+        reused=sum(ledger.reused for ledger in ledgers) / seeds,
+    )
+
+
+def _maxima(searches: Sequence[Searched], moments: Sequence[Sequence[int]]) -> list[list[float]]:
+    """By seed the best validation objective at each point."""
+    curves = [_known(best_so_far(s.state, len(s.state.trials))) for s in searches]
+    return [[curve[k] for k in at] for curve, at in zip(curves, moments, strict=True)]
+
+
+def _reached(
+    searches: Sequence[Searched], spent: Sequence[Sequence[float]], goals: Sequence[float], equal: float
+) -> tuple[float | None, ...]:
+    """By seed, what was spent when the goal was reached: how soon an arm gets there in the same world."""
+    curves = [_known(best_so_far(s.state, len(s.state.trials))) for s in searches]
+    return tuple(
+        next((x for value, x in zip(curve, each, strict=True) if value >= goal and x <= equal), None)
+        for curve, each, goal in zip(curves, spent, goals, strict=True)
     )
 
 

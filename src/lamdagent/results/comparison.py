@@ -11,8 +11,9 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from lamdagent.core.format import change_with_interval, p_value, with_interval
+from lamdagent.core.format import change_with_interval, duration, p_value, with_interval
 from lamdagent.results.result import Part, Picture, Section, Table
+from lamdagent.results.spending import NAMES, Axis, amount
 
 WILCOXON_SEEDS = 6
 """With fewer seeds the signed-rank test cannot give a p below .05."""
@@ -63,45 +64,79 @@ class ArmGain:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ArmResult:
-    """What the searches of one arm reached."""
+class Standing:
+    """How the searches of an arm stand where all searches have spent equally much of one thing."""
 
     picked: SeedMean | None
     """The objective of the best model by validation, on items that did not pick it; null where items are not kept."""
     picks: tuple[float, ...] | None
     """The same by seed."""
-    test: SeedMean | None
-    """Its objective on the sealed test; null unless `--test` was given."""
-    tests: tuple[float, ...] | None
-    """The same by seed."""
+    half: SeedMean | None
+    """The same where half of it was spent."""
     area: SeedMean | None
-    """The mean of `held_out_curve` over all trials: higher where good models come sooner."""
+    """The mean of `held_out_curve` over all that was spent: higher where good models come sooner."""
     maximum: SeedMean
-    """The best validation objective at the end: a maximum, so it grows with the number of models by luck alone."""
+    """The best validation objective: a maximum, so it grows with the number of models by luck alone."""
     maxima: tuple[float, ...]
     """The same by seed."""
-    reached: tuple[int | None, ...]
-    """By seed, the trial by which the first arm's validation maximum was reached; null where it was not."""
+    reached: tuple[float | None, ...]
+    """By seed, what was spent when the first arm's validation maximum was reached; null where it was not."""
     curve: tuple[SeedMean, ...]
-    """The validation maximum, before the first trial and after each; intervals over seeds."""
+    """The validation maximum at each point of the comparison's `grid`; intervals over seeds."""
     held_out_curve: tuple[SeedMean, ...] | None
     """The pick by then, on items that did not pick it; intervals over seeds."""
     gain: ArmGain | None = None
     """`picked` against the first arm's; null for the first arm."""
     area_gain: ArmGain | None = None
     """The area against the first arm's."""
-    test_gain: ArmGain | None = None
-    """The test against the first arm's."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArmResult:
+    """What the searches of one arm reached, and what they spent."""
+
+    by: Mapping[Axis, Standing]
+    """How they stand at equal training `tokens`, `rows`, `seconds` and `trials`."""
+    test: SeedMean | None
+    """The objective of the pick, as the comparison is `by`, on the sealed test; null unless `--test` was given."""
+    tests: tuple[float, ...] | None
+    """The same by seed."""
+    test_gain: ArmGain | None
+    """The test against the first arm's; null for the first arm."""
+    trials: float
+    """Trials of a search, a mean over seeds, as are the next."""
+    train_rows: float | None
+    """Rows trained on, in full also where a model was found already made; null where not known of all trials."""
+    train_tokens: float | None
+    """Tokens trained on; likewise."""
+    train_flops: float | None
+    """6 times parameters times tokens; likewise."""
+    wall_s: float
+    """Seconds of its trials, without what was saved by models that were found already made."""
+    reused: float
+    """Trials whose models were found already made."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CurvesBy:
+    """The curves of a comparison over one thing that searches spent."""
+
+    comparison: Comparison
+    axis: Axis
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """Ways of searching held against the first of them, with the same budget and the same seeds."""
+    """Ways of searching held against the first of them with the same seeds, where all have spent equally much."""
 
     study: str
     """The study's name."""
-    trials: int
-    """The budget of every search."""
+    by: Axis
+    """What is equal in the first statement: training `tokens`; `rows` where tokens are not known; else `trials`."""
+    equal: Mapping[Axis, float]
+    """How much all searches have spent, those apart that ended by themselves: the least that one of them spent in all."""
+    grid: Mapping[Axis, tuple[float, ...]]
+    """The points of the curves."""
     seeds: tuple[int, ...]
     """The seeds, the same for every arm."""
     against: str
@@ -125,12 +160,16 @@ class Comparison:
 
     def sections(self) -> list[Section]:
         parts: list[Part] = [
-            f"{len(self.seeds)} seeds of {self.trials} trials; against {self.against}",
+            f"{len(self.seeds)} seeds; against {self.against}, where each search has spent "
+            f"{amount(self.by, self.equal[self.by])} {NAMES[self.by]}",
             self._reached(),
             *([gains] if (gains := self._gains()).rows else []),
+            *([others] if (others := self._elsewhere()).rows else []),
+            self._spent(),
             "\n".join(self._covered()),
-            Picture(name="curves", caption="The pick on items that did not pick it, and the validation maximum (dotted)",
-                    data=self),
+            *(Picture(name="curves" if axis == self.by else f"curves-{axis}",
+                      caption=f"The pick on items that did not pick it, the validation maximum (dotted), by {NAMES[axis]}",
+                      data=CurvesBy(comparison=self, axis=axis)) for axis in self.equal),
             f"{self.shared} of {self.made} models were found already made ({self.saved_s:.0f} s saved)",
         ]  # fmt: skip
         return [Section(parts=parts)]
@@ -141,19 +180,45 @@ class Comparison:
             "arm",
             *(["pick, sealed test"] if tested else []),
             "pick, held-out items",
+            "at half of it",
             "area",
             "validation maximum",
+            f"{NAMES[self.by]} to {self.against}'s maximum (median)",
         ]
         rows = [
             [
                 name,
                 *([_words(arm.test)] if tested else []),
-                *map(_words, (arm.picked, arm.area, arm.maximum)),
-                median(arm.reached),
+                *map(_words, (here.picked, here.half, here.area, here.maximum)),
+                median(here.reached, self.by),
             ]
             for name, arm in self.arms.items()
+            for here in [arm.by[self.by]]
         ]
-        return Table(heads=[*heads, f"trials to {self.against}'s maximum (median)"], rows=rows)
+        return Table(heads=heads, rows=rows)
+
+    def _elsewhere(self) -> Table:
+        """The same pick where something else is equal: with few trials a policy of large ones does well, say."""
+        rows = [
+            [f"{amount(axis, equal)} {NAMES[axis]}", name, _words(arm.by[axis].picked),
+             *(["-", "-"] if gain is None else [change_with_interval(gain.mean, gain.low, gain.high), p_value(gain.t_p)])]
+            for axis, equal in self.equal.items()
+            if axis != self.by
+            for name, arm in self.arms.items()
+            for gain in [arm.by[axis].gain]
+            if arm.by[axis].picked is not None
+        ]  # fmt: skip
+        return Table(heads=["at equal", "arm", "pick, held-out items", "gain (95 %)", "p"], rows=rows)
+
+    def _spent(self) -> Table:
+        rows = [
+            [name, f"{arm.trials:g}", *("-" if n is None else f"{n:,.0f}" for n in (arm.train_rows, arm.train_tokens)),
+             "-" if arm.train_flops is None else f"{arm.train_flops:.2g}", duration(arm.wall_s), f"{arm.reused:g}"]
+            for name, arm in self.arms.items()
+        ]  # fmt: skip
+        heads = ["arm", "trials", "training rows", "training tokens", "FLOPs", "took", "found already made"]
+        notes = ["all of a search, a mean over seeds; FLOPs are 6 x parameters x tokens"]
+        return Table(heads=heads, rows=rows, notes=notes)
 
     def _gains(self) -> Table:
         heads = ["arm", "in", "gain (95 %)", "p", "p (Holm)", "Wilcoxon p", "effect"]
@@ -167,9 +232,9 @@ class Comparison:
                 "-" if gain.effect is None else f"{gain.effect:+.2f}",
                 *([] if self.detect is None else [_seeds(gain)]),
             ]
-            for name, what, gain in all_gains(self.arms)
+            for name, what, gain in all_gains(self.arms, self.by)
         ]
-        untested = any(gain.t_p is None for *_, gain in all_gains(self.arms))
+        untested = any(gain.t_p is None for *_, gain in all_gains(self.arms, self.by))
         notes = ["-: one seed, or no spread, tests nothing"] if untested else []
         notes += [f"p (Holm): adjusted for the {len(rows)} comparisons of this table"] if len(rows) > 1 else []
         if (n := len(self.seeds)) < WILCOXON_SEEDS and n > 1:
@@ -209,26 +274,26 @@ def _seeds(gain: ArmGain) -> str:
     return f"{gain.seeds_needed} ({gain.seeds_low or '-'} to {gain.seeds_high or 'any number'})"
 
 
-def median(reached: Sequence[int | None]) -> str:
-    """The median trial, those that never got there counting as later than all; `-` where it lies among these."""
+def median(reached: Sequence[float | None], axis: Axis = "trials") -> str:
+    """The median amount, those that never got there counting as later than all; `-` where it lies among these."""
     middle = statistics.median(math.inf if r is None else r for r in reached)
-    return "-" if math.isinf(middle) else f"{middle:g}"
+    return "-" if math.isinf(middle) else f"{middle:g}" if axis == "trials" else amount(axis, middle)
 
 
-def all_gains(arms: Mapping[str, ArmResult]) -> list[tuple[str, str, ArmGain]]:
+def all_gains(arms: Mapping[str, ArmResult], by: Axis) -> list[tuple[str, str, ArmGain]]:
     return [
         (name, what, gain)
         for name, arm in arms.items()
-        for what, gain in (("test", arm.test_gain), ("pick", arm.gain), ("area", arm.area_gain))
+        for what, gain in (("test", arm.test_gain), ("pick", arm.by[by].gain), ("area", arm.by[by].area_gain))
         if gain is not None
     ]
 
 
-def adjusted(arms: Mapping[str, ArmResult]) -> dict[str, ArmResult]:
-    """The arms, each gain with its p adjusted for all."""
+def adjusted(arms: Mapping[str, ArmResult], by: Axis) -> dict[str, ArmResult]:
+    """The arms, each gain of the first statement with its p adjusted for all of these."""
     from lamdagent.results.statistics import holm
 
-    tested = [gain for *_, gain in all_gains(arms) if gain.t_p is not None]
+    tested = [gain for *_, gain in all_gains(arms, by) if gain.t_p is not None]
     adjusted = dict(zip(map(id, tested), holm([gain.t_p or 0.0 for gain in tested]), strict=True))
 
     def with_holm(gain: ArmGain | None) -> ArmGain | None:
@@ -236,7 +301,12 @@ def adjusted(arms: Mapping[str, ArmResult]) -> dict[str, ArmResult]:
 
     return {
         name: replace(
-            arm, gain=with_holm(arm.gain), area_gain=with_holm(arm.area_gain), test_gain=with_holm(arm.test_gain)
+            arm,
+            test_gain=with_holm(arm.test_gain),
+            by={
+                **arm.by,
+                by: replace(arm.by[by], gain=with_holm(arm.by[by].gain), area_gain=with_holm(arm.by[by].area_gain)),
+            },
         )
         for name, arm in arms.items()
     }

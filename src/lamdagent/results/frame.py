@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lamdagent.core.state import State
+from lamdagent.core.training import Training
 from lamdagent.results.trial import TrialRecord, trial_record
 
 if TYPE_CHECKING:
@@ -15,8 +16,9 @@ def trials_frame(state: State) -> pd.DataFrame:
     """A row for each trial, by its number.
 
     Columns: `type`, an `input.SLOT` for each slot (names joined by `+`), `status`, `cause`, `objective`, `stderr`; for
-    each task its score, `TASK.stderr`, and `TASK.gain` and `TASK.gain_stderr` against the base model; `wall_s`,
-    `peak_bytes`, `tokens`, `usd`, `reason`, `by`. What is not known is missing, never 0.
+    each task its score, `TASK.stderr`, and `TASK.gain` and `TASK.gain_stderr` against the base model; `train_rows`,
+    `train_tokens`, `train_flops`, `wall_s`, `gpu_s`, `peak_bytes`, `reused`, `tokens`, `usd`, `reason`, `by`. What is
+    not known is missing, never 0.
     """
     import pandas as pd
 
@@ -31,19 +33,25 @@ def trials_frame(state: State) -> pd.DataFrame:
 def _columns(slots: list[str], tasks: list[str]) -> list[str]:
     scores = [f"{task}{end}" for task in tasks for end in ("", ".stderr", ".gain", ".gain_stderr")]
     inputs = [f"input.{slot}" for slot in slots]
-    cost = ["wall_s", "peak_bytes", "tokens", "usd"]
+    cost = ["train_rows", "train_tokens", "train_flops", "wall_s", "gpu_s", "peak_bytes", "reused", "tokens", "usd"]
     return ["type", *inputs, "status", "cause", "objective", "stderr", *scores, *cost, "reason", "by"]
 
 
 def _row(record: TrialRecord, slots: list[str], tasks: list[str]) -> dict[str, object]:
+    training = Training() if record.cost is None else record.cost.training
     row: dict[str, object] = {
         "type": record.action.type,
         "status": record.status,
         "cause": record.cause,
         "objective": record.objective,
         "stderr": record.stderr,
+        "train_rows": training.rows,
+        "train_tokens": training.tokens,
+        "train_flops": training.flops,
         "wall_s": None if record.cost is None else record.cost.wall_s,
+        "gpu_s": None if record.cost is None else record.cost.gpu_s,
         "peak_bytes": None if record.cost is None else record.cost.peak_bytes,
+        "reused": None if record.cost is None else record.cost.reused,
         "tokens": record.tokens,
         "usd": record.usd,
         "reason": record.reason,

@@ -15,6 +15,7 @@ from lamdagent.core.types import Object, ObjectiveValue
 from lamdagent.evaluation.estimates import Corrected
 from lamdagent.evaluation.ranking import Ranking, rank_models
 from lamdagent.results.history import History, history_of
+from lamdagent.results.ledger import Ledger, ledger_of
 from lamdagent.results.result import Part, Picture, Section, Table
 from lamdagent.results.running import RunningJob, running_section
 from lamdagent.results.trial import TaskScore, TrialRecord, spending, task_scores, trial_record
@@ -119,6 +120,8 @@ class Leaderboard:
     """The best trial by validation; null where none is scored."""
     recommended: Recommendation | None
     """The trial to take; null where none is scored."""
+    ledger: Ledger
+    """What the trials took: rows, tokens, floating-point operations, seconds."""
     wall_s: float
     """Seconds that the search took, over all its restarts."""
     tokens: int
@@ -149,6 +152,7 @@ class Leaderboard:
         if len(shown) < len(self.models):
             parts.append(f"{len(shown)} of {len(self.models)} models shown; more with --limit")
         parts += ["\n".join(lines)] if (lines := self._verdicts()) else []
+        parts += [self.ledger.words] if self.ledger.trials else []
         if self.tokens or self.unpriced:
             spent = spending(self.tokens_in, self.tokens_out, None if self.unpriced else self.usd)
             repeated = f"{self.repeats} of {len(self.trials)} choices repeat the {REPEATS} before"
@@ -238,6 +242,7 @@ def leaderboard(
         leader=ranking.corrected,
         best=best,
         recommended=None if best is None else _recommended(state, best),
+        ledger=ledger_of(state),
         wall_s=round(state.wall_s, 1),
         tokens=state.tokens,
         tokens_in=sum(call.tokens_in for call in state.llm_calls),

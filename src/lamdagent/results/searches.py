@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from lamdagent.core.protocols import ArtifactStore, Observer
+from lamdagent.core.space import ActionSpace
 from lamdagent.core.state import State, objective_of
+from lamdagent.core.training import Training
 from lamdagent.core.types import ObjectId, Score
 from lamdagent.evaluation.ranking import items_of
+from lamdagent.results.spending import Run, spendings
 from lamdagent.study.config import Study
 
 Arm = list[str]
@@ -27,10 +30,12 @@ class Judged:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Searched:
-    """A search that ended. `held_out` is its pick before the first trial and after each, moments by items, each item
-    scored by a model that it did not pick; None where items are not kept. `tested` is its pick on the sealed test."""
+    """A search that ended. `training` is what each of its trials trained on. `held_out` is its pick before the first trial
+    and after each, moments by items, each item scored by a model that it did not pick; None where items are not kept.
+    `tested` is its pick on the sealed test, where all searches of the comparison have spent equally much."""
 
     state: State
+    training: tuple[Training, ...]
     held_out: Judged | None = None
     tested: Judged | None = None
 
@@ -48,7 +53,8 @@ def run_arms(
     """Every search run to its end, by arm.
 
     Args:
-        test: open the sealed test for the pick of each: the best by validation, the base model too.
+        test: open the sealed test for the pick of each, as it was when all had spent equally much: the best by validation,
+            the base model too.
         fresh: draw the items of every task anew for each seed, the same for all arms.
         observers_of: who is told of the progress of a search.
     """
@@ -58,7 +64,7 @@ def run_arms(
 
     if test:
         require_tests(whole)
-    found: dict[str, list[Searched]] = {arm: [] for arm in grid}
+    found: dict[str, list[tuple[Study, Searched]]] = {arm: [] for arm in grid}
     for seed in range(seeds):  # seed by seed, so that a comparison which is stopped early is even
         drawn, ends = (_drawn(whole, seed), f"{seed}-fresh") if fresh else ([], str(seed))
         for arm, changes in grid.items():
@@ -66,8 +72,10 @@ def run_arms(
             own = [*base, *named, *drawn, *_known_to(changes, options)]
             study = load_study(whole.file, own)
             print(f"{arm}, seed {seed}", file=sys.stderr, flush=True)
-            found[arm].append(_judged(study, run_loaded(study, observers=observers_of(study)), test))
-    return found
+            found[arm].append((study, _judged(study, run_loaded(study, observers=observers_of(study)))))
+    if test:
+        found = _all_tested(found)
+    return {arm: [searched for _, searched in each] for arm, each in found.items()}
 
 
 def _drawn(whole: Study, seed: int) -> list[str]:
@@ -78,11 +86,31 @@ def _drawn(whole: Study, seed: int) -> list[str]:
     return fresh_items(whole.home, tasks, whole.root / f"{whole.body.study}.items" / str(seed), seed)
 
 
-def _judged(study: Study, state: State, test: bool) -> Searched:
+def _judged(study: Study, state: State) -> Searched:
     from lamdagent.study.parts import StudyParts
 
-    artifacts = StudyParts(study).artifacts
-    return Searched(state=state, held_out=held_out(state, artifacts), tested=_tested(study, state) if test else None)
+    parts = StudyParts(study)
+    training = ActionSpace(state, parts.action_types).trained
+    return Searched(state=state, training=training, held_out=held_out(state, parts.artifacts))
+
+
+def _all_tested(
+    found: Mapping[str, Sequence[tuple[Study, Searched]]],
+) -> dict[str, list[tuple[Study, Searched]]]:
+    """Every search with its pick on the sealed test, as it was when all had spent equally much."""
+    headline = next(iter(spendings(runs_of({arm: [s for _, s in each] for arm, each in found.items()})).values()))
+    return {
+        arm: [
+            (study, replace(s, tested=_tested(study, s.state, moments[-1])))
+            for (study, s), moments in zip(each, headline.moments(arm), strict=True)
+        ]
+        for arm, each in found.items()
+    }
+
+
+def runs_of(arms: Mapping[str, Sequence[Searched]]) -> dict[str, list[Run]]:
+    """What is held against each other of searches' spending."""
+    return {arm: [Run(state=s.state, training=s.training) for s in each] for arm, each in arms.items()}
 
 
 def held_out(state: State, artifacts: ArtifactStore) -> Judged | None:
@@ -103,20 +131,21 @@ def held_out(state: State, artifacts: ArtifactStore) -> Judged | None:
     return None if found is None else Judged(item_set=_item_set(state.scores[ids[0]]), items=found)
 
 
-def _tested(study: Study, state: State) -> Judged:
+def _tested(study: Study, state: State, moment: int) -> Judged:
     from lamdagent.results.rescore import tested_models
     from lamdagent.study.parts import StudyParts
 
-    pick = picked(state)
+    pick = picked(state, moment)
     scores = tested_models(study, [pick])
     items = items_of(scores, [pick], StudyParts(study).artifacts)
     assert objective_of(state.goals, scores[pick]) is not None, "a tested model has a score on every task"
     return Judged(item_set=_item_set(scores[pick]), items=items[pick])
 
 
-def picked(state: State) -> ObjectId:
-    """The best model by validation; the base model where nothing beats it."""
-    return state.ranked()[0][0].id
+def picked(state: State, moment: int) -> ObjectId:
+    """The best model by validation of the first `moment` trials; the base model where nothing beats it."""
+    ranked = (obj.id for obj, _ in state.ranked())
+    return next(i for i in ranked if (trial := state.trial_of(i)) is None or trial.number < moment)
 
 
 def _item_set(scores: Sequence[Score]) -> frozenset[str]:

@@ -8,7 +8,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from lamdagent.core.evidence import MeanGain, dataset_gains
-from lamdagent.core.format import action_of, change, duration, guard_breaks, result, size, with_error, with_interval
+from lamdagent.core.format import (
+    action_of,
+    change,
+    duration,
+    guard_breaks,
+    result,
+    size,
+    trained_on,
+    with_error,
+    with_interval,
+)
 from lamdagent.core.protocols import ArtifactStore
 from lamdagent.core.state import State, objective_of
 from lamdagent.core.types import Cost, Failed, Kind, LLMCall, Made, Object, Score, Status, Trial
@@ -111,7 +121,7 @@ class TrialRecord:
     message: str | None
     """The same in a sentence."""
     cost: Cost | None
-    """Seconds, by phase too, and peak memory in bytes; null while it runs."""
+    """What it trained on, seconds, by phase too, and peak memory in bytes; null while it runs."""
     tokens: int
     """Tokens that a language model was asked and answered for it."""
     usd: float | None
@@ -243,7 +253,8 @@ class TrialDetail:
         if cost is not None:
             phases = ", ".join(f"{phase} {duration(s)}" for phase, s in cost.phases_s.items())
             memory = f"; peak memory {size(cost.peak_bytes)}" if cost.peak_bytes else ""
-            lines.append(f"took {duration(cost.wall_s)} ({phases}){memory}")
+            made = f"; found already made in {duration(cost.saved_s)}" if cost.reused else ""
+            lines += [trained_on(cost.training), f"took {duration(cost.wall_s)} ({phases}){memory}{made}"]
         if self.questions:
             spent = spending(self.tokens_in, self.tokens_out, trial.usd)
             lines.append(f"language model: {self.questions} questions, {spent}")

@@ -18,10 +18,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lamdagent.core.action_type import ActionType, AnyChat, Loaded, ModelLoader
+from lamdagent.core.action_type import ActionType, AnyChat, Loaded, ModelLoader, cost_of
 from lamdagent.core.errors import BudgetSpent, Contaminated, ContractViolation, Diverged, Duplicate, Invalid, UserError
 from lamdagent.core.jobs import Job, Progress
 from lamdagent.core.protocols import ArtifactStore, CallStore
+from lamdagent.core.training import NO_TRAINING, Training, training_flops
 from lamdagent.core.types import (
     REQUIRED_META,
     Cause,
@@ -38,6 +39,7 @@ from lamdagent.core.types import (
 from lamdagent.evaluation.contamination.made import RowScreen
 from lamdagent.evaluation.evaluator import Evaluation
 from lamdagent.objects.artifacts import disk_full_as_user_error
+from lamdagent.objects.datasets.size import size_like
 from lamdagent.runners.calls import JobLog
 from lamdagent.runners.hardware import machine_kind
 
@@ -93,6 +95,8 @@ class JobContext:
         self._phase, self._since = "load", time.monotonic()
         self._phases_s: dict[str, float] = {}
         self._started = self._since
+        self._training = NO_TRAINING if job.action is None else Training()
+        self._reused: Mapping[str, Any] | None = None
         self.workdir = Path()
 
     @property
@@ -119,6 +123,18 @@ class JobContext:
             raise ContractViolation("a job asked a language model in a world that keeps no answers (Toolkit.calls)")
         return chat.bound(JobLog(self._job, self._toolkit.calls, self._answered))
 
+    def trained(self, *, rows: int, tokens: int | None, parameters: int | None) -> None:
+        self._training = Training(rows=rows, tokens=tokens, flops=training_flops(parameters, tokens))
+
+    def foresee(self, training: Training) -> None:
+        """Take what is not told of the training from what was foreseen of the action: that it trains nothing, say."""
+        self._training = self._training.or_else(training)
+
+    def reuse(self, cost: Mapping[str, Any]) -> None:
+        """Take what making the object took from the record of when it was made."""
+        self._reused = cost
+        self._training = Training(**cost.get("training", {}))
+
     def progress(self, phase: str, done: int, total: int | None = None, **facts: float) -> None:
         now = time.monotonic()
         self._phases_s[self._phase] = self._phases_s.get(self._phase, 0.0) + now - self._since
@@ -130,7 +146,16 @@ class JobContext:
         phases_s = {phase: round(s, 3) for phase, s in self._phases_s.items()}
         unit = 1 if sys.platform == "darwin" else 1024
         peak_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-        return Cost(wall_s=round(time.monotonic() - self._started, 3), phases_s=phases_s, peak_bytes=peak_bytes)
+        wall_s, models = round(time.monotonic() - self._started, 3), self._toolkit.models
+        return Cost(
+            wall_s=wall_s,
+            phases_s=phases_s,
+            peak_bytes=peak_bytes,
+            training=self._training,
+            gpu_s=wall_s if models is not None and models.device != "cpu" else 0.0,
+            reused=self._reused is not None,
+            saved_s=0.0 if self._reused is None else self._reused.get("wall_s", 0.0),
+        )
 
 
 def work(
@@ -194,15 +219,20 @@ def _make(job: Job, context: JobContext, toolkit: Toolkit) -> Object:
     action, type = job.action, toolkit.action_types[job.action.type]
     made = Object(id=action.id, kind=type.makes, name=action.id, made_by=action.id)
     if (record := toolkit.artifacts.record(action.id)) is not None:
+        context.reuse(record.get("cost", {}))
         return _admitted(dataclasses.replace(made, meta=record["meta"]), record, job, toolkit)
     inputs = {slot: [context.object(i) for i in ids] for slot, ids in action.inputs.items()}
     context.progress("load", 0)
+    foreseen = cost_of(type, inputs)
+    if foreseen == NO_TRAINING:
+        context.foresee(foreseen)
     record = {"id": action.id, "kind": type.makes, "action": dataclasses.asdict(action), "versions": versions()}
     with toolkit.artifacts.write(action.id, record) as workdir:
         context.workdir = workdir
         if toolkit.models is not None:
             record["machine"] = machine_kind(toolkit.models.device)
         record["meta"] = _checked(type, dict(type.execute(inputs, action.seed, context)))
+        context.foresee(foreseen)
         if type.makes == "model" and toolkit.examine is not None:
             context.progress("check", 0)
             record["meta"] |= toolkit.examine(action.id, context.object(record["meta"]["root"]), context)
@@ -226,6 +256,9 @@ def _admitted(made: Object, record: dict[str, Any], job: Job, toolkit: Toolkit, 
         made = dataclasses.replace(made, meta=screen.admit(made.id, workdir, record))
     elif screen is not None:
         made = dataclasses.replace(made, meta=screen.admit_again(made.id, toolkit.artifacts.open(made.id), record))
+    if screen is not None:
+        rows = (workdir or toolkit.artifacts.open(made.id)) / "data.jsonl"
+        made = dataclasses.replace(made, meta={**made.meta, **size_like(rows, job.objects)})
     if (twin := made.same_rows(job.objects)) is not None:
         raise Duplicate(twin.name)
     return made

@@ -10,7 +10,7 @@ from lamdagent.core.errors import JournalError
 from lamdagent.core.events import Event, StudyOpened
 from lamdagent.core.state import State
 from lamdagent.study.config import Document, Study
-from lamdagent.study.config.schema import study_of
+from lamdagent.study.config.schema import BudgetEntry, study_of
 
 FREE_TO_CHANGE = re.compile(
     r"budget\.|execution\.((workers|threads|timeout_min|batch_size)$|runner\.)|tasks\..*\.test$"
@@ -29,7 +29,7 @@ def changes(study: Study, before: State, objects: Sequence[Any]) -> list[Event]:
     old, new = _flat(began.dump()), _flat(study.dump())
     changed = [k for k in sorted({*old, *new}) if old.get(k) != new.get(k) and not FREE_TO_CHANGE.match(k)]
     lines = [f"  {key}: was {old.get(key, 'not there')}, is {new.get(key, 'not there')}" for key in changed]
-    for key in ("budget.trials", "budget.hours", "budget.usd", "budget.tokens"):
+    for key in (f"budget.{bound}" for bound in BudgetEntry.model_fields):
         was, now = old.get(key), new.get(key)
         if now is not None and (was is None or now < was):
             lines.append(f"  {key}: was {'unbounded' if was is None else was}, is {now} (a budget can only be raised)")

@@ -14,6 +14,7 @@ from lamdagent.core.settings import setting_object
 from lamdagent.core.types import Kind, Object, ObjectId, content_id
 from lamdagent.objects.datasets.formats import training_rows
 from lamdagent.objects.datasets.readers import Source, read_rows, rows_digest
+from lamdagent.objects.datasets.size import Size, open_tokenizer
 from lamdagent.objects.models.hub import HUB, HubModel, folder_id, gguf_id, resolve
 from lamdagent.objects.models.metadata import read_facts
 from lamdagent.study.config import DatasetEntry, Study
@@ -58,10 +59,11 @@ def load_pool(study: Study, known: Mapping[ObjectId, Object], *, offline: bool =
     """
     by_name = {obj.name: obj for obj in known.values() if obj.made_by is None}
     models, imports = _models(study, by_name, offline)
+    tokenizers = _tokenizers(study, models)
     datasets = [
         _stand_in("dataset", name, entry.path)
         if offline and dataset_source(study, entry).file is None
-        else _named_place(study, ("datasets", name), lambda e=entry, n=name: _dataset(study, n, e))
+        else _named_place(study, ("datasets", name), lambda e=entry, n=name: _dataset(study, n, e, tokenizers))
         for name, entry in study.body.datasets.items()
     ]
     settings = [
@@ -161,17 +163,31 @@ def _local(study: Study, path: str) -> bool:
     return (study.home / local).exists() or local.suffix == ".gguf" or path.startswith((".", "/", "~"))
 
 
-def _dataset(study: Study, name: str, entry: DatasetEntry) -> Object:
-    digest, rows, shapes = rows_digest(), 0, set()
+def _tokenizers(study: Study, models: Sequence[Object]) -> dict[str, Any]:
+    """The tokenizers of models whose folders are there, by their id."""
+    folders = {
+        obj.meta["tokenizer"]: HubModel.of(obj.uri).folder()
+        if obj.uri.startswith(HUB)
+        else study.home / Path(obj.uri).expanduser()
+        for obj in models
+        if "tokenizer" in obj.meta
+    }
+    opened = {name: open_tokenizer(folder) for name, folder in folders.items()}
+    return {name: tokenizer for name, tokenizer in opened.items() if tokenizer is not None}
+
+
+def _dataset(study: Study, name: str, entry: DatasetEntry, tokenizers: Mapping[str, Any]) -> Object:
+    digest, rows, shapes, size = rows_digest(), 0, set(), Size()
     for shape, line in _lines(study, entry):
         digest.update(line.encode())
+        size.add(json.loads(line))
         rows += 1
         shapes.add(shape)
     if len(shapes) > 1:
         raise DataError(
             f"dataset {name!r}: mixes rows of the shapes {', '.join(sorted(shapes))}; make one dataset of each."
         )
-    meta = {"rows": rows, "format": shapes.pop(), "split": entry.split}
+    meta = {"rows": rows, "format": shapes.pop(), "split": entry.split, **size.meta(tokenizers)}
     return Object(id=digest.hexdigest(), kind="dataset", name=name, uri=entry.path, meta=meta)
 
 

@@ -7,7 +7,7 @@ import fcntl
 import json
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NewType, cast
 
@@ -27,9 +27,25 @@ STORED_AS = {
     events.HoldoutOpened: "Unsealed",
 }
 KINDS: dict[str, Any] = {STORED_AS.get(cls, cls.__name__): cls for cls in events.Event.__args__}
-RENAMED_FIELDS = {"Exchanged": ("exchange", "call")}
-"""By kind, a field's former name and its name now."""
 _CODECS: dict[str, TypeAdapter[Any]] = {}
+
+
+def _renamed(data: Any, old: str, new: str) -> Any:
+    return {new if key == old else key: value for key, value in data.items()} if isinstance(data, dict) else data
+
+
+def _llm_tokens(opened: dict[str, Any]) -> dict[str, Any]:
+    config = opened["config"]
+    return {**opened, "config": {key: _renamed(v, "tokens", "llm_tokens") if key == "budget" else v
+                                 for key, v in config.items()}}  # fmt: skip
+
+
+RENAMED: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
+    "Exchanged": lambda body: _renamed(body, "exchange", "call"),
+    "Opened": _llm_tokens,
+    "SearchStopped": lambda body: {**body, "reason": {"tokens": "llm_tokens"}.get(body["reason"], body["reason"])},
+}
+"""By kind, what an older release wrote as this one writes it."""
 
 MIGRATIONS: tuple[str, ...] = (
     """
@@ -69,9 +85,8 @@ def from_json(kind: str, body: str) -> Event:
     """
     if kind not in KINDS:
         raise JournalError(f"the journal has an event of kind {kind!r}: it is of a newer release; upgrade lamdagent")
-    if kind in RENAMED_FIELDS:
-        old, new = RENAMED_FIELDS[kind]
-        body = json.dumps({new if key == old else key: value for key, value in json.loads(body).items()})
+    if kind in RENAMED:
+        body = json.dumps(RENAMED[kind](json.loads(body)))
     try:
         event: Event = _codec(kind).validate_json(body)
     except ValidationError as error:

@@ -36,6 +36,7 @@ from lamdagent.core.observers import Observers
 from lamdagent.core.protocols import Journal, Observer, Policy, Runner, Task
 from lamdagent.core.space import ActionSpace
 from lamdagent.core.state import State, reduce_events
+from lamdagent.core.training import NO_TRAINING, Training, training_flops
 from lamdagent.core.types import (
     SIDES,
     Budget,
@@ -58,6 +59,8 @@ from lamdagent.runners.job import Toolkit
 Watch = Callable[[int | str, Progress], None]
 EDGE = 2.5  # a coordinate beyond it has diverged
 ITEMS = 50
+TOKENS_PER_ROW = 10  # a row has one, and a setting may say `epochs`
+PARAMETERS = 2
 NAP_S = 60.0
 TEST_SHIFT = 0.1  # how far the test side's target lies from that of validation
 STARTS = {"base": (0.0, 0.0), "other": (-1.0, 1.0), "third": (1.0, -1.0)}
@@ -84,10 +87,18 @@ class ToyStep:
     def validate(self, inputs: Mapping[str, Sequence[Object]]) -> str | None:
         return None
 
+    def cost(self, inputs: Mapping[str, Sequence[Object]]) -> Training:
+        (dataset,), (setting,) = inputs["dataset"], inputs["hyperparameters"]
+        rows = dataset.meta["rows"] * setting.meta["values"].get("epochs", 1)
+        tokens = TOKENS_PER_ROW * rows
+        return Training(rows=rows, tokens=tokens, flops=training_flops(PARAMETERS, tokens))
+
     def execute(self, inputs: Mapping[str, Sequence[Object]], seed: int, ctx: Context) -> Mapping[str, Any]:
         (model,), (dataset,), (setting,) = inputs["model"], inputs["dataset"], inputs["hyperparameters"]
         rate = setting.meta["values"]["rate"]
         x = [a + rate * b for a, b in zip(model.meta["x"], dataset.meta["x"], strict=True)]
+        training = self.cost(inputs)
+        ctx.trained(rows=training.rows or 0, tokens=training.tokens, parameters=PARAMETERS)
         ctx.progress("train", 1, 1, loss=math.hypot(*x))
         if max(map(abs, x)) > EDGE:
             raise Diverged(f"the point is at {x}, beyond {EDGE}; try a lower rate")
@@ -109,6 +120,9 @@ class ToyMean:
             return f"{', '.join(model.name for model in models)} are the same point"
         return None
 
+    def cost(self, inputs: Mapping[str, Sequence[Object]]) -> Training:
+        return NO_TRAINING
+
     def execute(self, inputs: Mapping[str, Sequence[Object]], seed: int, ctx: Context) -> Mapping[str, Any]:
         models = inputs["models"]
         ctx.progress("merge", 1, 1)
@@ -128,6 +142,9 @@ class ToyBlend:
         if first.meta["x"] == second.meta["x"]:
             return f"{first.name} and {second.name} are the same vector"
         return None
+
+    def cost(self, inputs: Mapping[str, Sequence[Object]]) -> Training:
+        return NO_TRAINING
 
     def execute(self, inputs: Mapping[str, Sequence[Object]], seed: int, ctx: Context) -> Mapping[str, Any]:
         datasets = inputs["datasets"]

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 from lamdagent.core.errors import UserError
 from lamdagent.results.attribution import Attribution
 from lamdagent.results.bars import TaskBars
-from lamdagent.results.comparison import Comparison
+from lamdagent.results.comparison import CurvesBy
 from lamdagent.results.history import History
 from lamdagent.results.report import NORMAL_95
 from lamdagent.results.result import Picture
 from lamdagent.results.scaling import Scaling
+from lamdagent.results.spending import NAMES
 from lamdagent.results.validation_size import ValidationSizes
 
 if TYPE_CHECKING:
@@ -104,18 +105,19 @@ def _(data: TaskBars, axes: Any) -> None:
 
 
 @draw.register
-def _(data: Comparison, axes: Any) -> None:
+def _(data: CurvesBy, axes: Any) -> None:
     """The pick on held-out items with its band, and the validation maximum dotted; that alone where items are not kept."""
-    for name, arm in data.arms.items():
-        at, curve = range(len(arm.curve)), arm.held_out_curve or arm.curve
+    at = data.comparison.grid[data.axis]
+    for name, arm in ((name, arm.by[data.axis]) for name, arm in data.comparison.arms.items()):
+        curve = arm.held_out_curve or arm.curve
         (line,) = axes.plot(at, [p.mean for p in curve], label=name)
-        if len(data.seeds) > 1:  # where all seeds agree, as before the first trial, there is no spread
+        if len(data.comparison.seeds) > 1:  # where all seeds agree, as before the first trial, there is no spread
             low = [p.mean if p.low is None else p.low for p in curve]
             high = [p.mean if p.high is None else p.high for p in curve]
             axes.fill_between(at, low, high, alpha=0.15, color=line.get_color())
         if arm.held_out_curve is not None:
             axes.plot(at, [p.mean for p in arm.curve], ":", lw=0.9, color=line.get_color())
-    axes.set(xlabel="trials", ylabel="objective of the pick by then")
+    axes.set(xlabel=NAMES[data.axis], ylabel="objective of the pick by then")
 
 
 @draw.register

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from lamdagent.core.action_type import Context
 from lamdagent.core.config import Config
+from lamdagent.core.training import NO_TRAINING, Training
 from lamdagent.core.types import Kind, Object, Slot
 from lamdagent.objects.models.metadata import inherited
 
@@ -37,6 +38,9 @@ class Rounding:
         (model,), (setting,) = inputs["model"], inputs["hyperparameters"]
         has, wanted = model.meta.get("bits", 32), setting.meta["values"]["bits"]
         return None if wanted < has else f"{model.name!r} has {has} bits: rounding it to {wanted} changes nothing"
+
+    def cost(self, inputs: Mapping[str, Sequence[Object]]) -> Training:
+        return NO_TRAINING
 
     def execute(self, inputs: Mapping[str, Sequence[Object]], seed: int, ctx: Context) -> Mapping[str, Any]:
         import torch

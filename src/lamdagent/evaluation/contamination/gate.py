@@ -20,6 +20,7 @@ from lamdagent.core.protocols import ArtifactStore, Task
 from lamdagent.core.types import SIDES, Object, ObjectId
 from lamdagent.evaluation.contamination.overlap import Evaluated, EvaluationItem, fields_of, scan
 from lamdagent.objects.datasets.readers import rows_digest
+from lamdagent.objects.datasets.size import size_of_part
 
 SHOWN = 6
 ROWS = "data.jsonl"
@@ -80,7 +81,8 @@ def _without(obj: Object, dropped: set[int], store: ArtifactStore) -> Object:
     digest = rows_digest()
     for line in lines:
         digest.update(line.encode())
-    meta = {**obj.meta, "rows": len(lines), "dropped": len(dropped), "whole": obj.id}
+    kept = {"rows": len(lines), "dropped": len(dropped), "whole": obj.id}
+    meta = {**obj.meta, **size_of_part(obj.meta, len(lines)), **kept}
     made = replace(obj, id=digest.hexdigest(), meta=meta)
     if store.record(made.id) is None:
         with store.write(made.id, {"id": made.id, "kind": "dataset", "meta": meta}) as folder:

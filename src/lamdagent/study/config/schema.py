@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
 
 from lamdagent.core.config import NAME, Config
 from lamdagent.core.errors import ConfigError, UnknownName, nearest
@@ -74,8 +75,25 @@ class BudgetEntry(Config):
 
     trials: int | None = Field(100, ge=1, description="trials begun")
     hours: float | None = Field(None, gt=0, description="hours that `lamdagent run` has worked")
+    train_rows: int | None = Field(
+        None, ge=1, description="rows trained on, each as often as it is seen; no trial begins that would pass it"
+    )
+    train_tokens: int | None = Field(
+        None, ge=1, description="tokens trained on, those of prompts too; no trial begins that would pass it"
+    )
+    gpu_hours: float | None = Field(None, gt=0, description="hours that jobs hold a GPU")
+    target: float | None = Field(None, description="stop at a model with this objective on validation")
+    patience: int | None = Field(None, ge=1, description="stop after so many trials without a new best model")
     usd: float | None = Field(None, gt=0, description="USD for the answers of a language model")
-    tokens: int | None = Field(None, ge=1, description="tokens of questions to a language model and its answers")
+    llm_tokens: int | None = Field(None, ge=1, description="tokens of questions to a language model and its answers")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _llm_tokens(cls, data: Any) -> Any:
+        if isinstance(data, Mapping) and "tokens" in data:
+            words = "no such key: a language model's are llm_tokens, those trained on train_tokens"
+            raise PydanticCustomError("unknown_key", words, {"key": "tokens"})
+        return data
 
 
 class Execution(Config):

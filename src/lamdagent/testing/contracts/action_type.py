@@ -9,7 +9,8 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import get_args
 
-from lamdagent.core.action_type import ActionType, why_refused
+from lamdagent.core.action_type import ActionType, cost_of, why_refused
+from lamdagent.core.training import Training
 from lamdagent.core.types import Kind, Object
 
 KINDS = get_args(Kind)
@@ -78,9 +79,21 @@ class ActionTypeContract:
             assert len(set(asked)) == 1
             assert inputs == before
 
+    def test_what_it_will_train_on_is_known_or_none_and_pure(self) -> None:
+        type = self.action_type()
+        for inputs in self.admitted():
+            before = copy.deepcopy(inputs)
+            foreseen = [cost_of(each, inputs) for each in (type, type, self.action_type())]
+            assert isinstance(foreseen[0], Training)
+            assert foreseen[0] == foreseen[1] == foreseen[2]
+            assert all(n is None or n >= 0 for n in (foreseen[0].rows, foreseen[0].tokens, foreseen[0].flops))
+            assert inputs == before
+
     def test_asking_is_cheap_and_loads_no_torch(self) -> None:
         type, had_torch, began = self.action_type(), "torch" in sys.modules, time.process_time()
         for inputs in itertools.islice(itertools.cycle((*self.admitted(), *self.refused())), 1000):
             why_refused(type, inputs)
+        for inputs in itertools.islice(itertools.cycle(self.admitted()), 1000):
+            cost_of(type, inputs)
         assert time.process_time() - began < 1.0, "an action space asks for every pair of models"
         assert ("torch" in sys.modules) == had_torch

@@ -25,6 +25,7 @@ from lamdagent.core.events import (
 )
 from lamdagent.core.protocols import Journal
 from lamdagent.core.state import reduce_events
+from lamdagent.core.training import Training
 from lamdagent.core.types import Action, Choice, Cost, Failed, Guard, LLMCall, Made, Object, Score, TaskWeight
 from lamdagent.testing import toy
 
@@ -40,7 +41,15 @@ _SCORES = (
     ),
     Score(task="far", split="test", value=-1e300, n=1),
 )
-_COST = Cost(wall_s=1.25, phases_s={"train": 1.0, "write": 0.25}, peak_bytes=2**40)
+_COST = Cost(
+    wall_s=1.25,
+    phases_s={"train": 1.0, "write": 0.25},
+    peak_bytes=2**40,
+    training=Training(rows=300, tokens=2**40, flops=6e18),
+    gpu_s=1.25,
+    reused=True,
+    saved_s=9.5,
+)
 _MADE = Object(id="m2", kind="model", name="model-0", made_by="m2", meta={"x": [0.5, -1.0], "root": "m", "deep": {}})
 
 _DATA = Object(id="d2", kind="dataset", name="dataset-1", made_by="d2", meta={"rows": 7, "format": "text"})
@@ -64,7 +73,7 @@ EVERY_EVENT: tuple[Event, ...] = (
     TimeSpent(wall_s=0.001),
     HoldoutOpened(models=("m", "m2")),
     Tested(object_id="m2", scores=_SCORES),
-    SearchStopped(reason="tokens", message="budget.tokens: 9 of 9 are spent"),
+    SearchStopped(reason="llm_tokens", message="budget.llm_tokens: 9 of 9 are spent"),
 )
 
 

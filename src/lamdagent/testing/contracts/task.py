@@ -124,7 +124,8 @@ class _WithoutModels:
         self._context = context
         self.workdir = context.workdir
         self.object, self.folder, self.weights = context.object, context.folder, context.weights
-        self.keep, self.progress, self.asking = context.keep, context.progress, context.asking
+        self.keep, self.asking = context.keep, context.asking
+        self.progress, self.trained = context.progress, context.trained
 
     @property
     def models(self) -> ModelLoader:

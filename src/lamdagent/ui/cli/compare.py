@@ -12,6 +12,9 @@ from lamdagent.results.searches import Arm, run_arms
 from lamdagent.ui.cli._options import SET_HELP, dotted
 from lamdagent.ui.cli._output import write_outputs
 
+TRIALS = 30
+BUDGETS = ("budget.train_rows=", "budget.train_tokens=")
+
 
 def compare(
     context: typer.Context,
@@ -21,7 +24,8 @@ def compare(
     without: list[str] = typer.Option([], help="An arm of the first policy without this action type. Repeatable."),
     arms: Path | None = typer.Option(None, help="A YAML file of arms instead: {name: {key.key: value}}."),
     seeds: int = typer.Option(5, min=1, help="Seeds per arm."),
-    trials: int = typer.Option(30, min=1, help="Trials per search."),
+    trials: int | None = typer.Option(None, min=1, help="Trials per search. Unset: 30, or any number with "
+                                      "--budget.train_rows or --budget.train_tokens."),
     set_: list[str] = typer.Option([], "--set", help=SET_HELP),
     test: bool = typer.Option(False, "--test", help="Open the sealed test for the pick of every search, the best model "
                               "by validation or the base model where nothing beats it."),
@@ -35,27 +39,34 @@ def compare(
 ) -> None:  # fmt: skip
     """Run several searches with the same budget and seeds, and say whether they differ.
 
+    They are held against each other where all have spent equally many training tokens (rows, where tokens are not known):
+    a policy that takes larger trials must not win by that. What holds at equal seconds and trials is said beside it.
+    A model that another search made counts in full.
+
     Each search is judged by its pick on items that had no say in picking it, or with --test on the sealed test: the
     best validation score itself grows with the number of models by luck alone. Intervals cover seeds and items. Seeds
     share one set of items, so what is said holds for other items as far as these can tell; with --fresh-items each has
     its own, and more seeds are more items, too.
 
     The searches share their artifacts: what one has made is not made again by another. Dotted options (`--policy.shown
-    10`) go to every arm whose policy knows them.
+    10`) go to every arm whose policy knows them, `--budget.KEY` to all.
     """
     from lamdagent.study.config import load_study
     from lamdagent.study.parts import StudyParts
     from lamdagent.ui.cli._rerun import progress_of
 
     grid = _from_file(arms) if arms else _from_options(policies, without)
-    base = [*set_, f"budget.trials={trials}"]
+    options = dotted(context.args)
+    base = [*set_, *(option for option in options if option.startswith("budget."))]
+    other = any(option.startswith(BUDGETS) for option in base)
+    base.append(f"budget.trials={trials or ('null' if other else TRIALS)}")
     loaded = load_study(study, base)
     if detect is not None and not 0 < detect < 1:
         raise UserError(f"--detect {detect:g}: give a gap of the objective between 0 and 1, such as 0.02.")
     searches = run_arms(
         loaded,
         base,
-        dotted(context.args),
+        [option for option in options if option not in base],
         grid,
         seeds,
         test,
@@ -64,7 +75,7 @@ def compare(
     )
     from lamdagent.results.compare import compare as compare_states
 
-    found = compare_states(loaded.body.study, searches, trials, detect)
+    found = compare_states(loaded.body.study, searches, detect)
     write_outputs(found, to or loaded.root / f"{found.study}.comparison", "comparison", as_json=as_json)
 
 

@@ -14,6 +14,7 @@ from lamdagent.core.types import Kind, Object
 from lamdagent.evaluation.tasks.config import TaskConfig
 from lamdagent.results.result import Facts, Part, Section
 from lamdagent.study.config import Study
+from lamdagent.study.config.schema import BudgetEntry
 from lamdagent.study.initial_pool import kept_bytes, load_pool, to_fetch
 from lamdagent.study.open import check_tasks
 from lamdagent.study.parts import StudyParts
@@ -107,8 +108,6 @@ def plan_of(study: Study) -> RunPlan:
     state = State(seed=study.body.seed, pool={obj.id: obj for obj in objects})
     types = parts.action_types
     space = ActionSpace(state, types)
-    budget = study.body.budget
-    hours = f", {budget.hours:g} hours" if budget.hours else ""
     return RunPlan(
         study=study.body.study,
         seed=study.body.seed,
@@ -118,10 +117,16 @@ def plan_of(study: Study) -> RunPlan:
         tasks=tuple(_task(task, config) for task, (_, config) in zip(parts.tasks, study.tasks, strict=True)),
         policy=study.policy[0],
         memory=study.memory[0],
-        budget=f"{budget.trials} trials{hours}" if budget.trials else f"no bound on trials{hours}",
+        budget=_budget(study.body.budget),
         disk=_disk(study, objects, {type.makes for type in types.values()}),
         to_fetch=tuple(to_fetch(study, parts.tasks)),
     )
+
+
+def _budget(budget: BudgetEntry) -> str:
+    bounds = {name: value for name, value in budget.model_dump().items() if value is not None and name != "trials"}
+    trials = f"{budget.trials} trials" if budget.trials else "no bound on trials"
+    return ", ".join([trials, *(f"{value:,} {name}" for name, value in bounds.items())])
 
 
 def _about(obj: Object) -> str:
