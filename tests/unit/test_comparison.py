@@ -248,6 +248,15 @@ def test_a_search_that_ended_by_itself_keeps_its_pick_and_does_not_end_the_other
     assert spending["tokens"].moments("short")[0][-1] == 1
 
 
+def test_searches_that_the_same_rows_bound_were_granted_equally_many_though_the_last_did_not_fit() -> None:
+    fits, less = (world(0, [[0.1] * 20] * (1 + n), Training(rows=rows, tokens=1), stopped="train_rows")
+                  for n, rows in ((5, 20), (3, 30)))  # fmt: skip
+    spending = spendings(runs_of({"fits": [fits], "less": [less]}))
+    assert spending["rows"].equal == 100
+    assert [spending["rows"].moments(arm)[0][-1] for arm in ("fits", "less")] == [5, 3]
+    assert spending["tokens"].equal == 3
+
+
 def test_where_tokens_are_not_known_rows_are_equal_and_trials_where_these_are_not_either() -> None:
     by_rows = world(0, [[0.1] * 20] * 3, Training(rows=10))
     assert next(iter(spendings(runs_of({"a": [by_rows], "b": [by_rows]})))) == "rows"

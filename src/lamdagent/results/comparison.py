@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from lamdagent.core.format import change_with_interval, duration, p_value, with_interval
 from lamdagent.results.result import Part, Picture, Section, Table
-from lamdagent.results.spending import NAMES, Axis, amount
+from lamdagent.results.spending import NAMES, Axis, amount, words
 
 WILCOXON_SEEDS = 6
 """With fewer seeds the signed-rank test cannot give a p below .05."""
@@ -161,7 +161,7 @@ class Comparison:
     def sections(self) -> list[Section]:
         parts: list[Part] = [
             f"{len(self.seeds)} seeds; against {self.against}, where each search has spent "
-            f"{amount(self.by, self.equal[self.by])} {NAMES[self.by]}",
+            f"{words(self.by, self.equal[self.by])}",
             self._reached(),
             *([gains] if (gains := self._gains()).rows else []),
             *([others] if (others := self._elsewhere()).rows else []),
@@ -200,7 +200,7 @@ class Comparison:
     def _elsewhere(self) -> Table:
         """The same pick where something else is equal: with few trials a policy of large ones does well, say."""
         rows = [
-            [f"{amount(axis, equal)} {NAMES[axis]}", name, _words(arm.by[axis].picked),
+            [words(axis, equal), name, _words(arm.by[axis].picked),
              *(["-", "-"] if gain is None else [change_with_interval(gain.mean, gain.low, gain.high), p_value(gain.t_p)])]
             for axis, equal in self.equal.items()
             if axis != self.by

@@ -24,7 +24,8 @@ NAMES: Mapping[Axis, str] = {
 }
 POINTS = 20
 ENDED = ("exhausted", "target", "patience")
-"""Why a search stops that could have spent more: with more it would have the same pick."""
+"""Why a search stops that could have spent more: with more it would have the same pick. Where rows, or tokens, are what
+ended it, all were granted equally many of these."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,8 +76,13 @@ def spendings(arms: Mapping[str, Sequence[Run]]) -> dict[Axis, Spending]:
 
 
 def amount(axis: Axis, value: float) -> str:
-    """`36,000` trials, rows or tokens; `3 min 5 s`."""
+    """`36,000`; `3 min 5 s`."""
     return duration(value) if axis == "seconds" else f"{value:,.0f}"
+
+
+def words(axis: Axis, value: float) -> str:
+    """`36,000 training tokens`; `3 min 5 s`."""
+    return amount(axis, value) if axis == "seconds" else f"{amount(axis, value)} {NAMES[axis]}"
 
 
 def _spending(
@@ -86,7 +92,7 @@ def _spending(
     if any(len(known[arm]) < len(spent[arm]) for arm in spent):
         return None
     ends = [
-        (one[-1], run.state.stopped is not None and run.state.stopped.reason in ENDED)
+        (one[-1], run.state.stopped is not None and run.state.stopped.reason in (*ENDED, f"train_{axis}"))
         for arm, runs in arms.items()
         for run, one in zip(runs, known[arm], strict=True)
     ]
