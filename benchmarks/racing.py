@@ -23,11 +23,12 @@ from numpy.typing import NDArray
 from scipy.stats import norm
 
 from lamdagent.core.action_type import Context
+from lamdagent.core.budget import Budget
 from lamdagent.core.events import ObjectAdded, StudyOpened
 from lamdagent.core.search import Search, run
 from lamdagent.core.space import ActionSpace
 from lamdagent.core.state import State
-from lamdagent.core.types import Budget, Choice, Kind, Object, Slot, Split, TaskWeight
+from lamdagent.core.types import Choice, Kind, Object, Slot, Split, TaskWeight
 from lamdagent.evaluation.evaluator import Evaluation
 from lamdagent.memories.table import Table
 from lamdagent.runners.inline import Inline

@@ -14,11 +14,12 @@ import time
 from collections.abc import Mapping, Sequence
 
 from lamdagent.core.action_type import ActionType
+from lamdagent.core.budget import Budget
 from lamdagent.core.events import ObjectAdded
 from lamdagent.core.search import Search, run
 from lamdagent.core.space import ActionSpace
 from lamdagent.core.state import State
-from lamdagent.core.types import Budget, Choice, Object, Slot
+from lamdagent.core.types import Choice, Object, Slot
 from lamdagent.memories.table import Table
 from lamdagent.policies.surrogate.policy import Surrogate
 from lamdagent.runners.inline import Inline

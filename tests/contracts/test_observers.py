@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from lamdagent.core.budget import Budget
 from lamdagent.core.observers import Observers
 from lamdagent.core.state import State
-from lamdagent.core.types import Budget, Failed
+from lamdagent.core.types import Failed
 from lamdagent.observers.jsonl import Jsonl
 from lamdagent.study.progress import ProgressFiles
 from lamdagent.testing.contracts import ObserverContract

@@ -13,8 +13,9 @@ from typing import Any
 from pydantic import BaseModel
 
 from lamdagent.core.action_type import ActionType, Context
+from lamdagent.core.budget import Budget
 from lamdagent.core.errors import ContractViolation, UserError
-from lamdagent.core.types import Budget, Kind, Object, Slot
+from lamdagent.core.types import Kind, Object, Slot
 from lamdagent.llm.chat import Reply
 from lamdagent.runners.calls import CallFolder
 from lamdagent.runners.job import Toolkit

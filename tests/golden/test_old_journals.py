@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 import lamdagent
+from lamdagent.core.budget import Budget
 from lamdagent.core.events import Event, SearchStopped, StudyOpened, Told
 from lamdagent.core.search import Search, run
 from lamdagent.core.state import reduce_events
-from lamdagent.core.types import Budget, Failed
+from lamdagent.core.types import Failed
 from lamdagent.memories.reflection import Reflection
 from lamdagent.policies.agent import Agent
 from lamdagent.policies.random import Random

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from lamdagent.core.budget import Budget
 from lamdagent.core.jobs import Job
 from lamdagent.core.search import Search
 from lamdagent.core.space import ActionSpace
 from lamdagent.core.state import State
-from lamdagent.core.types import Budget, Choice, Outcome
+from lamdagent.core.types import Choice, Outcome
 from lamdagent.memories.table import Table
 from lamdagent.policies.random import Random
 from lamdagent.runners.job import Toolkit, work

@@ -7,13 +7,13 @@ from dataclasses import replace
 
 import pytest
 
-from lamdagent.core.budget import IDLE
+from lamdagent.core.budget import IDLE, Budget
 from lamdagent.core.events import ObjectAdded
 from lamdagent.core.search import Search, run
 from lamdagent.core.space import ActionSpace
 from lamdagent.core.state import State, reduce_events
 from lamdagent.core.training import Training
-from lamdagent.core.types import Budget, Choice, Cost, Failed, Made, Object
+from lamdagent.core.types import Choice, Cost, Failed, Made, Object
 from lamdagent.memories.table import Table
 from lamdagent.policies.random import Random
 from lamdagent.results.ledger import ledger_of

@@ -15,13 +15,14 @@ from typing import Any
 import pytest
 
 from lamdagent.core.action_type import ActionType
+from lamdagent.core.budget import Budget
 from lamdagent.core.errors import BudgetSpent, ContractViolation
 from lamdagent.core.events import LLMCalled, Told
 from lamdagent.core.jobs import Job, WorkerSpec
 from lamdagent.core.protocols import Journal, Runner
 from lamdagent.core.search import Search, run
 from lamdagent.core.state import State, reduce_events
-from lamdagent.core.types import Action, Budget, Failed, LLMCall, Made, Spent
+from lamdagent.core.types import Action, Failed, LLMCall, Made, Spent
 from lamdagent.memories.table import Table
 from lamdagent.policies.random import Random
 from lamdagent.runners.calls import CallFolder, JobLog

@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 
+from lamdagent.core.budget import Budget
 from lamdagent.core.events import Asked, Event, MemoryUpdated, Scored, Told
 from lamdagent.core.protocols import Journal
 from lamdagent.core.search import Search, run
 from lamdagent.core.state import State, reduce_events
-from lamdagent.core.types import Budget, Failed, Made, ObjectId
+from lamdagent.core.types import Failed, Made, ObjectId
 from lamdagent.memories.reflection import Reflection
 from lamdagent.memories.table import Table
 from lamdagent.policies.random import Random

@@ -15,13 +15,14 @@ import pytest
 from typer.testing import CliRunner
 
 from lamdagent.core.action_type import ActionType
+from lamdagent.core.budget import Budget
 from lamdagent.core.events import Event, HoldoutOpened
 from lamdagent.core.events import Tested as OnTest
 from lamdagent.core.protocols import Policy
 from lamdagent.core.search import Search, run
 from lamdagent.core.space import ActionSpace
 from lamdagent.core.state import State, reduce_events
-from lamdagent.core.types import Action, Budget, Choice, Score, Slot
+from lamdagent.core.types import Action, Choice, Score, Slot
 from lamdagent.llm.chat import NoReply
 from lamdagent.memories.table import Table
 from lamdagent.objects.artifacts import LocalArtifacts

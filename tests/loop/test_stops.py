@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from lamdagent.core.budget import Budget
 from lamdagent.core.errors import BudgetSpent
 from lamdagent.core.events import ObjectAdded, SearchStopped, TimeSpent
 from lamdagent.core.search import run
 from lamdagent.core.space import ActionSpace
 from lamdagent.core.state import State, reduce_events
-from lamdagent.core.types import Budget, Choice, Failed, Made
+from lamdagent.core.types import Choice, Failed, Made
 from lamdagent.runners.inline import Inline
 from lamdagent.study.journal import MemoryJournal
 from lamdagent.testing import toy

@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 
+from lamdagent.core.budget import Budget
 from lamdagent.core.errors import JournalError, UserError
 from lamdagent.core.events import Event, SearchStopped
 from lamdagent.core.jobs import Job, Progress
 from lamdagent.core.observers import Observers
 from lamdagent.core.search import run
 from lamdagent.core.state import State, reduce_events
-from lamdagent.core.types import Budget, Outcome
+from lamdagent.core.types import Outcome
 from lamdagent.policies.random import Random
 from lamdagent.runners.inline import Inline
 from lamdagent.study.journal import MemoryJournal

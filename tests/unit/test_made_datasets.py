@@ -10,13 +10,14 @@ from typing import Any
 
 import pytest
 
+from lamdagent.core.budget import Budget
 from lamdagent.core.errors import ContractViolation, UserError
 from lamdagent.core.events import Asked, Event, Told
 from lamdagent.core.evidence import dataset_gains, evidence_table, gains, labels
 from lamdagent.core.format import recipe, result
 from lamdagent.core.pipeline import Pipeline, node_label, pipeline_of, render
 from lamdagent.core.state import State, reduce_events
-from lamdagent.core.types import Budget, Made, Object
+from lamdagent.core.types import Made, Object
 from lamdagent.memories.reflection import Reflection
 from lamdagent.objects.artifacts import LocalArtifacts
 from lamdagent.objects.datasets.readers import rows_digest

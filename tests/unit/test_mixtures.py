@@ -9,13 +9,14 @@ from collections.abc import Sequence
 import pytest
 
 from lamdagent.actions.sft import Sft, mixed
+from lamdagent.core.budget import Budget
 from lamdagent.core.events import Asked
 from lamdagent.core.plan import Plan, PlanStep, follow
 from lamdagent.core.protocols import Policy
 from lamdagent.core.settings import Free, Freedom, read_varied, setting_object
 from lamdagent.core.space import ActionSpace
 from lamdagent.core.state import State, reduce_events
-from lamdagent.core.types import Action, Budget, Choice, Object
+from lamdagent.core.types import Action, Choice, Object
 from lamdagent.policies.evolution import Evolution
 from lamdagent.policies.random import Random
 from lamdagent.policies.surrogate.policy import Surrogate

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 import yaml
 
+from lamdagent.core.budget import Budget
 from lamdagent.core.errors import ConfigError
 from lamdagent.core.events import ObjectAdded, StudyOpened
 from lamdagent.core.pipeline import Pipeline, pipeline_of, to_data
@@ -15,7 +16,7 @@ from lamdagent.core.plan import Plan, PlanStatus, follow, plan_data, plan_of_tri
 from lamdagent.core.search import Search, run
 from lamdagent.core.space import ActionSpace
 from lamdagent.core.state import State, reduce_events
-from lamdagent.core.types import Budget, Object
+from lamdagent.core.types import Object
 from lamdagent.memories.table import Table
 from lamdagent.policies.replay import Replay
 from lamdagent.study.journal import MemoryJournal

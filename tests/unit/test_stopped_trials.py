@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 from tests.loop.by_hand import done, opened
 
+from lamdagent.core.budget import Budget
 from lamdagent.core.search import Search, job_of
 from lamdagent.core.space import ActionSpace
-from lamdagent.core.types import Budget, Failed
+from lamdagent.core.types import Failed
 from lamdagent.results.holdout import HoldoutResults
 from lamdagent.results.leaderboard import leaderboard
 from lamdagent.results.report import report

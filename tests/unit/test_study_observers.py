@@ -13,12 +13,13 @@ from typing import Any
 import pytest
 from tests.study_file import STUDY
 
+from lamdagent.core.budget import Budget
 from lamdagent.core.errors import ConfigError
 from lamdagent.core.events import StudyOpened
 from lamdagent.core.jobs import Progress
 from lamdagent.core.search import Search
 from lamdagent.core.state import State, reduce_events
-from lamdagent.core.types import Budget, Failed
+from lamdagent.core.types import Failed
 from lamdagent.memories.table import Table
 from lamdagent.observers.jsonl import Jsonl
 from lamdagent.policies.random import Random

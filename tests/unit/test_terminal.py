@@ -11,11 +11,11 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
+from lamdagent.core.budget import Budget
 from lamdagent.core.events import SearchStopped
 from lamdagent.core.observers import Observers
 from lamdagent.core.protocols import Observer
 from lamdagent.core.search import Search, run
-from lamdagent.core.types import Budget
 from lamdagent.memories.table import Table
 from lamdagent.policies.agent import Agent
 from lamdagent.policies.random import Random

@@ -1,4 +1,4 @@
-"""What is left of a budget of training, and why no trial begins any more."""
+"""Budgets: where a search stops, what is left, and why no trial begins any more."""
 
 from __future__ import annotations
 
@@ -9,12 +9,32 @@ from typing import Literal
 from lamdagent.core.events import SearchStopped
 from lamdagent.core.state import State
 from lamdagent.core.training import Training
-from lamdagent.core.types import Action, Budget
+from lamdagent.core.types import Action
 
 TrainingBound = Literal["train_rows", "train_tokens"]
 
 IDLE = 20
 """So many trials in a row that train on nothing end a search which only rows or tokens bound."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """Where a search stops, counted over all its restarts. None is no bound.
+
+    `train_rows` and `train_tokens` are of all trials, each as in `Training`; no trial begins that would pass them. At a
+    `target` objective on validation, or after `patience` trials without a new best model, none begins either. `usd` and
+    `llm_tokens` are what a language model's answers may cost, input and output together.
+    """
+
+    trials: int | None = None
+    hours: float | None = None
+    train_rows: int | None = None
+    train_tokens: int | None = None
+    gpu_hours: float | None = None
+    target: float | None = None
+    patience: int | None = None
+    usd: float | None = None
+    llm_tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

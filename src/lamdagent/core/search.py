@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from lamdagent.core.action_type import ActionType
-from lamdagent.core.budget import why_over
+from lamdagent.core.budget import Budget, why_over
 from lamdagent.core.errors import BudgetSpent, ContractViolation, Duplicate, JournalError, UserError
 from lamdagent.core.events import (
     Asked,
@@ -31,7 +31,7 @@ from lamdagent.core.observers import Observers
 from lamdagent.core.protocols import CallStore, Chat, Journal, Memory, Policy, Runner
 from lamdagent.core.space import ActionSpace
 from lamdagent.core.state import State, reduce_events
-from lamdagent.core.types import Budget, Cost, Failed, LLMCall, Made, Object, ObjectId, Outcome, Spent, Trial
+from lamdagent.core.types import Cost, Failed, LLMCall, Made, Object, ObjectId, Outcome, Spent, Trial
 
 RECORD_EVERY_S = 30.0
 

@@ -15,12 +15,12 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from lamdagent.core.action_type import cost_of
-from lamdagent.core.budget import Left, TrainingBound, left_of, trained
+from lamdagent.core.budget import Budget, Left, TrainingBound, left_of, trained
 from lamdagent.core.errors import nearest
 from lamdagent.core.settings import EPOCHS, RATE, Freedom, read_varied
 from lamdagent.core.state import State
 from lamdagent.core.training import Training
-from lamdagent.core.types import ALL, Action, Budget, Choice, Object, ObjectId, Slot, Status
+from lamdagent.core.types import ALL, Action, Choice, Object, ObjectId, Slot, Status
 
 if TYPE_CHECKING:
     from lamdagent.core.action_type import ActionType

@@ -398,23 +398,3 @@ class LLMCall:
     usd: float | None = None
     wall_s: float = 0.0
     job: int | str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Budget:
-    """Where a search stops, counted over all its restarts. None is no bound.
-
-    `train_rows` and `train_tokens` are of all trials, each as in `Training`; no trial begins that would pass them. At a
-    `target` objective on validation, or after `patience` trials without a new best model, none begins either. `usd` and
-    `llm_tokens` are what a language model's answers may cost, input and output together.
-    """
-
-    trials: int | None = None
-    hours: float | None = None
-    train_rows: int | None = None
-    train_tokens: int | None = None
-    gpu_hours: float | None = None
-    target: float | None = None
-    patience: int | None = None
-    usd: float | None = None
-    llm_tokens: int | None = None

@@ -16,9 +16,10 @@ from typing import Any, Protocol, Self, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from lamdagent.core.budget import Budget
 from lamdagent.core.errors import BudgetSpent, UserError
 from lamdagent.core.protocols import CallLog
-from lamdagent.core.types import Budget, LLMCall, Spent, content_id
+from lamdagent.core.types import LLMCall, Spent, content_id
 
 Answer = TypeVar("Answer", bound=BaseModel)
 CHARS_PER_TOKEN = 3  # low, so that an estimate is rather too high

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from lamdagent.core.types import Budget
+from lamdagent.core.budget import Budget
 from lamdagent.llm.chat import Chat, Reply
 
 Line = str | Exception | Callable[[str, type[BaseModel]], str]

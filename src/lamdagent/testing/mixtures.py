@@ -15,13 +15,14 @@ from typing import Any
 from pydantic import Field
 
 from lamdagent.core.action_type import ActionType, Context
+from lamdagent.core.budget import Budget
 from lamdagent.core.config import Config
 from lamdagent.core.events import Event, ObjectAdded, StudyOpened
 from lamdagent.core.observers import Observers
 from lamdagent.core.protocols import Policy
 from lamdagent.core.settings import Free, Freedom, setting_object
 from lamdagent.core.state import State
-from lamdagent.core.types import ALL, SIDES, Budget, Example, Kind, Object, Slot, Split, TaskWeight, content_id
+from lamdagent.core.types import ALL, SIDES, Example, Kind, Object, Slot, Split, TaskWeight, content_id
 from lamdagent.evaluation.evaluator import Evaluation
 from lamdagent.runners.job import Toolkit
 from lamdagent.testing import toy

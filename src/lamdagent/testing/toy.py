@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Any
 
 from lamdagent.core.action_type import ActionType, Context
+from lamdagent.core.budget import Budget
 from lamdagent.core.errors import Diverged
 from lamdagent.core.events import Asked, Event, ObjectAdded, StudyOpened
 from lamdagent.core.jobs import Progress
@@ -39,7 +40,6 @@ from lamdagent.core.state import State, reduce_events
 from lamdagent.core.training import NO_TRAINING, Training, training_flops
 from lamdagent.core.types import (
     SIDES,
-    Budget,
     Cost,
     Example,
     Failed,

@@ -6,10 +6,10 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
+from lamdagent.core.budget import Budget
 from lamdagent.core.plan import Plan, PlanStatus
 from lamdagent.core.protocols import Observer
 from lamdagent.core.state import State
-from lamdagent.core.types import Budget
 from lamdagent.results.rerun import Rerun, StudyChange, derive_study
 from lamdagent.study.config import Study
 

@@ -56,17 +56,14 @@ def compare(
     from lamdagent.ui.cli._rerun import progress_of
 
     grid = _from_file(arms) if arms else _from_options(policies, without)
-    options = dotted(context.args)
-    base = [*set_, *(option for option in options if option.startswith("budget."))]
-    other = any(option.startswith(BUDGETS) for option in base)
-    base.append(f"budget.trials={trials or ('null' if other else TRIALS)}")
+    base, options = _for_all(set_, dotted(context.args), trials)
     loaded = load_study(study, base)
     if detect is not None and not 0 < detect < 1:
         raise UserError(f"--detect {detect:g}: give a gap of the objective between 0 and 1, such as 0.02.")
     searches = run_arms(
         loaded,
         base,
-        [option for option in options if option not in base],
+        options,
         grid,
         seeds,
         test,
@@ -77,6 +74,14 @@ def compare(
 
     found = compare_states(loaded.body.study, searches, detect)
     write_outputs(found, to or loaded.root / f"{found.study}.comparison", "comparison", as_json=as_json)
+
+
+def _for_all(given: list[str], options: list[str], trials: int | None) -> tuple[list[str], list[str]]:
+    """The overrides of all arms, those of the budget among them; and the options for arms whose policy knows them."""
+    base = [*given, *(option for option in options if option.startswith("budget."))]
+    bounded = any(option.startswith(BUDGETS) for option in base)
+    base.append(f"budget.trials={trials or ('null' if bounded else TRIALS)}")
+    return base, [option for option in options if option not in base]
 
 
 def _from_options(policies: str, without: list[str]) -> dict[str, Arm]:

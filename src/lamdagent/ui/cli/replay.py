@@ -8,8 +8,8 @@ from typing import Any
 
 import typer
 
+from lamdagent.core.budget import Budget
 from lamdagent.core.errors import UserError
-from lamdagent.core.types import Budget
 from lamdagent.study.config import Study
 from lamdagent.ui.cli._output import show_result
 from lamdagent.ui.cli._rerun import progress_of, say_how_to_retry

@@ -6,8 +6,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from lamdagent.core import jobs
+from lamdagent.core.budget import Budget
 from lamdagent.core.state import State
-from lamdagent.core.types import Budget, Failed, Outcome
+from lamdagent.core.types import Failed, Outcome
 from lamdagent.ui.terminal.progress import SearchProgress
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 
+from lamdagent.core.budget import Budget
 from lamdagent.core.format import action_of, contents, duration, fault, scored, tally
 from lamdagent.core.jobs import Progress
 from lamdagent.core.state import State
-from lamdagent.core.types import Budget, Failed, Outcome
+from lamdagent.core.types import Failed, Outcome
 
 
 class SearchProgress:
