@@ -47,7 +47,7 @@ def test_a_recipe_is_a_study_with_every_setting_and_absolute_local_paths(tmp_pat
     assert study.body.models["base"].revision == "abc"
     assert study.body.models["base"].path == "org/base"
     assert study.body.datasets["math"].path == str((tmp_path / "rows.jsonl").resolve())
-    assert study.actions["sft"].hyperparameters["gentle"].learning_rate == 1e-5
+    assert study.actions["sft"].hyperparameters.named["gentle"].learning_rate == 1e-5
 
 
 def test_rows_left_out_before_are_left_out_again(tmp_path: Path) -> None:

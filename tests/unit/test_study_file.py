@@ -58,7 +58,7 @@ def test_a_file_that_is_not_there_tells_how_to_make_one(tmp_path: Path) -> None:
 )
 def test_numbers_are_read_as_people_write_them(written: str, value: float, load: Load) -> None:
     study = load(changed("learning_rate: 1e-5", f"learning_rate: {written}"))
-    assert study.actions["sft"].hyperparameters["gentle"].learning_rate == value
+    assert study.actions["sft"].hyperparameters.named["gentle"].learning_rate == value
 
 
 @pytest.mark.parametrize("text", ["1e-5", "1e5", "12e3"])
@@ -85,7 +85,7 @@ def test_overrides_change_values_lists_and_entries_by_task_name(load: Load) -> N
     assert study.body.budget.trials == 50
     assert study.goals == (TaskWeight(task="gsm8k"), TaskWeight(task="own", weight=4.0))
     assert study.tasks[0][1].limit == 7
-    assert study.actions["sft"].hyperparameters["gentle"].learning_rate == 1e-4
+    assert study.actions["sft"].hyperparameters.named["gentle"].learning_rate == 1e-4
     assert study.actions["ties"].models == [3]
     assert study.body.execution.dtype == "bfloat16"
     assert study.folder.name == "his"
