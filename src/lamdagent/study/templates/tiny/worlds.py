@@ -97,7 +97,10 @@ SHIFT = World(
     ),
     steps=220,
     data={
-        **{f"{name}_near": (Part(skill=name, rows=500, form=NEAR, style="<{answer}>"),) for name in COUNTED},
+        "reverse_near": (Part(skill="reverse", rows=500, form=NEAR, style="<{answer}>"),),
+        "sort_near": (Part(skill="sort", rows=500, form=NEAR),),
+        "call_near": (Part(skill="call", rows=500, form=NEAR, style="<{answer}>"),),
+        "facts_near": (Part(skill="facts", rows=500, form=NEAR),),
         "words_clean": tuple(Part(skill=name, rows=40, form=CLEAN) for name in ("reverse", "call")),
         "other_clean": tuple(Part(skill=name, rows=40, form=CLEAN) for name in ("sort", "facts")),
     },
