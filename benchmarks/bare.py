@@ -103,6 +103,7 @@ class World:
             (cache / part).mkdir(parents=True, exist_ok=True)
         study = lamdagent.load_study(folder / "study.yaml")
         body, folder = study.body, study.file.parent
+        self.name = body.study
         (model,) = body.models.values()
         self.llama, self.base = Llama.read(folder / model.path)
         self.settings = _settings(study.actions["sft"])

@@ -3,6 +3,7 @@
     lamdagent init --template tiny-shift shift
     python benchmarks/worlds.py shift CACHE hand
     python benchmarks/worlds.py shift CACHE search --rows 200000 --seed 0
+    python benchmarks/worlds.py shift CACHE known        # the best pipelines known of seed 0, and steps on the way
 
 By hand: all datasets mixed under every setting, 1 epoch; the best of these with 2, 4 and 8 epochs; each dataset alone under
 that setting, 1 epoch and as many as were best; merges of these specialists, of all, the best two and the best three, under
@@ -22,6 +23,20 @@ from random import Random
 from bare import BASE, Base, Model, Sft, Ties, World
 
 from lamdagent.core.errors import Diverged
+
+KEPT = ("reverse_a", "sort_b", "call_a", "facts_b", "general")
+ALL_NEAR = ("reverse_near", "sort_near", "call_near", "facts_near")
+AFTER_NEAR = Sft(Sft(BASE, ALL_NEAR, "firm", 4), ("words_clean", "other_clean"), "firm", 4)
+KNOWN: dict[str, list[Model]] = {
+    "tiny-conflict": [Sft(BASE, KEPT, "firm", epochs) for epochs in (1, 4, 8)],
+    "tiny-shift": [
+        AFTER_NEAR.model,
+        AFTER_NEAR,
+        replace(AFTER_NEAR, epochs=8),
+        replace(AFTER_NEAR, datasets=("facts_near", "words_clean"), epochs=2),
+        Ties((AFTER_NEAR, replace(AFTER_NEAR, datasets=("words_clean", "facts_near"), epochs=2)), "full"),
+    ],
+}
 
 
 class Bench:
@@ -108,12 +123,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("study", type=Path)
     parser.add_argument("cache", type=Path)
-    parser.add_argument("what", choices=("hand", "search"))
+    parser.add_argument("what", choices=("hand", "search", "known"))
     parser.add_argument("--rows", type=float, default=200_000)
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
     bench = Bench(World(asked.study, cache=asked.cache))
-    best = by_hand(bench)
+    best = bench.best(KNOWN[bench.world.name]) if asked.what == "known" else by_hand(bench)
     if asked.what == "search":
         bench(BASE)
         best = search(bench, best, asked.rows + bench.world.rows(*bench.found), asked.seed)
