@@ -17,9 +17,9 @@ from claims import GOALS, Line, answers, share
 from numpy.typing import NDArray
 
 from lamdagent.core.events import Asked, ObjectAdded, Scored, StudyOpened, Told
+from lamdagent.core.items import mean_and_error
 from lamdagent.core.state import ONE_SIDED_95, State, reduce_events
 from lamdagent.core.types import Action, Choice, Made, Object, Score, TaskWeight
-from lamdagent.evaluation.evaluator import mean_and_error
 from lamdagent.evaluation.statistics import contenders, corrected_winner, difference, verdict
 from lamdagent.results.attribution import less_luck
 from lamdagent.results.diagnosis.outcomes import forgetting, plateau

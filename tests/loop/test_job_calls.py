@@ -21,8 +21,9 @@ from lamdagent.core.events import LLMCalled, Told
 from lamdagent.core.jobs import Job, WorkerSpec
 from lamdagent.core.protocols import Journal, Runner
 from lamdagent.core.search import Search, run
+from lamdagent.core.spent import Spent
 from lamdagent.core.state import State, reduce_events
-from lamdagent.core.types import Action, Failed, LLMCall, Made, Spent
+from lamdagent.core.types import Action, Failed, LLMCall, Made
 from lamdagent.memories.table import Table
 from lamdagent.policies.random import Random
 from lamdagent.runners.calls import CallFolder, JobLog

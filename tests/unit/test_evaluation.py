@@ -13,11 +13,12 @@ from lamdagent.core import events
 from lamdagent.core.budget import Budget
 from lamdagent.core.events import Asked, HoldoutOpened, ObjectAdded, Scored, StudyOpened, Told
 from lamdagent.core.evidence import evidence_table
+from lamdagent.core.items import mean_and_error
 from lamdagent.core.jobs import Job
 from lamdagent.core.search import Search, job_of, run
 from lamdagent.core.state import State, reduce_events
 from lamdagent.core.types import Action, Choice, Guard, Made, Object, Score, Split, TaskWeight, Trial
-from lamdagent.evaluation.evaluator import Evaluation, mean_and_error, score_of
+from lamdagent.evaluation.evaluator import Evaluation, score_of
 from lamdagent.memories.table import Table
 from lamdagent.policies.agent import describe
 from lamdagent.policies.random import Random

@@ -16,16 +16,30 @@ RECIPE_STEPS = 6
 
 def scored(value: Score | ObjectiveValue | None) -> str:
     """`0.612 ± 0.024`: a value with its standard error, or `-` where there is none."""
+    if isinstance(value, ObjectiveValue):
+        return with_error(value.value, value.stderr, value.low, value.high)
     return "-" if value is None else with_error(value.value, value.stderr)
 
 
-def with_error(value: float, stderr: float | None) -> str:
-    """`0.612 ± 0.024`: a value with its standard error, where that is known."""
+def with_error(value: float, stderr: float | None, low: float | None = None, high: float | None = None) -> str:
+    """`0.612 ± 0.024`: a value with its standard error; `1.000 (0.981 to 1.000)`, with its 95 % interval, where the items
+    show no error because they are all alike."""
+    if not stderr and low is not None:
+        return with_interval(value, low, high)
     return f"{value:.3f}" + ("" if stderr is None else f" ± {stderr:.3f}")
 
 
-def change(value: float, stderr: float | None = None) -> str:
-    """`-0.120 ± 0.020`: a difference with its standard error."""
+def with_both(value: float, stderr: float | None, low: float | None, high: float | None) -> str:
+    """`0.612 ± 0.024 (0.565 to 0.659)`: a value with its standard error and its 95 % interval."""
+    error = with_error(value, stderr, low, high)
+    return f"{error} ({interval(low, high)})" if stderr and low is not None else error
+
+
+def change(value: float, stderr: float | None = None, low: float | None = None, high: float | None = None) -> str:
+    """`-0.120 ± 0.020`: a difference with its standard error; `+0.000 (-0.089 to +0.089)`, with its 95 % interval, where
+    all items differ alike."""
+    if not stderr and low is not None:
+        return change_with_interval(value, low, high)
     return f"{value:+.3f}" + ("" if stderr is None else f" ± {stderr:.3f}")
 
 

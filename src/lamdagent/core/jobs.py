@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from lamdagent.core.types import Action, Object, ObjectId, Spent, Split
+from lamdagent.core.spent import Spent
+from lamdagent.core.types import Action, Object, ObjectId, Split
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,12 +69,13 @@ class Prepared:
     """The answer to a `PrepareRequest`.
 
     `models` are the facts of each imported model, `sizes` the number of items on each side of each task. `overlaps` are
-    those of the datasets that have any, by name.
+    those of the datasets that have any, by name; `passages` a line on each task whose prompts repeat long passages.
     """
 
     models: Mapping[ObjectId, Mapping[str, Any]]
     sizes: Mapping[str, Mapping[Split, int]]
     overlaps: Mapping[str, DatasetOverlap]
+    passages: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,8 +15,9 @@ from lamdagent.core.action_type import Context, Loaded
 from lamdagent.core.events import Event
 from lamdagent.core.jobs import Job, Prepared, PrepareRequest, Progress
 from lamdagent.core.space import ActionSpace
+from lamdagent.core.spent import Spent
 from lamdagent.core.state import State
-from lamdagent.core.types import Choice, Example, LLMCall, Object, ObjectId, Outcome, Score, Spent, Split, Trial
+from lamdagent.core.types import Choice, Example, LLMCall, Object, ObjectId, Outcome, Score, Split, Trial
 
 
 class Policy(Protocol):
@@ -116,6 +117,8 @@ class Task(Protocol):
     def values(self, model: Object, split: Split, ctx: Context, n: int | None = None) -> Sequence[float]:
         """What each of the first `n` items of a side gives (None: each), in an order that is the same for all models.
 
+        Where several were drawn together, such as questions on one passage, `core.items.ItemValues` say so.
+
         What was asked before is kept in the model's folder and not asked again. The search asks for validation only.
         """
 
@@ -183,7 +186,10 @@ class ArtifactStore(Protocol):
         """Forget an object's files; no error where there are none. The actions that made it can make it again."""
 
     def values(self, object_id: ObjectId, score: Score) -> list[float] | None:
-        """What each item gave that a score is the mean of; None where the items are not kept (any more)."""
+        """What each item gave that a score is the mean of; None where the items are not kept (any more).
+
+        `core.items.ItemValues` where it is known how items were drawn.
+        """
 
     def sweep(self) -> None:
         """Remove what killed processes of this host left half written, and nothing that any host still writes."""

@@ -30,8 +30,9 @@ from lamdagent.core.jobs import Job
 from lamdagent.core.observers import Observers
 from lamdagent.core.protocols import CallStore, Chat, Journal, Memory, Policy, Runner
 from lamdagent.core.space import ActionSpace
+from lamdagent.core.spent import Spent
 from lamdagent.core.state import State, reduce_events
-from lamdagent.core.types import Cost, Failed, LLMCall, Made, Object, ObjectId, Outcome, Spent, Trial
+from lamdagent.core.types import Cost, Failed, LLMCall, Made, Object, ObjectId, Outcome, Trial
 
 RECORD_EVERY_S = 30.0
 

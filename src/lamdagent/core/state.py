@@ -21,6 +21,8 @@ from lamdagent.core.events import (
     TimeSpent,
     Told,
 )
+from lamdagent.core.intervals import gain_interval, objective_interval
+from lamdagent.core.spent import Spent
 from lamdagent.core.types import (
     ActionId,
     Cost,
@@ -32,7 +34,6 @@ from lamdagent.core.types import (
     ObjectId,
     ObjectiveValue,
     Score,
-    Spent,
     TaskWeight,
     Trial,
 )
@@ -128,8 +129,11 @@ class State:
         if not self.guards:
             return ()
         by_task = {s.task: s for s in self.scores.get(object_id, ()) if s.split == "validation"}
-        pairs = [(guard, by_task[guard.task]) for guard in self.guards if guard.task in by_task]
-        return tuple((guard, s) for guard, s in pairs if _below(s, -guard.max_drop))
+        best = {goal.task: goal.max_score for goal in self.goals}
+        found = [(guard, by_task[guard.task]) for guard in self.guards if guard.task in by_task]
+        ends = [gain_interval(s, best.get(s.task, 1.0), ONE_SIDED_95) for _, s in found]
+        # Without an error, as on a single item, nothing is beyond noise.
+        return tuple(p for p, end in zip(found, ends, strict=True) if end is not None and end[1] < -p[0].max_drop)
 
     def worst_drop(self, object_id: ObjectId) -> Score | None:
         """The score of a made model with the lowest gain over its base model; None for base models."""
@@ -143,21 +147,36 @@ class State:
 
 
 def objective_of(goals: Sequence[TaskWeight], scores: Sequence[Score]) -> ObjectiveValue | None:
-    """The objective of one side's scores; None if any goal that counts has none.
+    """The objective of one side's scores with its error and interval; None if any goal that counts has none."""
+    found = weighted_mean(goals, scores)
+    if found is None:
+        return None
+    by_task, goals = {s.task: s for s in scores}, [g for g in goals if g.weight]
+    low, high = objective_interval(goals, [by_task[g.task] for g in goals]) or (None, None)
+    return replace(found, low=low, high=high)
 
-    The standard error takes the tasks as independent: sqrt(sum((w_k / max_k * stderr_k)**2)) / sum(w_k). That is what a
-    bootstrap over the items, stratified by task, gives.
+
+def weighted_mean(goals: Sequence[TaskWeight], scores: Sequence[Score]) -> ObjectiveValue | None:
+    """The weighted mean of scores, or of their differences, with its error; None if any goal that counts has none.
+
+    The standard error takes tasks as independent, sqrt(sum((w_k / max_k * stderr_k)**2)) / sum(w_k), but for those that
+    ask the same rows. That is what a bootstrap over the items, stratified by task, gives.
     """
     by_task, goals = {s.task: s for s in scores}, [g for g in goals if g.weight]
     if not goals or any(g.task not in by_task for g in goals):
         return None
-    total = sum(g.weight for g in goals)
-    value = sum(g.weight * by_task[g.task].value / g.max_score for g in goals) / total
-    errors = [(g.weight / g.max_score, by_task[g.task].stderr) for g in goals]
+    scales, total = {g.task: g.weight / g.max_score for g in goals}, sum(g.weight for g in goals)
+    value = sum(scale * by_task[task].value for task, scale in scales.items()) / total
+    errors = [(scale, by_task[task].stderr) for task, scale in scales.items()]
     if any(stderr is None for _, stderr in errors):
         return ObjectiveValue(value=value, stderr=None)
-    stderr = math.sqrt(sum((scale * (stderr or 0.0)) ** 2 for scale, stderr in errors)) / total
-    return ObjectiveValue(value=value, stderr=stderr)
+    variance = sum((scale * (stderr or 0.0)) ** 2 for scale, stderr in errors) + sum(
+        scale * scales[other] * covariance
+        for task, scale in scales.items()
+        for other, covariance in by_task[task].shared
+        if other in scales
+    )
+    return ObjectiveValue(value=value, stderr=math.sqrt(max(0.0, variance)) / total)
 
 
 def _most_items(old: Sequence[Score], new: Sequence[Score]) -> tuple[Score, ...]:
@@ -169,15 +188,6 @@ def _most_items(old: Sequence[Score], new: Sequence[Score]) -> tuple[Score, ...]
 def _gpu_s(cost: Cost, state: State) -> float:
     # A worker that died cannot say what it held: all its time, where jobs before it held a GPU.
     return cost.gpu_s if cost.gpu_s is not None else cost.wall_s if state.gpu_s else 0.0
-
-
-def _below(score: Score, bound: float) -> bool:
-    # Without an error, as on a single item, nothing is beyond noise.
-    return (
-        score.gain is not None
-        and score.gain_stderr is not None
-        and (score.gain + ONE_SIDED_95 * score.gain_stderr < bound)
-    )
 
 
 def reduce_events(events: Iterable[Event], state: State | None = None) -> State:

@@ -228,6 +228,7 @@ class Score:
     `gain` is the mean difference to the base model that it descends from, on the items that both have, with its paired
     standard error; None for base models. `task_id` names the file of items that the mean is of. `looks` are the means of
     fewer of the first items, as (how many, mean), where a race looked; so models compare on the items that both have.
+    `clusters` counts those of its items; None where each is one. `shared` are (task, covariance of errors) over same rows.
     """
 
     task: str
@@ -239,6 +240,8 @@ class Score:
     gain_stderr: float | None = None
     task_id: str = ""
     looks: tuple[tuple[int, float], ...] = ()
+    clusters: int | None = None
+    shared: tuple[tuple[str, float], ...] = ()
 
     def mean_of_first(self, n: int) -> float | None:
         """The mean of the first `n` items; None where it is not known."""
@@ -279,10 +282,12 @@ class Guard:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObjectiveValue:
-    """The weighted, scaled mean of a model's scores, with its standard error where every score has one."""
+    """The weighted, scaled mean of a model's scores, with its error where all have one; a difference has no interval."""
 
     value: float
     stderr: float | None
+    low: float | None = None
+    high: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -356,24 +361,6 @@ class Trial:
         if isinstance(self.outcome, Made):
             return "made"
         return "stopped" if self.outcome.stopped else "failed"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Spent:
-    """What answers of a language model took: tokens, input and output together, and USD as far as prices are known."""
-
-    tokens: int = 0
-    usd: float = 0.0
-
-    @staticmethod
-    def on(calls: Iterable[LLMCall]) -> Spent:
-        found = tuple(calls)
-        return Spent(
-            tokens=sum(call.tokens_in + call.tokens_out for call in found), usd=sum(call.usd or 0.0 for call in found)
-        )
-
-    def __add__(self, other: Spent) -> Spent:
-        return Spent(tokens=self.tokens + other.tokens, usd=self.usd + other.usd)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

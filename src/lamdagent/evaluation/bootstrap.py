@@ -2,25 +2,29 @@
 
 A model's items are its values in an order that all models share, so that an item that is hard for one can be held
 against the same item for another; a model with fewer items has the first ones. Errors are drawn by the bootstrap, items
-anew within each task (stratified; Efron and Tibshirani 1993), and scaled to variances over n - 1.
+anew within each task (stratified; Efron and Tibshirani 1993), and scaled to variances over n - 1. Where `ItemValues` say
+so, clusters are drawn in place of items, those of several tasks together (`core.items`).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lamdagent.core.items import Draw, ItemValues, draw_of
 from lamdagent.core.types import TaskWeight
 
 # Names end in axes: B draws, M models, N items.
 Array = NDArray[np.float64]
-Items = Mapping[str, NDArray[Any]]
+Items = Mapping[str, Any]
+"""What each item gave to a model, by task: an array, or `ItemValues` where it is known how items were drawn."""
 TaskWeights = Sequence[TaskWeight]
+Labels = NDArray[np.int64]
 
 RESAMPLES = 2000
 TIED = 1e-12
@@ -31,14 +35,16 @@ TIED = 1e-12
 class Measured:
     """The objectives of models, and a matrix per goal, models by items, of what each item adds to their errors.
 
-    Rows sum to 0, and their products to the covariance of the errors. `dof_M` are degrees of freedom: items less 1, or of
-    several tasks what their shares of the variance make of them (Welch 1947, Satterthwaite 1946), so that a task of few
-    items costs as much certainty as it brings noise.
+    Rows sum to 0, and their products to the covariance of the errors. Items drawn together are one column, and goals that
+    ask the same rows one matrix. `dof_M` are degrees of freedom: columns less 1, or of several matrices what their shares
+    of the variance make of them (Welch 1947, Satterthwaite 1946), so that a task of few items costs as much certainty as it
+    brings noise. `sizes` says how many items of a task stand behind each matrix.
     """
 
     values_M: Array
     influence: list[Array]
     dof_M: Array
+    sizes: list[int]
 
     @property
     def covariance_MM(self) -> Array:
@@ -89,28 +95,38 @@ def measured(models: Sequence[Items], goals: TaskWeights) -> Measured:
     ]:
         raise ValueError(f"items of {holes} have no finite value: nothing can be said of their mean")
     whole = max(models, key=lambda m: (sum(len(m[t]) for t in scales), sum(scales[t] * np.mean(m[t]) for t in scales)))
-    values_M, influence = np.zeros(len(models)), []
-    for task, scale in scales.items():
-        base_N = np.asarray(whole[task], dtype=float)
-        rows_MN = np.tile(scale * _influence(base_N), (len(models), 1))
-        values_M += scale * base_N.mean()
-        for m, items in enumerate(models):
-            mine_N, base_mine_N = shared([items, whole], task)
-            values_M[m] += scale * (mine_N - base_mine_N).mean()
-            rows_MN[m, : len(mine_N)] += scale * _influence(mine_N - base_mine_N)
-        influence.append(rows_MN)
-    free_KM = np.array([[len(items[t]) - 1 for items in models] for t in scales], dtype=float)
-    variance_KM = np.array([(rows_MN**2).sum(axis=1) for rows_MN in influence])
+    values_M, influence, free, sizes = np.zeros(len(models)), [], [], []
+    for tasks, labels in _strata(models, whole, list(scales)):
+        columns = 1 + max(int(label_N.max()) for label_N in labels)
+        rows_MC, seen_MC = np.zeros((len(models), columns)), np.zeros((len(models), columns), dtype=bool)
+        for task, label_N in zip(tasks, labels, strict=True):
+            draw, base_N = _draw(models, task), np.asarray(whole[task], dtype=float)
+            mean, base_rows_N = _influence(base_N, draw)
+            base_C = scales[task] * np.bincount(label_N, base_rows_N, minlength=columns)
+            values_M += scales[task] * mean
+            rows_MC += base_C
+            for m, items in enumerate(models):
+                mine_N, base_mine_N = shared([items, whole], task)
+                mean, rows_N = _influence(mine_N - base_mine_N, draw)
+                label_mine_N = label_N[: len(mine_N)]
+                values_M[m] += scales[task] * mean
+                rows_MC[m] += scales[task] * np.bincount(label_mine_N, rows_N, minlength=columns)
+                seen_MC[m, label_mine_N] = True
+        influence.append(rows_MC)
+        free.append(seen_MC.sum(axis=1) - 1.0)
+        sizes.append(max(len(label_N) for label_N in labels))
+    free_KM, variance_KM = np.maximum(1.0, free), np.array([(rows_MC**2).sum(axis=1) for rows_MC in influence])
     total_M = variance_KM.sum(axis=0)
     share_KM = np.divide(variance_KM, total_M, out=np.zeros_like(variance_KM), where=total_M > 0)
     spent_M = (share_KM**2 / free_KM).sum(axis=0)
     dof_M = np.divide(1.0, spent_M, out=free_KM.min(axis=0), where=spent_M > 0)
-    return Measured(values_M, influence, dof_M)
+    return Measured(values_M, influence, dof_M, sizes)
 
 
 def lead(a: Items, b: Items, goals: TaskWeights) -> Measured:
     """Measure what `a` scores more than `b`, as if one model's score, on the items that both have."""
-    return measured([{t: np.subtract(*shared([a, b], t)) for t in scales_of(goals) if t in a and t in b}], goals)
+    gaps = {t: np.subtract(*shared([a, b], t)) for t in scales_of(goals) if t in a and t in b}
+    return measured([{t: ItemValues(gap_N.tolist(), _draw([a, b], t)) for t, gap_N in gaps.items()}], goals)
 
 
 def shared(models: Sequence[Items], task: str) -> list[Array]:
@@ -119,11 +135,43 @@ def shared(models: Sequence[Items], task: str) -> list[Array]:
     return [np.asarray(items[task], dtype=float)[:n] for items in models]
 
 
-def _influence(value_N: Array) -> Array:
-    """What each item adds to the mean's error; the squares sum to the sample variance over n."""
-    n, centred_N = len(value_N), value_N - value_N.mean()
-    rounding_N = np.abs(centred_N) <= TIED * np.abs(value_N).max()
-    return np.where(rounding_N, 0.0, centred_N) / math.sqrt(n * (n - 1))
+def _draw(models: Sequence[Items], task: str) -> Draw | None:
+    """How the items of a task were drawn, from the model that knows it of most."""
+    found = [draw for items in models if (draw := draw_of(items[task])) is not None]
+    return max(found, key=lambda draw: len(draw.clusters), default=None)
+
+
+def _strata(models: Sequence[Items], whole: Items, tasks: Sequence[str]) -> Iterator[tuple[list[str], list[Labels]]]:
+    """The tasks that are drawn together, each with the number of the cluster that each of its items is in."""
+    keys: dict[str, list[Hashable]] = {}
+    for task in tasks:
+        n, draw = len(whole[task]), _draw(models, task)
+        known = () if draw is None else draw.clusters[:n]
+        keys[task] = [*known, *((task, i) for i in range(len(known), n))] if known else []
+    groups: list[list[str]] = []
+    for task in tasks:
+        joined = [group for group in groups if any(not set(keys[task]).isdisjoint(keys[t]) for t in group)]
+        groups = [g for g in groups if g not in joined] + [[*(t for group in joined for t in group), task]]
+    for group in sorted(groups, key=lambda group: tasks.index(group[0])):
+        number: dict[Hashable, int] = {}
+        numbered = ([number.setdefault(key, len(number)) for key in keys[task]] for task in group)
+        yield group, [np.array(found or range(len(whole[t]))) for t, found in zip(group, numbered, strict=True)]
+
+
+def _influence(value_N: Array, draw: Draw | None) -> tuple[float, Array]:
+    """The mean, and what each item adds to its error: of single items, the squares sum to the sample variance over n."""
+    n = len(value_N)
+    if draw is None or draw.first(n).plain:
+        mean = float(value_N.mean())
+        row_N = (value_N - mean) / math.sqrt(n * (n - 1))
+        rounding_N = np.abs(value_N - mean) <= TIED * np.abs(value_N).max()
+        return mean, np.where(rounding_N, 0.0, row_N)
+    drawn = draw.first(n)
+    weight_N, row_N = np.array(drawn.weights()), np.zeros(n)
+    for places, correction in drawn.parts():
+        centred_N = value_N[places] - np.average(value_N[places], weights=weight_N[places])
+        row_N[places] = correction * weight_N[places] * centred_N
+    return float(weight_N @ value_N), np.where(np.abs(row_N) * n <= TIED * np.abs(value_N).max(), 0.0, row_N)
 
 
 def scales_of(goals: TaskWeights) -> dict[str, float]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 from lamdagent.core.action_type import Context
+from lamdagent.core.items import ItemValues, cluster_count, errors_by_cluster, first_of, less, mean_and_error
 from lamdagent.core.protocols import Task
-from lamdagent.core.state import objective_of
+from lamdagent.core.state import weighted_mean
 from lamdagent.core.types import Object, ObjectId, ObjectiveValue, Score, Split, TaskWeight
 
 
@@ -38,7 +38,8 @@ class Evaluation:
         found = self.values(model, split, ctx, n)
         before = self.values(base, split, ctx, n) if base is not None else {}
         looks = self._looks(n) if split == "validation" else ()
-        return tuple(score_of(task, split, found[task.name], before.get(task.name), looks) for task in self.tasks)
+        scores = [score_of(task, split, found[task.name], before.get(task.name), looks) for task in self.tasks]
+        return _with_shared(scores, found)
 
     def race(self, model: Object, leader: Object, ctx: Context, known: int = 0) -> int | None:
         """Ask both more items until one is ahead or the items end; how many the model was asked of each task in the end.
@@ -55,7 +56,7 @@ class Evaluation:
             return n
         looks, asked = math.ceil(self.most / step), -1
         while n < self.most:
-            a, b = (_arrays(self.values(m, "validation", ctx, n)) for m in (model, leader))
+            a, b = (_as_items(self.values(m, "validation", ctx, n)) for m in (model, leader))
             total = sum(map(len, a.values()))
             found = "open" if total == asked else verdict(a, b, self.goals, looks=looks)
             if found == "behind" or (found == "ahead" and n >= known) or total == asked:
@@ -76,11 +77,9 @@ class Evaluation:
         for other in others if self.goals else ():
             common = asked[other.id] if n is None else min(n, asked[other.id])
             mine, theirs = (self.values(m, "validation", ctx, common) for m in (model, other))
-            scores = [
-                score_of(task, "validation", [a - b for a, b in zip(mine[task.name], theirs[task.name], strict=True)])
-                for task in self.tasks
-            ]
-            if (gain := objective_of(self.goals, scores)) is not None:
+            gaps = {name: less(mine[name], theirs[name]) for name in mine}
+            scores = [score_of(task, "validation", gaps[task.name]) for task in self.tasks]
+            if (gain := weighted_mean(self.goals, _with_shared(scores, gaps))) is not None:
                 found[other.id] = gain
         return found
 
@@ -89,16 +88,27 @@ class Evaluation:
         return () if n is None or self.first is None or self.most is None else range(self.first, n, self.first)
 
 
-def _arrays(values: Mapping[str, Sequence[float]]) -> dict[str, Any]:
-    import numpy as np
+def _as_items(values: Mapping[str, Sequence[float]]) -> dict[str, ItemValues]:
+    return {task: first_of(found, len(found)) for task, found in values.items()}
 
-    return {task: np.asarray(found) for task, found in values.items()}
+
+def _with_shared(scores: Sequence[Score], values: Mapping[str, Sequence[float]]) -> tuple[Score, ...]:
+    """Scores with the covariances of their errors, where tasks have items that were drawn together."""
+    parts = {score.task: errors_by_cluster(values[score.task]) for score in scores}
+
+    def together(task: str, other: str) -> float:
+        return math.fsum(
+            parts[task][key] * parts[other][key] for key in sorted(parts[task].keys() & parts[other].keys())
+        )
+
+    pairs = [(a, b) for a in parts for b in parts if a != b and not parts[a].keys().isdisjoint(parts[b])]
+    return tuple(replace(s, shared=tuple((b, together(a, b)) for a, b in pairs if a == s.task)) for s in scores)
 
 
 def score_of(
     task: Task, split: Split, values: Sequence[float], base: Sequence[float] | None = None, looks: Sequence[int] = ()
 ) -> Score:
-    """Mean and standard error (sample deviation over the root of n) of items, and the paired gain over `base`.
+    """Mean and standard error of items, and the paired gain over `base`, over how the items were drawn.
 
     Args:
         looks: of how many first items the mean is kept, too.
@@ -107,22 +117,12 @@ def score_of(
         ValueError: the mean or its error is not finite.
     """
     value, stderr = mean_and_error(values)
-    gain, gain_stderr = (
-        (None, None) if base is None else mean_and_error([v - b for v, b in zip(values, base, strict=True)])
-    )
+    gain, gain_stderr = (None, None) if base is None else mean_and_error(less(values, base))
     if not math.isfinite(value) or not math.isfinite(stderr or 0.0):
         raise ValueError(f"task {task.name!r} gave a score that is not finite: {value} ± {stderr}")
     return Score(
         task=task.name, split=split, value=value, n=len(values), stderr=stderr,
         gain=gain, gain_stderr=gain_stderr, task_id=task.ids[split],
-        looks=tuple((n, mean_and_error(values[:n])[0]) for n in looks if n < len(values)),
+        looks=tuple((n, mean_and_error(first_of(values, n))[0]) for n in looks if n < len(values)),
+        clusters=cluster_count(values),
     )  # fmt: skip
-
-
-def mean_and_error(values: Sequence[float]) -> tuple[float, float | None]:
-    """The mean of one value or more, and its standard error; None for a single value."""
-    n = len(values)
-    mean = math.fsum(values) / n
-    if n < 2:
-        return mean, None
-    return mean, math.sqrt(math.fsum((v - mean) ** 2 for v in values) / (n - 1) / n)

@@ -13,7 +13,7 @@ from lamdagent.core.types import ObjectId, Score, TaskWeight
 from lamdagent.evaluation.estimates import Corrected
 
 ItemsById = Mapping[ObjectId, Mapping[str, Any]]
-"""What each item gave to a model, an array by task, by the model's id."""
+"""What each item gave to a model by task, by the model's id."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,11 +69,5 @@ def items_of(
     scores: Mapping[ObjectId, tuple[Score, ...]], ids: Iterable[ObjectId], artifacts: ArtifactStore
 ) -> dict[ObjectId, dict[str, Any]]:
     """What each item gave to each model, by task; models are left out whose items are not all kept."""
-    import numpy as np
-
-    def kept(object_id: ObjectId, score: Score) -> Any:
-        values = artifacts.values(object_id, score)
-        return None if values is None else np.asarray(values)
-
-    found = {i: {score.task: kept(i, score) for score in scores.get(i, ())} for i in ids}
+    found = {i: {score.task: artifacts.values(i, score) for score in scores.get(i, ())} for i in ids}
     return {i: items for i, items in found.items() if items and all(v is not None for v in items.values())}

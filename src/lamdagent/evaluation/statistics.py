@@ -13,6 +13,7 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 from scipy import stats
 
+from lamdagent.core.items import draw_of
 from lamdagent.evaluation.bootstrap import (
     RESAMPLES,
     TIED,
@@ -21,6 +22,7 @@ from lamdagent.evaluation.bootstrap import (
     TaskWeights,
     lead,
     measured,
+    shared,
 )
 from lamdagent.evaluation.estimates import Corrected, Difference, Stability
 from lamdagent.evaluation.posterior import posterior_of
@@ -59,21 +61,24 @@ def difference(
 ) -> Difference:
     """The objective of `a` less that of `b` over the items that both have, paired, with a symmetric interval.
 
-    Where every item differs by the same, the error is 0 and p is 1 for no difference, else the least that `resamples`
-    draws, or a sign test, can show. In simulation 95 % intervals cover at 93 to 98 %, and at 91 % at worst: 20 items
-    a task, scores of 0.95 and 0.8.
+    Both count one pair of items more, half of which is up and half down, by as much as any pair differs (Agresti and Min
+    2005): so items that all differ alike, or not at all, are not certain of a difference. In simulation 95 % intervals
+    cover at 93 to 100 %, the more where few items differ (`benchmarks/intervals.py`).
 
     Raises:
         ValueError: they share fewer than 2 items of a goal.
     """
     field = lead(a, b, goals)
     value, stderr, dof = float(field.values_M[0]), field.stderr, float(field.dof_M[0])
+    wide = math.hypot(stderr, _one_pair_more(a, b, goals))
+    seen = abs(value) / wide if abs(value) > TIED else 0.0
     if stderr == 0.0:
-        p = 1.0 if abs(value) < TIED else max(1 / (1 + resamples), 0.5**dof)
-        return Difference(value=value, stderr=0.0, low=value, high=value, p=p)
+        reach, least = wide * float(stats.t.isf((1 - level) / 2, dof)), max(1 / (1 + resamples), 0.5**dof)
+        p = max(2 * float(stats.t.sf(seen, dof)), least) if seen else 1.0
+        return Difference(value=value, stderr=0.0, low=value - reach, high=value + reach, p=p)
     drawn_B = np.abs(field.errors(seed, resamples)[:, 0]) / stderr
-    reach = stderr * float(stats.t.isf(stats.norm.sf(np.quantile(drawn_B, level)), dof))
-    p = (1 + int((drawn_B >= _as_normal(abs(value) / stderr, dof)).sum())) / (1 + resamples)
+    reach = wide * float(stats.t.isf(stats.norm.sf(np.quantile(drawn_B, level)), dof))
+    p = (1 + int((drawn_B >= _as_normal(seen, dof)).sum())) / (1 + resamples)
     return Difference(value=value, stderr=stderr, low=value - reach, high=value + reach, p=p)
 
 
@@ -176,7 +181,7 @@ def stability(
     rng = np.random.default_rng(seed)
     truth_BT = posterior_of(field).draws(rng, TRUTHS)[:, order_T]
     tie_BT = 1e-9 * rng.random(truth_BT.shape)  # of truly equal models one counts as the best
-    per_item = [rows @ rows.T * rows.shape[1] for rows in best.influence]
+    per_item = [rows @ rows.T * n for rows, n in zip(best.influence, best.sizes, strict=True)]
     one_item_TT = np.asarray(sum(per_item))
     scales, axes = np.linalg.eigh(one_item_TT)
     spread_TT = axes * np.sqrt(np.maximum(scales, 0.0))
@@ -198,6 +203,18 @@ def _stability(truth_BT: Array, order_BT: Array, error_ST: Array, size: int) -> 
         size=size, tau=middle, tau_low=tau_low, tau_high=tau_high,
         best_first=float(np.mean(best_first)), best_first_low=low, best_first_high=high,
     )  # fmt: skip
+
+
+def _one_pair_more(a: Items, b: Items, goals: TaskWeights) -> float:
+    """The standard error that a pair of items adds which is half up and half down by as much as any pair differs."""
+    variance, total = 0.0, sum(goal.weight for goal in goals)
+    for goal in goals:
+        if goal.weight:
+            gap_N, drawn = np.subtract(*shared([a, b], goal.task)), draw_of(a[goal.task]) or draw_of(b[goal.task])
+            most, pairs = float(np.abs(gap_N).max()), len(gap_N if drawn is None else set(drawn.clusters[: len(gap_N)]))
+            unit = most if most > TIED else goal.max_score
+            variance += (goal.weight / goal.max_score / total * unit / (pairs + 2)) ** 2
+    return math.sqrt(variance)
 
 
 def _as_normal(t: Any, dof: Any) -> Any:

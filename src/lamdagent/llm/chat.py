@@ -19,7 +19,8 @@ from pydantic import BaseModel, ValidationError
 from lamdagent.core.budget import Budget
 from lamdagent.core.errors import BudgetSpent, UserError
 from lamdagent.core.protocols import CallLog
-from lamdagent.core.types import LLMCall, Spent, content_id
+from lamdagent.core.spent import Spent
+from lamdagent.core.types import LLMCall, content_id
 
 Answer = TypeVar("Answer", bound=BaseModel)
 CHARS_PER_TOKEN = 3  # low, so that an estimate is rather too high

@@ -25,6 +25,7 @@ from typing import Any
 
 from lamdagent.core.config import Config, Parts
 from lamdagent.core.errors import UserError
+from lamdagent.core.items import Draw, ItemValues
 from lamdagent.core.types import ObjectId, Score
 from lamdagent.objects.durable import rename
 
@@ -88,10 +89,10 @@ class LocalArtifacts:
         """What each item gave that a score is the mean of; None where the items are not kept (any more)."""
         file = self.open(object_id) / "scores" / f"{score.task_id}.{score.split}.json"
         try:
-            items = json.loads(file.read_text(encoding="utf-8"))["items"]
+            kept = json.loads(file.read_text(encoding="utf-8"))
+            return kept_values(kept, score.n) if len(kept["items"]) >= score.n else None
         except (FileNotFoundError, ValueError, KeyError):
             return None
-        return [float(item["value"]) for item in items[: score.n]] if len(items) >= score.n else None
 
     def remove(self, object_id: ObjectId) -> None:
         """Forget an object's files; no error where there are none."""
@@ -117,6 +118,18 @@ class LocalArtifacts:
             for name, expected in files.items()
             if not (folder / name).exists() or file_hash(folder / name) != expected
         ]
+
+
+def kept_values(kept: Mapping[str, Any], n: int) -> ItemValues:
+    """The first `n` values of a file in `scores/`, with how the items were drawn as far as it says so."""
+    items = kept["items"][:n]
+    values = [float(item["value"]) for item in items]
+    if "shares" not in kept and not any("cluster" in item for item in items):
+        return ItemValues(values)
+    keys = tuple(item.get("cluster", f"{kept['task_id']}/{place}") for place, item in enumerate(items))
+    # An item's name begins with that of the subtask it is of.
+    strata = tuple(item["item"].rpartition("/")[0] for item in items) if "shares" in kept else ()
+    return ItemValues(values, Draw(clusters=keys, strata=strata, shares=kept.get("shares", {})))
 
 
 def _host() -> str:

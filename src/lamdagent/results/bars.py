@@ -7,14 +7,16 @@ from dataclasses import dataclass
 
 from lamdagent.core.state import State
 from lamdagent.core.types import ObjectId, Split
+from lamdagent.results.scores import task_scores
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskBar:
-    """A score and its standard error."""
+    """A score and its 95 % interval, where that is known."""
 
     value: float
-    stderr: float | None
+    low: float | None
+    high: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +38,10 @@ def validation_bars(state: State, object_id: ObjectId) -> TaskBars:
     return TaskBars(
         model=obj.name,
         side="validation",
-        scores={s.task: TaskBar(value=s.value, stderr=s.stderr) for s in state.scores.get(object_id, ())},
+        scores={
+            task: TaskBar(value=s.value, low=s.low, high=s.high)
+            for task, s in task_scores(state.scores.get(object_id, ()), state.goals).items()
+        },
         base_model="" if root is None else root.name,
         base={s.task: s.value for s in base},
     )

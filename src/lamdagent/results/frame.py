@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 def trials_frame(state: State) -> pd.DataFrame:
     """A row for each trial, by its number.
 
-    Columns: `type`, an `input.SLOT` for each slot (names joined by `+`), `status`, `cause`, `objective`, `stderr`; for
-    each task its score, `TASK.stderr`, and `TASK.gain` and `TASK.gain_stderr` against the base model; `train_rows`,
-    `train_tokens`, `train_flops`, `wall_s`, `gpu_s`, `peak_bytes`, `reused`, `tokens`, `usd`, `reason`, `by`. What is
-    not known is missing, never 0.
+    Columns: `type`, an `input.SLOT` for each slot (names joined by `+`), `status`, `cause`, `objective`, `stderr`, and its
+    95 % interval, `low` to `high`; for each task its score, `TASK.stderr`, `TASK.low`, `TASK.high`, and `TASK.gain` and
+    `TASK.gain_stderr` against the base model; `train_rows`, `train_tokens`, `train_flops`, `wall_s`, `gpu_s`, `peak_bytes`,
+    `reused`, `tokens`, `usd`, `reason`, `by`. What is not known is missing, never 0.
     """
     import pandas as pd
 
@@ -31,10 +31,10 @@ def trials_frame(state: State) -> pd.DataFrame:
 
 
 def _columns(slots: list[str], tasks: list[str]) -> list[str]:
-    scores = [f"{task}{end}" for task in tasks for end in ("", ".stderr", ".gain", ".gain_stderr")]
+    scores = [f"{task}{end}" for task in tasks for end in ("", ".stderr", ".low", ".high", ".gain", ".gain_stderr")]
     inputs = [f"input.{slot}" for slot in slots]
     cost = ["train_rows", "train_tokens", "train_flops", "wall_s", "gpu_s", "peak_bytes", "reused", "tokens", "usd"]
-    return ["type", *inputs, "status", "cause", "objective", "stderr", *scores, *cost, "reason", "by"]
+    return ["type", *inputs, "status", "cause", "objective", "stderr", "low", "high", *scores, *cost, "reason", "by"]
 
 
 def _row(record: TrialRecord, slots: list[str], tasks: list[str]) -> dict[str, object]:
@@ -45,6 +45,8 @@ def _row(record: TrialRecord, slots: list[str], tasks: list[str]) -> dict[str, o
         "cause": record.cause,
         "objective": record.objective,
         "stderr": record.stderr,
+        "low": record.low,
+        "high": record.high,
         "train_rows": training.rows,
         "train_tokens": training.tokens,
         "train_flops": training.flops,
@@ -65,6 +67,8 @@ def _row(record: TrialRecord, slots: list[str], tasks: list[str]) -> dict[str, o
             row |= {
                 task: score.value,
                 f"{task}.stderr": score.stderr,
+                f"{task}.low": score.low,
+                f"{task}.high": score.high,
                 f"{task}.gain": score.gain,
                 f"{task}.gain_stderr": score.gain_stderr,
             }

@@ -17,6 +17,10 @@ class HistoryPoint:
     """Its validation objective."""
     stderr: float | None
     """The standard error of that."""
+    low: float | None
+    """Lower end of its 95 % interval, which covers the draw of the items."""
+    high: float | None
+    """Upper end."""
     best: float | None
     """The best objective among base models and trials so far; models that break a guard do not count."""
 
@@ -35,7 +39,9 @@ def history_of(state: State) -> History:
     scored = [(trial.number, state.objective(trial.choice.action.id)) for trial in state.trials]
     return History(
         points=tuple(
-            HistoryPoint(trial=n, value=v.value, stderr=v.stderr, best=best[n + 1]) for n, v in scored if v is not None
+            HistoryPoint(trial=n, value=v.value, stderr=v.stderr, low=v.low, high=v.high, best=best[n + 1])
+            for n, v in scored
+            if v is not None
         )
     )
 

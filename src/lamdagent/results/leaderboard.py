@@ -16,9 +16,11 @@ from lamdagent.evaluation.estimates import Corrected
 from lamdagent.evaluation.ranking import Ranking, rank_models
 from lamdagent.results.history import History, history_of
 from lamdagent.results.ledger import Ledger, ledger_of
+from lamdagent.results.notes import notes_on
 from lamdagent.results.result import Part, Picture, Section, Table
 from lamdagent.results.running import RunningJob, running_section
-from lamdagent.results.trial import TaskScore, TrialRecord, spending, task_scores, trial_record
+from lamdagent.results.scores import TaskScore, task_scores
+from lamdagent.results.trial import TrialRecord, spending, trial_record
 from lamdagent.study.read import best_trial
 
 
@@ -36,6 +38,10 @@ class LeaderboardRow:
     """Its validation objective."""
     stderr: float | None
     """The standard error of that."""
+    low: float | None
+    """Lower end of its 95 % interval, which covers the draw of the items."""
+    high: float | None
+    """Upper end."""
     scores: Mapping[str, TaskScore]
     """Its validation scores by task."""
     contender: bool
@@ -76,6 +82,10 @@ class BestTrial:
     """Its validation objective."""
     stderr: float | None
     """The standard error of that."""
+    low: float | None
+    """Lower end of its 95 % interval, which covers the draw of the items."""
+    high: float | None
+    """Upper end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,6 +124,8 @@ class Leaderboard:
     """How many models are held against the leader on the same items."""
     contenders: tuple[str, ...]
     """The models that cannot be told from the leader."""
+    notes: tuple[str, ...]
+    """What the figures cover, which tasks ask the same rows, and what small tasks cost in certainty."""
     leader: Corrected | None
     """The leader's objective, and without the luck of having been picked; null where items are not kept."""
     best: BestTrial | None
@@ -170,7 +182,7 @@ class Leaderboard:
             [
                 f"≈ {row.rank}" if row.contender else str(row.rank),
                 row.name,
-                with_error(row.objective, row.stderr) + (" guard" if row.broken_guards else ""),
+                with_error(row.objective, row.stderr, row.low, row.high) + (" guard" if row.broken_guards else ""),
                 *(_cell(row.scores.get(task)) for task in self.tasks),
                 "-" if row.worst_drop is None else f"{change(row.worst_drop)} {row.worst_task}",
                 row.how,
@@ -202,7 +214,7 @@ class Leaderboard:
             lines.append(
                 f"guard: {broken} models lost more of a guarded skill than allowed, and rank behind the others"
             )
-        return lines
+        return [*lines, *self.notes]
 
     def _datasets(self) -> list[Section]:
         rows = [[d.name, d.contents, "-" if d.gain is None else str(d.gain), d.how] for d in self.datasets]
@@ -231,7 +243,7 @@ def leaderboard(
     return Leaderboard(
         study=study,
         base={o.name: _value(state.objective(o.id)) for o in provided},
-        base_scores={o.name: task_scores(state.scores.get(o.id, ())) for o in provided},
+        base_scores={o.name: task_scores(state.scores.get(o.id, ()), state.goals) for o in provided},
         models=tuple(_row(state, ranking, rank, *row) for rank, row in enumerate(state.ranked(), 1)),
         datasets=_datasets(state),
         trials=tuple(trial_record(state, t) for t in state.trials),
@@ -239,6 +251,7 @@ def leaderboard(
         tasks=tuple(goal.task for goal in state.goals),
         compared=ranking.compared,
         contenders=tuple(state.pool[i].name for i in sorted(ranking.contenders)),
+        notes=notes_on(state),
         leader=ranking.corrected,
         best=best,
         recommended=None if best is None else _recommended(state, best),
@@ -260,7 +273,9 @@ def _best(state: State) -> BestTrial | None:
     objective = None if trial is None else state.objective(trial.choice.action.id)
     if trial is None or objective is None:
         return None
-    return BestTrial(trial=trial.number, objective=objective.value, stderr=objective.stderr)
+    return BestTrial(
+        trial=trial.number, objective=objective.value, stderr=objective.stderr, low=objective.low, high=objective.high
+    )
 
 
 def _recommended(state: State, best: BestTrial) -> Recommendation:
@@ -296,7 +311,9 @@ def _row(state: State, ranking: Ranking, rank: int, obj: Object, objective: Obje
         trial=None if trial is None else trial.number,
         objective=objective.value,
         stderr=objective.stderr,
-        scores=task_scores(state.scores[obj.id]),
+        low=objective.low,
+        high=objective.high,
+        scores=task_scores(state.scores[obj.id], state.goals),
         contender=obj.id in ranking.contenders,
         worst_task=None if worst is None else worst.task,
         worst_drop=None if worst is None or worst.gain is None else min(0.0, worst.gain),
@@ -306,4 +323,4 @@ def _row(state: State, ranking: Ranking, rank: int, obj: Object, objective: Obje
 
 
 def _cell(score: TaskScore | None) -> str:
-    return "-" if score is None else with_error(score.value, score.stderr)
+    return "-" if score is None else with_error(score.value, score.stderr, score.low, score.high)

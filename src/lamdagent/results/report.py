@@ -16,6 +16,7 @@ from lamdagent.core.format import (
     with_error,
     with_interval,
 )
+from lamdagent.core.intervals import score_interval
 from lamdagent.core.pipeline import node_label, pipeline_of, render
 from lamdagent.core.protocols import ArtifactStore
 from lamdagent.core.state import State, objective_of
@@ -28,7 +29,6 @@ from lamdagent.results.history import History, history_of
 from lamdagent.results.holdout import HoldoutResults
 from lamdagent.results.result import Picture, Section, Table, Verbatim
 
-NORMAL_95 = 1.959963984540054  # half the width of a 95 % interval, in standard errors
 RESAMPLES = 20_000
 """Of the bootstrap: enough for a p that is small after all are adjusted for each other."""
 NOTES = (
@@ -48,7 +48,7 @@ class SideObjective:
     stderr: float | None
     """The standard error of that."""
     low: float | None
-    """Lower end of the 95 % interval."""
+    """Lower end of its 95 % interval, which covers the draw of the items."""
     high: float | None
     """Upper end."""
 
@@ -61,12 +61,16 @@ class SideScore:
     """The mean over the items."""
     stderr: float | None
     """The standard error of that."""
+    low: float | None
+    """Lower end of its 95 % interval, which covers the draw of the items."""
+    high: float | None
+    """Upper end."""
     n: int
     """How many items."""
 
     @property
     def words(self) -> str:
-        return with_error(self.value, self.stderr)
+        return with_error(self.value, self.stderr, self.low, self.high)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,7 +143,9 @@ class TestedModel:
         return TaskBars(
             model=self.name,
             side="test",
-            scores={task: TaskBar(value=s.test.value, stderr=s.test.stderr) for task, s in self.tasks.items()},
+            scores={
+                task: TaskBar(value=s.test.value, low=s.test.low, high=s.test.high) for task, s in self.tasks.items()
+            },
             base_model="" if base is None else base.name,
             base={} if base is None else base.test,
         )
@@ -236,7 +242,7 @@ class Report:
 
 def scored_side(side: SideObjective | None) -> str:
     """`0.612 ± 0.024`, or `-`."""
-    return "-" if side is None else with_error(side.value, side.stderr)
+    return "-" if side is None else with_error(side.value, side.stderr, side.low, side.high)
 
 
 def _change(difference: Difference | None, holm_p: float | None) -> str:
@@ -363,14 +369,13 @@ def _against(state: State, test: HoldoutResults, items: ItemsById, obj: Object, 
 def side_objective(objective: ObjectiveValue | None) -> SideObjective | None:
     if objective is None:
         return None
-    reach = None if objective.stderr is None else NORMAL_95 * objective.stderr
-    low, high = (None, None) if reach is None else (objective.value - reach, objective.value + reach)
-    return SideObjective(value=objective.value, stderr=objective.stderr, low=low, high=high)
+    return SideObjective(value=objective.value, stderr=objective.stderr, low=objective.low, high=objective.high)
 
 
 def _score(scores: Sequence[Score], goal: TaskWeight) -> SideScore:
     score = next(s for s in scores if s.task == goal.task)
-    return SideScore(value=score.value, stderr=score.stderr, n=score.n)
+    low, high = score_interval(score, goal.max_score) or (None, None)
+    return SideScore(value=score.value, stderr=score.stderr, low=low, high=high, n=score.n)
 
 
 def _lineage(state: State, object_id: ObjectId) -> str:

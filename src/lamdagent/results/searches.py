@@ -132,6 +132,8 @@ def held_out(state: State, artifacts: ArtifactStore) -> Judged | None:
 
 
 def _tested(study: Study, state: State, moment: int) -> Judged:
+    import numpy as np
+
     from lamdagent.results.rescore import tested_models
     from lamdagent.study.parts import StudyParts
 
@@ -139,7 +141,9 @@ def _tested(study: Study, state: State, moment: int) -> Judged:
     scores = tested_models(study, [pick])
     items = items_of(scores, [pick], StudyParts(study).artifacts)
     assert objective_of(state.goals, scores[pick]) is not None, "a tested model has a score on every task"
-    return Judged(item_set=_item_set(scores[pick]), items=items[pick])
+    return Judged(
+        item_set=_item_set(scores[pick]), items={task: np.asarray(values) for task, values in items[pick].items()}
+    )
 
 
 def picked(state: State, moment: int) -> ObjectId:

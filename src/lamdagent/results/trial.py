@@ -3,30 +3,29 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from lamdagent.core.evidence import MeanGain, dataset_gains
 from lamdagent.core.format import (
     action_of,
-    change,
     duration,
     guard_breaks,
     result,
     size,
     trained_on,
-    with_error,
     with_interval,
 )
 from lamdagent.core.protocols import ArtifactStore
 from lamdagent.core.state import State, objective_of
-from lamdagent.core.types import Cost, Failed, Kind, LLMCall, Made, Object, Score, Status, Trial
+from lamdagent.core.types import Cost, Failed, Kind, LLMCall, Made, Object, Status, Trial
 from lamdagent.evaluation.estimates import Corrected
 from lamdagent.evaluation.ranking import luck_words, without_luck
 from lamdagent.results.holdout import HoldoutResults
 from lamdagent.results.report import SideObjective, side_objective
 from lamdagent.results.result import Facts, Part, Section, Verbatim
+from lamdagent.results.scores import TaskScore, task_scores
 
 FIGURES = (
     "examples",
@@ -44,34 +43,6 @@ FIGURES = (
 """What an object's `meta` may say of how it was made."""
 ROWS_SHOWN = 3
 ROW_CHARS = 300
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TaskScore:
-    """A model's score on one task, in the task's unit."""
-
-    value: float
-    """The mean over its items."""
-    stderr: float | None
-    """The standard error of that."""
-    n: int
-    """How many items."""
-    gain: float | None
-    """The mean difference to its base model on the same items; null for base models."""
-    gain_stderr: float | None
-    """The paired standard error of that."""
-
-    @property
-    def words(self) -> str:
-        gained = "" if self.gain is None else f", {change(self.gain, self.gain_stderr)} against the base model"
-        return f"{with_error(self.value, self.stderr)} on {self.n} items{gained}"
-
-
-def task_scores(scores: Sequence[Score]) -> dict[str, TaskScore]:
-    """Scores by task."""
-    return {
-        s.task: TaskScore(value=s.value, stderr=s.stderr, n=s.n, gain=s.gain, gain_stderr=s.gain_stderr) for s in scores
-    }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,6 +75,10 @@ class TrialRecord:
     """The validation objective of what it made."""
     stderr: float | None
     """The standard error of that."""
+    low: float | None
+    """Lower end of its 95 % interval, which covers the draw of the items."""
+    high: float | None
+    """Upper end."""
     scores: Mapping[str, TaskScore]
     """Validation scores by task, as they were when it ended."""
     action: ActionRecord
@@ -144,7 +119,9 @@ def trial_record(state: State, trial: Trial) -> TrialRecord:
         kind=made.kind if made else None,
         objective=None if objective is None else objective.value,
         stderr=None if objective is None else objective.stderr,
-        scores=task_scores(outcome.scores) if isinstance(outcome, Made) else {},
+        low=None if objective is None else objective.low,
+        high=None if objective is None else objective.high,
+        scores=task_scores(outcome.scores, state.goals) if isinstance(outcome, Made) else {},
         action=ActionRecord(
             type=action.type,
             inputs={slot: tuple(state.pool[i].name for i in ids) for slot, ids in action.inputs.items()},
@@ -291,7 +268,7 @@ def trial_detail(
     return TrialDetail(
         study=study,
         trial=trial_record(state, trial),
-        scores=task_scores(state.scores.get(object_id, ())),
+        scores=task_scores(state.scores.get(object_id, ()), state.goals),
         guards=guard_breaks(state, object_id),
         test=side_objective(objective_of(state.goals, test.scores.get(object_id, ()))),
         without_luck=without_luck(state, object_id, artifacts),

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lamdagent.core.errors import DataError
+from lamdagent.core.items import mean_and_error
 from lamdagent.core.protocols import ArtifactStore
 from lamdagent.core.settings import setting_id
 from lamdagent.core.state import State
 from lamdagent.core.types import Action, Object
-from lamdagent.evaluation.evaluator import mean_and_error
 from lamdagent.objects.datasets.readers import rows_digest
 from lamdagent.objects.models.hub import HUB, folder_id, locate
 from lamdagent.results.result import Section

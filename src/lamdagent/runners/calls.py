@@ -19,7 +19,8 @@ from pydantic import ValidationError
 from lamdagent.core.errors import DataError
 from lamdagent.core.jobs import Job
 from lamdagent.core.protocols import CallStore
-from lamdagent.core.types import LLMCall, Spent, content_id
+from lamdagent.core.spent import Spent
+from lamdagent.core.types import LLMCall, content_id
 from lamdagent.objects.durable import rename
 from lamdagent.runners.wire import CALL
 

@@ -8,6 +8,7 @@ from lamdagent.core.errors import DataError
 from lamdagent.core.jobs import Prepared, PrepareRequest
 from lamdagent.evaluation.contamination.gate import overlaps
 from lamdagent.evaluation.contamination.made import RowScreen
+from lamdagent.evaluation.passages import audit
 from lamdagent.objects.models.metadata import read_facts
 from lamdagent.runners.job import Toolkit
 
@@ -31,4 +32,5 @@ def prepare(request: PrepareRequest, toolkit: Toolkit) -> Prepared:
         raise DataError(f"no validation items in task {', '.join(empty)}")
     screen = toolkit.screen or RowScreen(toolkit.evaluation.tasks, mode="fail")
     found = overlaps(request.datasets, screen.index, toolkit.artifacts) if request.datasets else {}
-    return Prepared(models=facts, sizes=sizes, overlaps=found)
+    passages = audit(toolkit.evaluation.tasks)
+    return Prepared(models=facts, sizes=sizes, overlaps=found, passages=passages)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -14,12 +15,15 @@ from lamdagent.core.search import Search
 from lamdagent.core.state import State, reduce_events
 from lamdagent.core.types import Object, ObjectId
 from lamdagent.evaluation.contamination import gate
+from lamdagent.evaluation.passages import unnamed
 from lamdagent.objects.artifacts import disk_full_as_user_error
 from lamdagent.study.changes import changes, tests_of
 from lamdagent.study.config import Study
 from lamdagent.study.initial_pool import InitialPool, load_pool, with_facts, write_datasets
 from lamdagent.study.journal import SqliteJournal, read_journal
 from lamdagent.study.parts import StudyParts, Watch
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,6 +126,8 @@ def _prepared(
         datasets={obj.name: obj.id for obj in trained_on if obj.kind == "dataset"},
     )
     prepared = runner.prepare(request)
+    for line in unnamed(prepared.passages, parts.study.dump()["tasks"]):
+        log.warning("%s", line)
     return with_facts(pool, prepared.models), prepared.overlaps
 
 

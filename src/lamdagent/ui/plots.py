@@ -14,7 +14,6 @@ from lamdagent.results.attribution import Attribution
 from lamdagent.results.bars import TaskBars
 from lamdagent.results.comparison import CurvesBy
 from lamdagent.results.history import History
-from lamdagent.results.report import NORMAL_95
 from lamdagent.results.result import Picture
 from lamdagent.results.scaling import Scaling
 from lamdagent.results.spending import NAMES
@@ -97,9 +96,10 @@ def _(data: TaskBars, axes: Any) -> None:
     if known:
         axes.bar([p - 0.2 for p, _ in known], [v for _, v in known], 0.4, color=BASE, label=data.base_model)
     values = [bar.value for bar in data.scores.values()]
-    errors = [NORMAL_95 * (bar.stderr or 0.0) for bar in data.scores.values()]
+    below = [0.0 if bar.low is None else bar.value - bar.low for bar in data.scores.values()]
+    above = [0.0 if bar.high is None else bar.high - bar.value for bar in data.scores.values()]
     label = f"{data.model}, 95 % interval"
-    axes.bar([p + 0.2 for p in places], values, 0.4, yerr=errors, color=MODEL, label=label)
+    axes.bar([p + 0.2 for p in places], values, 0.4, yerr=[below, above], color=MODEL, label=label)
     axes.set_xticks(list(places), tasks)
     axes.set(ylabel=f"score on the {data.side} side")
 

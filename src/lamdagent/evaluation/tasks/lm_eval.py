@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from pydantic import Field
 
@@ -27,6 +27,8 @@ from lamdagent.core.types import SIDES, Example, Object, Split, content_id
 from lamdagent.evaluation.tasks.config import NOT_IN_IDS, TaskConfig
 from lamdagent.evaluation.tasks.fewshot import with_examples_by_item
 from lamdagent.evaluation.tasks.requests import example_of, right_answer
+from lamdagent.evaluation.tasks.source import ItemSource, cluster_keys, shares
+from lamdagent.objects.artifacts import kept_values
 from lamdagent.objects.durable import rename
 
 ITEM_ORDER = "lamdagent items"  # seed of the fixed order
@@ -34,42 +36,16 @@ SHOWN_CHARS = 500
 PROMPTS_VERSION = 2  # goes up where the same task is asked in other words, which makes other scores
 
 
-class ItemSource(Protocol):
-    """Where the items of a task come from. Nothing is read before it is asked for, and nothing twice."""
-
-    @property
-    def ids(self) -> Mapping[Split, str]:
-        """For each side, the hash of everything that could change a score on it."""
-
-    @property
-    def metric(self) -> str:
-        """lm-eval's `metric` or `metric,filter`; the first filter where none is given."""
-
-    @property
-    def divided(self) -> bool:
-        """Whether a task with a single split is cut in two halves, one for each side."""
-
-    @property
-    def has_test(self) -> bool:
-        """Whether there is a sealed test side."""
-
-    def load(self, split: Split) -> Mapping[str, Any]:
-        """The lm-eval task objects of a side: one, several for a group, or none."""
-
-    def check(self) -> None:
-        """Look for mistakes as far as nothing must be fetched. Raises: ConfigError, DataError."""
-
-    def to_fetch(self) -> str | None:
-        """What a run would fetch for it, in words; None where all of it is on this machine."""
-
-    def about(self, limit: int | None) -> str:
-        """How many items it asks, in words, as far as nothing must be fetched."""
+CLUSTER = (
+    "what names the document, passage or talk that several items are on, such as passage_id; unset: each by itself"
+)
 
 
 class AskedConfig(TaskConfig):
     """The keys of every task that lm-eval asks."""
 
     chat: bool = Field(False, description="ask through the model's chat template")
+    cluster: str | None = Field(None, description=CLUSTER)
 
     def source(self, parts: Parts) -> ItemSource:
         """Where its items come from."""
@@ -108,6 +84,25 @@ class NamedItems:
     def metric(self) -> str:
         return self.config.metric
 
+    @property
+    def cluster(self) -> str | None:
+        return self.config.cluster
+
+    def text_of(self, document: Mapping[str, Any]) -> str:
+        return json.dumps(document, sort_keys=True, default=repr)
+
+    @property
+    def parts_count_alike(self) -> bool:
+        group = self._loaded["groups"].get(self.config.task)
+        wanted = self.config.metric.partition(",")[0]
+        listed = (group.aggregate_metric_list or ()) if group is not None else ()
+        return any(one.metric == wanted and not one.weight_by_size for one in listed)
+
+    @cached_property
+    def _loaded(self) -> Mapping[str, Any]:
+        found: Mapping[str, Any] = _task_manager(self.include_path).load([self.config.task])
+        return found
+
     @cached_property
     def ids(self) -> Mapping[Split, str]:
         key = self.config.model_dump(mode="json", exclude_defaults=True, exclude=set(NOT_IN_IDS))
@@ -115,7 +110,7 @@ class NamedItems:
         return {"validation": named, "test": named}
 
     def load(self, split: Split) -> Mapping[str, Any]:
-        loaded: Mapping[str, Any] = _task_manager(self.include_path).load([self.config.task])["tasks"]
+        loaded: Mapping[str, Any] = self._loaded["tasks"]
         for task in loaded.values():
             if self.config.num_fewshot is not None:
                 task.set_config("num_fewshot", self.config.num_fewshot)
@@ -170,6 +165,7 @@ class LmEvalTask:
         self.name, self._source, self._limit = name, source, limit
         self._chat, self._batch_size = chat, batch_size
         self._sides: dict[Split, list[tuple[Any, int]]] = {}
+        self._keys: dict[Split, list[str]] = {}
 
     @property
     def ids(self) -> Mapping[Split, str]:
@@ -208,15 +204,21 @@ class LmEvalTask:
         record: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {"items": []}
         if "of" not in record:
             record |= {"task": self.name, "task_id": self.ids[split], "split": split, "metric": self._source.metric}
-            record["of"] = len(self._drawn(split))
+            record |= {"of": len(self._drawn(split)), **shares(self._source, self._drawn(split))}
         wanted = min(bound for bound in (n, self._limit, record["of"]) if bound is not None)
         if not record["of"]:
             raise DataError(f"task {self.name!r} has no {split} items; own rows take them from `test:`.")
         if (known := len(record["items"])) < wanted:
             loaded = ctx.models.load(model.id, ctx.weights(model))
-            record["items"] += self._ask(loaded, self._drawn(split)[known:wanted], ctx)
+            asked, keys = self._ask(loaded, self._drawn(split)[known:wanted], ctx), self._clusters(split)[known:wanted]
+            record["items"] += [{**item, "cluster": key} for item, key in zip(asked, keys, strict=True)]
             _write(file, record)
-        return [float(item["value"]) for item in record["items"][:wanted]]
+        return kept_values(record, wanted)
+
+    def _clusters(self, split: Split) -> list[str]:
+        if split not in self._keys:
+            self._keys[split] = cluster_keys(self.name, self._source, self._drawn(split))
+        return self._keys[split]
 
     def documents(self, split: Split) -> Iterator[tuple[int, str, str]]:
         """Every item of a side in its order: its place, prompt and answer as texts."""

@@ -59,6 +59,7 @@ class Rows:
     config: RowsConfig
     home: Path
     divided = False
+    parts_count_alike = False
 
     @property
     def has_test(self) -> bool:
@@ -68,6 +69,14 @@ class Rows:
     def metric(self) -> str:
         """`acc` for choices and `exact_match` for the rest, where none is given."""
         return self._metric_of(self._sides["validation"])
+
+    @property
+    def cluster(self) -> str | None:
+        return None if self.config.cluster is None else "cluster"
+
+    def text_of(self, document: Mapping[str, Any]) -> str:
+        """The prompt, with the choices: another task may ask the same rows by another metric, or spell answers otherwise."""
+        return json.dumps([document["prompt"], document.get("choices")])
 
     @cached_property
     def ids(self) -> Mapping[Split, str]:
@@ -116,7 +125,7 @@ class Rows:
         return {"validation": validation, "test": test}
 
     def _read(self, split: Split) -> list[dict[str, Any]]:
-        items = list(task_items(read_rows(self._source(split)), self.config.columns))
+        items = list(task_items(read_rows(self._source(split)), self.config.columns, self.config.cluster))
         metric = self._metric_of(items)
         named = f"task {self.config.task!r}"
         if metric not in METRICS:

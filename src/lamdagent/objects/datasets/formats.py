@@ -41,13 +41,17 @@ def training_rows(
         yield shape, kept
 
 
-def task_items(rows: Iterable[tuple[str, Mapping[str, Any]]], columns: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+def task_items(
+    rows: Iterable[tuple[str, Mapping[str, Any]]], columns: Mapping[str, str], cluster: str | None = None
+) -> Iterator[dict[str, Any]]:
     """Rows of a task file as `{prompt, answer}` or `{prompt, choices, answer}`.
 
     `answer` is a list of accepted strings, or with `choices` the index of the right one.
 
+    Args:
+        cluster: the column that names what several rows were drawn with, kept as `cluster`; None where none does.
     Raises:
-        DataError: a row lacks prompt or answer, or the answer is none of the choices, or neither text nor number.
+        DataError: a row lacks prompt, answer or cluster, or the answer is none of the choices, or neither text nor number.
     """
     pick = selector(columns)
     for where, row in rows:
@@ -56,11 +60,14 @@ def task_items(rows: Iterable[tuple[str, Mapping[str, Any]]], columns: Mapping[s
             raise DataError(
                 f"{where}: a task's row needs prompt and answer; it has {', '.join(item)}. Map with columns."
             )
+        if cluster is not None and item.get(cluster) is None:
+            raise DataError(f"{where}: no column {cluster!r} (wanted as cluster). {nearest(cluster, item)}")
+        drawn = {} if cluster is None else {"cluster": str(item[cluster])}
         prompt, answer, choices = _text(item, "prompt", where), item["answer"], item.get("choices")
         if choices is not None:
-            yield {"prompt": prompt, "choices": choices, "answer": _index(answer, choices, where)}
+            yield {"prompt": prompt, "choices": choices, "answer": _index(answer, choices, where), **drawn}
         else:
-            yield {"prompt": prompt, "answer": _accepted(answer, where)}
+            yield {"prompt": prompt, "answer": _accepted(answer, where), **drawn}
 
 
 def selector(columns: Mapping[str, str]) -> Callable[[str, Mapping[str, Any]], dict[str, Any]]:
