@@ -134,7 +134,7 @@ class Sft:
             ),
             Slot(name="hyperparameters", kind="hyperparameters"),
         )
-        self.freedom = None if free is None else Freedom(bounds=free, of=SftHyperparameters)
+        self.freedom = Freedom(bounds=free or Free(), of=SftHyperparameters)
 
     def validate(self, inputs: Mapping[str, Sequence[Object]]) -> str | None:
         (model,), datasets = inputs["model"], inputs["dataset"]

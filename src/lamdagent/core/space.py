@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from lamdagent.core.action_type import cost_of
 from lamdagent.core.budget import Budget, Left, TrainingBound, left_of, trained
 from lamdagent.core.errors import nearest
-from lamdagent.core.settings import EPOCHS, RATE, Freedom, read_varied
+from lamdagent.core.settings import EPOCHS, RATE, Free, Freedom, read_varied
 from lamdagent.core.state import State
 from lamdagent.core.training import Training
 from lamdagent.core.types import ALL, Action, Choice, Object, ObjectId, Slot, Status
@@ -70,16 +70,23 @@ class ActionSpace:
         return found
 
     def varied(
-        self, type: str, setting: Object, *, epochs: float | None = None, rate: float | None = None
+        self,
+        type: str,
+        setting: Object,
+        *,
+        epochs: float | None = None,
+        rate: float | None = None,
+        bounds: Free | None = None,
     ) -> Object | None:
         """A setting with the free amounts nearest to those that are wanted, for the inputs of an action.
 
-        None where the action type, or the setting, takes no other amounts. What comes to an object of the pool is that
+        `bounds` take the place of the study's. None where the action type, or the setting, takes no other amounts. What comes to an object of the pool is that
         one; else it joins the pool with the first trial that takes it.
         """
         freedom = self.freedom(type)
         if freedom is None:
             return None
+        freedom = freedom if bounds is None else replace(freedom, bounds=bounds)
         near = {
             name: freedom.within(key, value, setting)
             for name, key, value in (("epochs", EPOCHS, epochs), ("rate", RATE, rate))

@@ -18,10 +18,12 @@ BUILT_IN: dict[Family, dict[str, str]] = {
     "actions": {"sft": "lamdagent.actions.sft:Sft", "ties": "lamdagent.actions.merge:Ties"},
     "policies": {
         "agent": "lamdagent.policies.agent:Agent",
+        "by-hand": "lamdagent.policies.by_hand:ByHand",
         "evolution": "lamdagent.policies.evolution:Evolution",
         "greedy": "lamdagent.policies.greedy:Greedy",
         "random": "lamdagent.policies.random:Random",
         "replay": "lamdagent.policies.replay:Replay",
+        "screen": "lamdagent.policies.screen.policy:Screen",
         "surrogate": "lamdagent.policies.surrogate.policy:Surrogate",
         "tpe": "lamdagent.policies.tpe:Tpe",
     },

@@ -1,0 +1,1 @@
+"""The policy `screen`: which datasets are worth training on, found by short looks, then long runs on these."""
