@@ -13,7 +13,7 @@ from lamdagent.core.budget import Budget
 from lamdagent.core.events import Asked
 from lamdagent.core.plan import Plan, PlanStep, follow
 from lamdagent.core.protocols import Policy
-from lamdagent.core.settings import Free, Freedom, read_varied, setting_object
+from lamdagent.core.settings import EPOCHS, RATE, Free, Freedom, read_varied, setting_object
 from lamdagent.core.space import ActionSpace
 from lamdagent.core.state import State, reduce_events
 from lamdagent.core.types import Action, Choice, Object
@@ -55,18 +55,18 @@ def test_draws_take_sets_of_every_size_and_amounts_inside_the_bounds() -> None:
 
 def test_a_varied_setting_is_named_by_its_amounts_and_one_that_exists_is_that_one() -> None:
     space, firm = space_of(), NAMED["firm"]
-    longer = space.varied("mix", firm, epochs=3)
+    longer = space.varied("mix", firm, {EPOCHS: 3})
     assert longer is not None and longer.name == "firm×3"
-    faster = space.varied("mix", longer, rate=2e-4)
+    faster = space.varied("mix", longer, {RATE: 2e-4})
     assert faster is not None and faster.name == "firm×3@2e-4"
     assert faster.setting["values"] == {"learning_rate": 2e-4, "num_train_epochs": 3.0, "max_steps": -1}
-    assert space.varied("mix", longer, epochs=1) is firm
-    assert space.varied("mix", NAMED["gentle"], rate=1e-3) is firm, "other settings may come to the same values"
-    assert space.varied("mix", firm, epochs=100) is space.varied("mix", firm, epochs=8), "the bounds hold"
+    assert space.varied("mix", longer, {EPOCHS: 1}) is firm
+    assert space.varied("mix", NAMED["gentle"], {RATE: 1e-3}) is firm, "other settings may come to the same values"
+    assert space.varied("mix", firm, {EPOCHS: 100}) is space.varied("mix", firm, {EPOCHS: 8}), "the bounds hold"
 
 
 def test_its_id_is_that_of_a_named_setting_with_the_same_values() -> None:
-    longer = space_of().varied("mix", NAMED["firm"], epochs=3)
+    longer = space_of().varied("mix", NAMED["firm"], {EPOCHS: 3})
     assert longer is not None
     assert longer.id == setting_object("mix", "long", mixtures.MixSetting(num_train_epochs=3)).id
 
@@ -74,10 +74,10 @@ def test_its_id_is_that_of_a_named_setting_with_the_same_values() -> None:
 @pytest.mark.parametrize(
     ("text", "means"),
     [
-        ("firm×3", ("firm", 3.0, None)),
-        ("firmx3", ("firm", 3.0, None)),
-        ("firm×0.5@2e-4", ("firm", 0.5, 2e-4)),
-        ("firm@1e-3", ("firm", None, 1e-3)),
+        ("firm×3", ("firm", {EPOCHS: 3.0})),
+        ("firmx3", ("firm", {EPOCHS: 3.0})),
+        ("firm×0.5@2e-4", ("firm", {EPOCHS: 0.5, RATE: 2e-4})),
+        ("firm@1e-3", ("firm", {RATE: 1e-3})),
         ("firm", None),
         ("×3", None),
     ],
@@ -90,18 +90,18 @@ def test_what_is_not_free_is_refused_in_words() -> None:
     freedom = Freedom(bounds=Free(num_train_epochs=[0.5, 8]), of=mixtures.MixSetting)
     firm = NAMED["firm"]
     with pytest.raises(ValueError, match=r"num_train_epochs 9 lies outside what is free here, 0\.5 to 8"):
-        freedom.varied(firm, epochs=9)
+        freedom.varied(firm, {EPOCHS: 9})
     with pytest.raises(ValueError, match="learning_rate is not free here"):
-        freedom.varied(firm, rate=1e-4)
+        freedom.varied(firm, {RATE: 1e-4})
     counted = setting_object("mix", "counted", mixtures.MixSetting(max_steps=10))
     with pytest.raises(ValueError, match="counts max_steps"):
-        freedom.varied(counted, epochs=2)
+        freedom.varied(counted, {EPOCHS: 2})
     assert freedom.within("num_train_epochs", 2, counted) is None
 
 
 def test_a_varied_setting_joins_the_pool_with_the_trial_that_takes_it() -> None:
     space = space_of()
-    longer = space.varied("mix", NAMED["firm"], epochs=3)
+    longer = space.varied("mix", NAMED["firm"], {EPOCHS: 3})
     assert longer is not None and longer.id not in STATE.pool
     action = step(space, ["sort"], longer)
     assert space.why_invalid(action) is None
@@ -110,7 +110,7 @@ def test_a_varied_setting_joins_the_pool_with_the_trial_that_takes_it() -> None:
     after = reduce_events([asked], STATE)
     assert after.pool[longer.id] == longer
     assert space_of(after).joining(action) == ()
-    assert space_of(after).varied("mix", NAMED["firm"], epochs=3) == longer
+    assert space_of(after).varied("mix", NAMED["firm"], {EPOCHS: 3}) == longer
 
 
 def test_neighbors_add_and_leave_out_a_dataset_and_double_and_halve_amounts() -> None:

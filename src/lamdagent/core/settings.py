@@ -65,15 +65,14 @@ class Freedom:
     bounds: Free
     of: type[Config]
 
-    def varied(self, setting: Object, *, epochs: float | None = None, rate: float | None = None) -> Object:
-        """A setting with another number of epochs, another learning rate, or both; both rounded to three digits.
+    def varied(self, setting: Object, wanted: Mapping[str, float]) -> Object:
+        """A setting with other amounts by TRL's keys, such as `{"num_train_epochs": 3}`, rounded to three digits.
 
         Raises:
             ValueError: the bounds, or the setting itself, do not allow it; the message says why.
         """
         base, values = setting.setting.get("of", setting.name), setting.setting["values"]
-        wanted = {EPOCHS: epochs, RATE: rate}
-        changed = {key: _rounded(v) for key, v in wanted.items() if v is not None and _rounded(v) != values.get(key)}
+        changed = {key: _rounded(v) for key, v in wanted.items() if _rounded(v) != values.get(key)}
         for key, value in changed.items():
             if reason := self._why_not(key, value, setting):
                 raise ValueError(reason)
@@ -119,8 +118,8 @@ def setting_id(action: str, given: Mapping[str, Any]) -> ObjectId:
     return content_id(["hyperparameters", action, dict(given)])
 
 
-def read_varied(text: str) -> tuple[str, float | None, float | None] | None:
-    """What `firm×3@2e-4` stands for: the name of a setting, epochs, and a learning rate; None where it names no amount.
+def read_varied(text: str) -> tuple[str, dict[str, float]] | None:
+    """What `firm×3@2e-4` stands for: the name of a setting, and amounts by TRL's keys; None where it names no amount.
 
     `x` is taken for `×`.
     """
@@ -128,10 +127,10 @@ def read_varied(text: str) -> tuple[str, float | None, float | None] | None:
     if match is None or not (match["epochs"] or match["rate"]):
         return None
     try:
-        epochs, rate = (float(match[part]) if match[part] else None for part in ("epochs", "rate"))
+        amounts = {key: float(match[part]) for key, part in ((EPOCHS, "epochs"), (RATE, "rate")) if match[part]}
     except ValueError:
         return None
-    return match["of"], epochs, rate
+    return match["of"], amounts
 
 
 def _counts_steps(setting: Object) -> bool:

@@ -25,6 +25,7 @@ from lamdagent.core.types import ALL, Action, Choice, Object, ObjectId, Slot, St
 if TYPE_CHECKING:
     from lamdagent.core.action_type import ActionType
 
+LOOKED_THROUGH = 20_000
 TRIED: Mapping[Status, str] = {
     "running": "is running",
     "made": "was done",
@@ -70,32 +71,26 @@ class ActionSpace:
         return found
 
     def varied(
-        self,
-        type: str,
-        setting: Object,
-        *,
-        epochs: float | None = None,
-        rate: float | None = None,
-        bounds: Free | None = None,
+        self, type: str, setting: Object, wanted: Mapping[str, float], bounds: Free | None = None
     ) -> Object | None:
-        """A setting with the free amounts nearest to those that are wanted, for the inputs of an action.
+        """A setting with the free amounts nearest to those that are wanted, by TRL's keys, for the inputs of an action.
 
-        `bounds` take the place of the study's. None where the action type, or the setting, takes no other amounts. What comes to an object of the pool is that
+        None where the action type, or the setting, takes no other amounts. What comes to an object of the pool is that
         one; else it joins the pool with the first trial that takes it.
+
+        Args:
+            bounds: take the place of the study's.
         """
         freedom = self.freedom(type)
         if freedom is None:
             return None
         freedom = freedom if bounds is None else replace(freedom, bounds=bounds)
-        near = {
-            name: freedom.within(key, value, setting)
-            for name, key, value in (("epochs", EPOCHS, epochs), ("rate", RATE, rate))
-            if value is not None
-        }
-        if not near or None in near.values():
-            return None
-        made = freedom.varied(setting, **near)
-        return self._state.pool.get(made.id) or self._varied.setdefault(made.id, made)
+        near: dict[str, float] = {}
+        for key, value in wanted.items():
+            if (inside := freedom.within(key, value, setting)) is None:
+                return None
+            near[key] = inside
+        return self._known_or_new(freedom.varied(setting, near))
 
     def setting(self, type: str, name: str) -> Object | None:
         """A setting of an action type by its name, also one that is varied here, as `firm×3@2e-4`; None if unknown.
@@ -106,12 +101,13 @@ class ActionSpace:
         known = {o.name: o for o in self._state.of_kind("hyperparameters") if o.setting.get("action") == type}
         if name in known or (read := read_varied(name)) is None:
             return known.get(name)
-        of, epochs, rate = read
-        freedom, base = self.freedom(type), known.get(of)
+        base, freedom = known.get(read[0]), self.freedom(type)
         if base is None or freedom is None:
             return None
-        made = freedom.varied(base, epochs=epochs, rate=rate)
-        return self._state.pool.get(made.id) or self._varied.setdefault(made.id, made)
+        return self._known_or_new(freedom.varied(base, read[1]))
+
+    def _known_or_new(self, setting: Object) -> Object:
+        return self._state.pool.get(setting.id) or self._varied.setdefault(setting.id, setting)
 
     def joining(self, action: Action) -> tuple[Object, ...]:
         """The varied settings of an action that the pool does not have yet."""
@@ -183,14 +179,17 @@ class ActionSpace:
     def sample(self, rng: random.Random, tries: int = 100) -> Action | None:
         """A feasible action: a type drawn evenly, then its objects evenly; None if nothing is left.
 
-        Drawing is by rejection. Only where `tries` draws of a type fail are its actions looked through one by one.
+        Drawing is by rejection. Only where `tries` draws of a type fail are its actions looked through one by one, at
+        most `LOOKED_THROUGH` of them: with sets of datasets there may be more than can ever be counted.
         """
         for type in rng.sample(list(self.types), len(self.types)):
             for _ in range(tries):
                 action = self._draw(type, rng)
                 if action is not None and self.why_invalid(action) is None:
                     return action
-            if (action := next(self.of_type(type), None)) is not None:
+            fills = itertools.islice(self._filled(type, self.types[type].slots), LOOKED_THROUGH)
+            actions = (self.action(type, inputs) for inputs in fills)
+            if (action := next((a for a in actions if self.why_invalid(a) is None), None)) is not None:
                 return action
         return None
 
@@ -245,8 +244,8 @@ class ActionSpace:
         """A setting with a free amount doubled, and halved."""
         values = setting.setting["values"]
         wanted = [
-            self.varied(type, setting, **{name: factor * values[key]})
-            for name, key in (("epochs", EPOCHS), ("rate", RATE))
+            self.varied(type, setting, {key: factor * values[key]})
+            for key in (EPOCHS, RATE)
             if key in values
             for factor in (2.0, 0.5)
         ]
@@ -309,11 +308,11 @@ class ActionSpace:
     def _drawn_amounts(self, type: str, setting: Object, rng: random.Random) -> Object:
         """A setting, each free amount drawn evenly on a log scale in every second draw."""
         freedom = self.freedom(type)
-        for name, key in (("epochs", EPOCHS), ("rate", RATE)) if freedom else ():
+        for key in (EPOCHS, RATE) if freedom else ():
             bounds = getattr(freedom.bounds, key) if freedom else None
             if bounds is not None and rng.random() < 0.5:
                 drawn = math.exp(rng.uniform(math.log(bounds[0]), math.log(bounds[1])))
-                setting = self.varied(type, setting, **{name: float(f"{drawn:.2g}")}) or setting
+                setting = self.varied(type, setting, {key: float(f"{drawn:.2g}")}) or setting
         return setting
 
     def _misfit(self, action: Action, slot: Slot) -> str | None:

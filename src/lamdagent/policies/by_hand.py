@@ -99,6 +99,6 @@ def _for_epochs(
     assert bounds.num_train_epochs is not None
     if not bounds.num_train_epochs[0] <= epochs <= bounds.num_train_epochs[1]:
         return None
-    return trainer.action(base, mixed, setting, epochs=epochs, free=bounds) or (
+    return trainer.action(base, mixed, setting, epochs=epochs, bounds=bounds) or (
         trainer.action(base, mixed, setting) if epochs == 1 else None
     )

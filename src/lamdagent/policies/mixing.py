@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from lamdagent.core.settings import EPOCHS, RATE, Free
 from lamdagent.core.space import ActionSpace
 from lamdagent.core.state import State
-from lamdagent.core.types import Action, Object
+from lamdagent.core.types import Action, Kind, Object, ObjectId
 from lamdagent.policies.moves import merges, model_slots, trains
 
 BY_HAND = Free(num_train_epochs=[0.05, 8.0])
@@ -55,26 +55,34 @@ class Trainer:
         return slot.at_most >= len(self.datasets) > 0
 
     def action(
-        self, model: Object, datasets: Sequence[Object], setting: Object, *, epochs: float | None = None,
-        rate: float | None = None, free: Free | None = None,
-    ) -> Action | None:  # fmt: skip
+        self,
+        model: Object,
+        datasets: Sequence[Object],
+        setting: Object,
+        *,
+        epochs: float | None = None,
+        bounds: Free | None = None,
+    ) -> Action | None:
         """A training step; None where these amounts cannot be said here. Amounts beyond the bounds are brought inside."""
-        if epochs is not None or rate is not None:
-            varied = self.space.varied(self.type, setting, epochs=epochs, rate=rate, bounds=free)
+        if epochs is not None:
+            varied = self.space.varied(self.type, setting, {EPOCHS: epochs}, bounds)
             if varied is None:
                 return None
             setting = varied
-        slots = {slot.kind: slot.name for slot in self.space.types[self.type].slots}
-        inputs = {"model": [model.id], "dataset": [d.id for d in datasets], "hyperparameters": [setting.id]}
-        return self.space.action(self.type, {slots[kind]: ids for kind, ids in inputs.items()})
+        given: dict[Kind, list[ObjectId]] = {
+            "model": [model.id],
+            "dataset": [d.id for d in datasets],
+            "hyperparameters": [setting.id],
+        }
+        return self.space.action(self.type, {s.name: given[s.kind] for s in self.space.types[self.type].slots})
 
     def varied(self, setting: Object, *, rate_times: float) -> Object | None:
         """A setting with its learning rate multiplied; None where that is not free, or changes nothing."""
         rate = setting.setting["values"].get(RATE)
-        made = None if rate is None else self.space.varied(self.type, setting, rate=rate_times * rate)
+        made = None if rate is None else self.space.varied(self.type, setting, {RATE: rate_times * rate})
         return None if made is None or made.id == setting.id else made
 
-    def _options(self, kind: str) -> Sequence[Object]:
+    def _options(self, kind: Kind) -> Sequence[Object]:
         name = next(s.name for s in self.space.types[self.type].slots if s.kind == kind)
         return self.space.options(self.type)[name]
 
@@ -98,11 +106,10 @@ def merges_of(state: State, space: ActionSpace, models: Sequence[Object]) -> lis
             continue
         settings = next((space.options(name)[s.name] for s in slots if s.kind == "hyperparameters"), None)
         for setting in [None] if settings is None else [o for o in settings if "of" not in o.setting]:
-            inputs = {
-                s.name: [m.id for m in models] if s.kind == "model" else [setting.id]
-                for s in slots
-                if setting or s.kind == "model"
-            }
+            given: dict[Kind, list[ObjectId]] = {"model": [m.id for m in models]}
+            if setting is not None:
+                given["hyperparameters"] = [setting.id]
+            inputs = {slot.name: given[slot.kind] for slot in slots}
             action = space.action(name, inputs)
             if action.id in state.tried or space.why_invalid(action) is None:
                 found.append(action)

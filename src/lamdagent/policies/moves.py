@@ -51,12 +51,10 @@ def with_varied_settings(state: State, space: ActionSpace) -> State:
             continue
         named = [o for o in state.of_kind("hyperparameters") if o.setting["action"] == type and "of" not in o.setting]
         for setting in named:
-            for name, key, bounds in (
-                ("epochs", EPOCHS, freedom.bounds.num_train_epochs),
-                ("rate", RATE, freedom.bounds.learning_rate),
-            ):
+            for key in (EPOCHS, RATE):
+                bounds = getattr(freedom.bounds, key)
                 for value in doublings(setting.setting["values"][key], bounds):
-                    varied = space.varied(type, setting, **{name: value})
+                    varied = space.varied(type, setting, {key: value})
                     more |= {varied.id: varied} if varied is not None else {}
     return replace(state, pool={**state.pool, **more}) if more else state
 

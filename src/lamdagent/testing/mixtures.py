@@ -22,6 +22,7 @@ from lamdagent.core.observers import Observers
 from lamdagent.core.protocols import Policy
 from lamdagent.core.settings import Free, Freedom, setting_object
 from lamdagent.core.state import State
+from lamdagent.core.training import NO_TRAINING, Training
 from lamdagent.core.types import ALL, SIDES, Example, Kind, Object, Slot, Split, TaskWeight, content_id
 from lamdagent.evaluation.evaluator import Evaluation
 from lamdagent.runners.job import Toolkit
@@ -59,12 +60,18 @@ class Mix:
     def validate(self, inputs: Mapping[str, Sequence[Object]]) -> str | None:
         return None
 
+    def cost(self, inputs: Mapping[str, Sequence[Object]]) -> Training:
+        (setting,) = inputs["hyperparameters"]
+        rows = setting.setting["values"]["num_train_epochs"] * sum(d.dataset["rows"] for d in inputs["dataset"])
+        return Training(rows=math.ceil(rows), tokens=math.ceil(10 * rows), flops=60_000.0 * rows)
+
     def execute(self, inputs: Mapping[str, Sequence[Object]], seed: int, ctx: Context) -> Mapping[str, Any]:
         (model,), datasets, (setting,) = inputs["model"], inputs["dataset"], inputs["hyperparameters"]
         values = setting.setting["values"]
         rate, epochs = values["learning_rate"], values["num_train_epochs"]
         rows = epochs * sum(d.dataset["rows"] for d in datasets)
         luck = random.Random(content_id([model.id, [d.id for d in datasets], setting.id, seed]))
+        ctx.trained(rows=math.ceil(rows), tokens=math.ceil(10 * rows), parameters=1000)
         levels = []
         for k, level in enumerate(model.meta["levels"]):
             about = [(d.dataset["rows"] * d.meta["about"][k], d.meta["right"][k]) for d in datasets]
@@ -108,6 +115,9 @@ class MixMean(toy.ToyMean):
 
     def validate(self, inputs: Mapping[str, Sequence[Object]]) -> str | None:
         return None
+
+    def cost(self, inputs: Mapping[str, Sequence[Object]]) -> Training:
+        return NO_TRAINING
 
     def execute(self, inputs: Mapping[str, Sequence[Object]], seed: int, ctx: Context) -> Mapping[str, Any]:
         models = inputs["models"]

@@ -38,10 +38,11 @@ def effects_of(state: State, start: Object, looks: Mapping[str, Object | None]) 
     What all looks have in common, the forgetting, is taken out: the median over datasets of the change on each task.
     """
     before = _shares(state, start)
-    changes = {
-        name: {task: (now - before[task][0], math.hypot(error, before[task][1])) for task, (now, error) in _shares(state, o).items()}
-        for name, o in looks.items() if o is not None
-    }  # fmt: skip
+    changes: dict[str, dict[str, tuple[float, float]]] = {}
+    for name, model in looks.items():
+        for task, (now, error) in _shares(state, model).items() if model is not None else ():
+            was, other = before[task]
+            changes.setdefault(name, {})[task] = now - was, math.hypot(error, other)
     middle = {task: statistics.median(c[task][0] for c in changes.values()) for task in before} if changes else {}
     return {
         name: [Effect(task, value - middle[task], error) for task, (value, error) in by_task.items()]

@@ -32,6 +32,7 @@ CHECK = 0.2  # of all rows: each of the mixtures that are held against each othe
 FIRST = 0.35  # of the rows that are left: the first long run, which says whether longer is better
 LONGER = 1.4  # times the rows of the last long run, at least, to be worth another
 PASSES = 2.0  # over all rows that a budget must allow, or no looks are taken
+PARTNERS = 3  # next best models that the best is merged with
 STEP = 4.0  # what the learning rate is changed by where a first look destroys or moves nothing
 DESTROYED = 0.5  # of the base model's objective
 
@@ -75,6 +76,8 @@ class Screen:
             return step.choice
         except Pending:
             return None
+        if space.left.train_rows is not None or space.left.train_tokens is not None:
+            return None  # what is left of the budget pays for no change of the best
         return at_random(space, seeded(state), by=self.name, why="nothing near the best is left to try")
 
 
@@ -127,13 +130,13 @@ class Screening:
 
     def _checked(self, plain: Kept, groups: Sequence[tuple[Object, ...]], dropped: str) -> Kept:
         """The mixture that does best on a share of all rows from the base model; of equal ones the largest."""
-        mixtures = list(dict.fromkeys([plain.datasets, *groups]))
+        mixtures = list({tuple(o.id for o in group): group for group in (plain.datasets, *groups)}.values())
         if len(mixtures) == 1:
             return plain
         made = self._script.steps(
-            (self._amount(plain.base, group, plain.setting, CHECK), f"checks {len(group)} of {len(plain.datasets)} datasets mixed")
+            (self._amount(plain.base, group, plain.setting, CHECK), f"checks a mixture of {len(group)} datasets")
             for group in mixtures
-        )  # fmt: skip
+        )
         values = [self._script.value(model) for model in made]
         error = max((self._script.error(m) for m in made if m is not None), default=0.0)
         best = next(i for i, value in enumerate(values) if value >= max(values) - error)
@@ -225,7 +228,7 @@ def _next_epochs(script: Script, rows: int, looked: float, done: Sequence[tuple[
     left = script.space.left
     fit = None if left.train_rows is None else left.train_rows / rows
     if not done:
-        first = 1.0 if fit is None else fit if left.trials == 1 or fit < 1 else max(1.0, FIRST * fit)
+        first = 1.0 if fit is None else fit if left.trials == 1 or FIRST * fit <= looked else FIRST * fit
         return first if first > looked else None
     (epochs, model), before = done[-1], done[-2][1] if len(done) > 1 else None
     if model is None or (before is not None and script.value(model) < script.value(before) + script.error(model)):
@@ -246,7 +249,7 @@ def _changes(script: Script, trainer: Trainer, kept: Kept) -> Iterator[tuple[Act
         [(longer, f"goes on from {said_of}, at half the learning rate")] if longer is not None else [],
         [
             (action, f"merges {said_of} with {other.name}")
-            for other in ranked[1:6] if other.made_by is not None
+            for other in _apart_from(script, best, ranked)
             for action in merges_of(state, space, [best, other])
         ],
         [
@@ -258,6 +261,27 @@ def _changes(script: Script, trainer: Trainer, kept: Kept) -> Iterator[tuple[Act
     ]  # fmt: skip
     turned = kinds[number % len(kinds) :] + kinds[: number % len(kinds)]
     yield from itertools.chain.from_iterable(turned)
+
+
+def _apart_from(script: Script, best: Object, ranked: Sequence[Object]) -> list[Object]:
+    """The next best models that training made and that are no step on the way from or to the best."""
+
+    def trained_on(model: Object) -> set[str]:
+        trial = script.state.trial_of(model.id)
+        return (
+            set()
+            if trial is None
+            else {i for i in trial.choice.action.object_ids if script.state.pool[i].kind == "model"}
+        )
+
+    return [
+        other
+        for other in ranked[1:]
+        if other.made_by is not None
+        and len(trained_on(other)) == 1
+        and best.id not in trained_on(other)
+        and other.id not in trained_on(best)
+    ][:PARTNERS]
 
 
 def _neighbors(script: Script, best: Object, said_of: str) -> list[tuple[Action, str]]:
