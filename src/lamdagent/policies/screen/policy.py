@@ -31,7 +31,8 @@ LOOK, LOOKS = 0.05, 0.5  # of all rows: one look, and all looks together at most
 CHECK = 0.2  # of all rows: each of the mixtures that are held against each other
 FIRST = 0.35  # of the rows that are left: the first long run, which says whether longer is better
 LONGER = 1.4  # times the rows of the last long run, at least, to be worth another
-PASSES = 2.0  # over all rows that a budget must allow, or no looks are taken
+ONE_RUN = 4.0  # epochs: where no more are left, all go into one run
+PASSES = 2.5  # over all rows that a budget must allow, or no looks are taken
 PARTNERS = 3  # next best models that the best is merged with
 STEP = 4.0  # what the learning rate is changed by where a first look destroys or moves nothing
 DESTROYED = 0.5  # of the base model's objective
@@ -228,7 +229,7 @@ def _next_epochs(script: Script, rows: int, looked: float, done: Sequence[tuple[
     left = script.space.left
     fit = None if left.train_rows is None else left.train_rows / rows
     if not done:
-        first = 1.0 if fit is None else fit if left.trials == 1 or FIRST * fit <= looked else FIRST * fit
+        first = 1.0 if fit is None else fit if left.trials == 1 or fit <= ONE_RUN else FIRST * fit
         return first if first > looked else None
     (epochs, model), before = done[-1], done[-2][1] if len(done) > 1 else None
     if model is None or (before is not None and script.value(model) < script.value(before) + script.error(model)):
