@@ -227,7 +227,7 @@ def _next_epochs(script: Script, rows: int, looked: float, done: Sequence[tuple[
         done: those that were made, the shortest first; None for one that failed.
     """
     left = script.space.left
-    fit = None if left.train_rows is None else left.train_rows / rows
+    fit = None if left.train_rows is None else 0.99 * left.train_rows / rows  # amounts are rounded
     if not done:
         first = 1.0 if fit is None else fit if left.trials == 1 or fit <= ONE_RUN else FIRST * fit
         return first if first > looked else None
