@@ -212,9 +212,9 @@ def test_where_jobs_run_may_change_in_mid_study_and_what_they_do_may_not(load: L
 
 @pytest.mark.parametrize(
     ("policy", "kind"),
-    [("{kind: auto}", "surrogate"), ("{kind: auto, model: local}", "agent"), ("{kind: surrogate}", "surrogate")],
+    [("{kind: auto}", "screen"), ("{kind: auto, model: local}", "agent"), ("{kind: surrogate}", "surrogate")],
 )
-def test_auto_is_an_agent_where_a_model_is_given_and_else_the_surrogate(load: Load, policy: str, kind: str) -> None:
+def test_auto_is_an_agent_where_a_model_is_given_and_else_screen(load: Load, policy: str, kind: str) -> None:
     study = load(STUDY.replace("{kind: random}", policy))
     assert study.policy[0] == kind == study.dump()["policy"]["kind"]
 

@@ -19,7 +19,7 @@ from lamdagent.core.budget import Budget
 from lamdagent.core.config import Config
 from lamdagent.core.events import Event, ObjectAdded, StudyOpened
 from lamdagent.core.observers import Observers
-from lamdagent.core.protocols import Policy
+from lamdagent.core.protocols import Journal, Policy
 from lamdagent.core.settings import Free, Freedom, setting_object
 from lamdagent.core.state import State
 from lamdagent.core.training import NO_TRAINING, Training
@@ -55,7 +55,9 @@ class Mix:
         Slot(name="dataset", kind="dataset", at_most=ALL),
         Slot(name="hyperparameters", kind="hyperparameters"),
     )
-    freedom = Freedom(bounds=FREE, of=MixSetting)
+
+    def __init__(self, free: Free = FREE) -> None:
+        self.freedom = Freedom(bounds=free, of=MixSetting)
 
     def validate(self, inputs: Mapping[str, Sequence[Object]]) -> str | None:
         return None
@@ -149,35 +151,48 @@ CONFLICT = (
 )
 
 
-def first_events(datasets: Sequence[Object] = CLEAN, *, seed: int = 0, levels: float = 0.3) -> tuple[Event, ...]:
-    """How a study of mixtures begins: a base model, datasets, three settings."""
+def first_events(
+    datasets: Sequence[Object] = CLEAN, *, seed: int = 0, levels: float = 0.3, rates: Mapping[str, float] = RATES
+) -> tuple[Event, ...]:
+    """How a study of mixtures begins: a base model, datasets, settings."""
     base_id = content_id(["model", "base", levels])
     base = Object(
         id=base_id, kind="model", name="base", uri="base",
         meta={"levels": [levels] * len(SKILLS), "root": base_id, "parameters": 1000},
     )  # fmt: skip
-    settings = [setting_object("mix", name, MixSetting(learning_rate=rate)) for name, rate in RATES.items()]
+    settings = [setting_object("mix", name, MixSetting(learning_rate=rate)) for name, rate in rates.items()]
     config = {"study": "mixtures", "seed": seed}
     opened = StudyOpened(config=config, seed=seed, goals=GOALS)
     return (opened, *(ObjectAdded(object=obj) for obj in (base, *datasets, *settings)))
 
 
-def search(policy: Policy, datasets: Sequence[Object] = CLEAN, *, budget: Budget, seed: int = 0) -> State:
-    """Run a policy on a new study of mixtures to the end of its budget."""
+def search(
+    policy: Policy,
+    datasets: Sequence[Object] = CLEAN,
+    *,
+    budget: Budget,
+    seed: int = 0,
+    capacity: int = 1,
+    rates: Mapping[str, float] = RATES,
+    free: Free = FREE,
+    journal: Journal | None = None,
+) -> State:
+    """Run a policy on a study of mixtures, a new one where no journal is given, to the end of its budget."""
     from lamdagent.core.search import Search, run
     from lamdagent.memories.table import Table
     from lamdagent.runners.inline import Inline
     from lamdagent.study.journal import MemoryJournal
 
-    journal = MemoryJournal(*first_events(datasets, seed=seed))
-    loop = Search(journal=journal, action_types=ACTION_TYPES, policy=policy, memory=Table(), budget=budget)
-    return run(loop, Inline(toolkit(), capacity=1), Observers())
+    journal = journal or MemoryJournal(*first_events(datasets, seed=seed, rates=rates))
+    types = {**ACTION_TYPES, "mix": Mix(free)}
+    loop = Search(journal=journal, action_types=types, policy=policy, memory=Table(), budget=budget)
+    return run(loop, Inline(toolkit(types), capacity=capacity), Observers())
 
 
-def toolkit() -> Toolkit:
+def toolkit(action_types: Mapping[str, ActionType] = ACTION_TYPES) -> Toolkit:
     """What runs jobs of this world in this process."""
     return Toolkit(
-        action_types=ACTION_TYPES,
+        action_types=action_types,
         evaluation=Evaluation(tasks=TASKS, goals=GOALS),
         artifacts=toy.Unwritten(),
         models=None,

@@ -140,7 +140,7 @@ class Body(Config):
     include_path: str | None = Field(None, description="folder with more lm-eval task files, as lm-eval's own option")
     policy: dict[str, Any] = Field(
         {"kind": AUTO},
-        description="kind: who selects, and its options; auto is agent where a `model` is given, and else surrogate",
+        description="kind: who selects, and its options; auto is agent where a `model` is given, and else screen",
     )
     memory: dict[str, Any] = Field({"kind": "table"}, description="kind: what is remembered; and its options")
     artifacts: dict[str, Any] = Field(
@@ -270,7 +270,7 @@ def _plugin(family: registry.Family, path: Path_, data: str | Mapping[str, Any],
     data = {"kind": data} if isinstance(data, str) else data
     kind, auto = data.get("kind"), family == "policies"
     if auto and kind == AUTO:
-        kind = "agent" if "model" in data else "surrogate"
+        kind = "agent" if "model" in data else "screen"
     if not isinstance(kind, str):
         known = ", ".join([*([AUTO] if auto else []), *registry.names(family)])
         named = ".".join(map(str, path))
