@@ -219,5 +219,5 @@ def test_auto_is_an_agent_where_a_model_is_given_and_else_screen(load: Load, pol
     assert study.policy[0] == kind == study.dump()["policy"]["kind"]
 
 
-def test_a_study_that_names_no_policy_is_searched_by_the_surrogate(load: Load) -> None:
-    assert load(STUDY.replace("policy: {kind: random}\n", "")).policy[0] == "surrogate"
+def test_a_study_that_names_no_policy_is_searched_by_screen(load: Load) -> None:
+    assert load(STUDY.replace("policy: {kind: random}\n", "")).policy[0] == "screen"
