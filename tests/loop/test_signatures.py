@@ -34,7 +34,7 @@ from lamdagent.results.diagnosis.answers import NO_ANSWER, NOT_OFFERED, REPEATED
 from lamdagent.results.diagnosis.chance import turns_of
 from lamdagent.results.diagnosis.signature import Diagnosis, Signature
 from lamdagent.results.holdout import holdout_results_of
-from lamdagent.results.report import report, to_test
+from lamdagent.results.report import leaders, report, to_test
 from lamdagent.results.result import dumps
 from lamdagent.runners.inline import Inline
 from lamdagent.study.journal import MemoryJournal, SqliteJournal, from_json
@@ -291,13 +291,14 @@ def test_a_diagnosis_is_of_a_whole_study(folder: Path) -> None:
 def test_a_report_says_what_may_have_gone_wrong_in_markdown_html_and_json(tmp_path: Path) -> None:
     events = list(at_random(30))
     state = reduce_events(events)
-    ids = to_test(state, 6)
+    chosen = leaders(state, 6)
+    ids = to_test(state, chosen)
     events += [
         HoldoutOpened(models=tuple(ids)),
         *(OnTest(object_id=i, scores=as_test(state.scores[i])) for i in ids),
     ]
     signatures = diagnose(events, toy.ACTION_TYPES, "S.yaml")
-    data = report("toy", state, holdout_results_of(events), LocalArtifacts(tmp_path), 6, signatures)
+    data = report("toy", state, holdout_results_of(events), LocalArtifacts(tmp_path), chosen, signatures)
     assert [s["name"] for s in json.loads(dumps(data))["diagnosis"]] == [s.name for s in signatures]
     text, html = markdown(data), page(data)
     for signature in signatures:

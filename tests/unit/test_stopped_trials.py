@@ -60,6 +60,6 @@ def test_the_page_of_the_trial_says_that_it_was_stopped(search: Search) -> None:
 
 def test_the_report_counts_it_apart(search: Search) -> None:
     nothing = HoldoutResults(scores={}, opened=1)
-    found = report("toy", search.state, nothing, toy.Unwritten(), top=0, signatures=())
+    found = report("toy", search.state, nothing, toy.Unwritten(), chosen=(), signatures=())
     assert (found.failed, found.stopped) == (1, 1)
     assert "3 trials, 1 of them failed, 1 stopped, seed" in str(found.sections()[0].parts)

@@ -17,6 +17,7 @@ from lamdagent.evaluation.ranking import Ranking, rank_models
 from lamdagent.results.history import History, history_of
 from lamdagent.results.ledger import Ledger, ledger_of
 from lamdagent.results.notes import notes_on
+from lamdagent.results.recommendation import Recommendation, recommendation
 from lamdagent.results.result import Part, Picture, Section, Table
 from lamdagent.results.running import RunningJob, running_section
 from lamdagent.results.scores import TaskScore, task_scores
@@ -86,18 +87,6 @@ class BestTrial:
     """Lower end of its 95 % interval, which covers the draw of the items."""
     high: float | None
     """Upper end."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recommendation:
-    """The trial to take, and by which rule."""
-
-    trial: int
-    """Its number."""
-    model: str
-    """The name of its model."""
-    rule: str
-    """How it was picked: `best validation objective`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -214,6 +203,7 @@ class Leaderboard:
             lines.append(
                 f"guard: {broken} models lost more of a guarded skill than allowed, and rank behind the others"
             )
+        lines += [self.recommended.words] if self.recommended is not None else []
         return [*lines, *self.notes]
 
     def _datasets(self) -> list[Section]:
@@ -254,7 +244,7 @@ def leaderboard(
         notes=notes_on(state),
         leader=ranking.corrected,
         best=best,
-        recommended=None if best is None else _recommended(state, best),
+        recommended=recommendation(state, ranking),
         ledger=ledger_of(state),
         wall_s=round(state.wall_s, 1),
         tokens=state.tokens,
@@ -276,11 +266,6 @@ def _best(state: State) -> BestTrial | None:
     return BestTrial(
         trial=trial.number, objective=objective.value, stderr=objective.stderr, low=objective.low, high=objective.high
     )
-
-
-def _recommended(state: State, best: BestTrial) -> Recommendation:
-    made = state.pool[state.trials[best.trial].choice.action.id]
-    return Recommendation(trial=best.trial, model=made.name, rule="best validation objective")
 
 
 def _datasets(state: State) -> tuple[MadeDataset, ...]:

@@ -27,6 +27,7 @@ from lamdagent.results.bars import TaskBar, TaskBars
 from lamdagent.results.diagnosis.signature import Signature, signature_table
 from lamdagent.results.history import History, history_of
 from lamdagent.results.holdout import HoldoutResults
+from lamdagent.results.recommendation import Recommendation, recommendation
 from lamdagent.results.result import Picture, Section, Table, Verbatim
 
 RESAMPLES = 20_000
@@ -177,8 +178,10 @@ class Report:
     """How many models are held against the leader."""
     leader: Corrected | None
     """The leader's validation objective, and without the luck of having been picked."""
+    recommended: Recommendation | None
+    """The trial to take, chosen by validation."""
     models: tuple[TestedModel, ...]
-    """The best models, best by validation first."""
+    """The best models, best by validation first; then the recommended one, where it is none of these."""
     history: History
     """How the search went."""
     diagnosis: tuple[Signature, ...]
@@ -222,6 +225,7 @@ class Report:
             names = ", ".join(others[:NAMED]) or "none"
             more = f" and {len(others) - NAMED} more" if len(others) > NAMED else ""
             lines.append(f"Not to be told from the leader, {leader}, on validation (95 %): {names}{more}.")
+        lines += [self.recommended.words] if self.recommended is not None else []
         return lines
 
     def _ranking(self) -> Table:
@@ -264,19 +268,30 @@ def relatives(state: State, object_id: ObjectId) -> list[ObjectId]:
     return list(dict.fromkeys([state.pool[object_id].root, *parents]))
 
 
-def to_test(state: State, top: int) -> list[ObjectId]:
+def chosen_models(state: State, top: int, artifacts: ArtifactStore) -> list[ObjectId]:
+    """The models that a report is on: the `top` best ones by validation, and the recommended one."""
+    recommended = recommendation(state, rank_models(state, artifacts))
+    also = [] if recommended is None else [state.trials[recommended.trial].choice.action.id]
+    return list(dict.fromkeys([*leaders(state, top), *also]))
+
+
+def to_test(state: State, chosen: Sequence[ObjectId]) -> list[ObjectId]:
     """The models that a report needs test scores of: base models first, since others are paired with them."""
-    chosen = leaders(state, top)
     related = [i for object_id in chosen for i in relatives(state, object_id)]
     roots = [state.pool[i].root for i in (*related, *chosen)]
     return list(dict.fromkeys([*roots, *related, *chosen]))
 
 
 def report(
-    study: str, state: State, test: HoldoutResults, artifacts: ArtifactStore, top: int, signatures: Sequence[Signature]
+    study: str,
+    state: State,
+    test: HoldoutResults,
+    artifacts: ArtifactStore,
+    chosen: Sequence[ObjectId],
+    signatures: Sequence[Signature],
 ) -> Report:
-    """The report on the `top` models, whose test scores are there."""
-    chosen, ranking = leaders(state, top), rank_models(state, artifacts)
+    """The report on the chosen models, whose test scores are there."""
+    ranking = rank_models(state, artifacts)
     items = items_of(test.scores, test.scores, artifacts)
     return Report(
         study=study,
@@ -290,6 +305,7 @@ def report(
         contenders=tuple(obj.name for obj, _ in state.ranked() if obj.id in ranking.contenders),
         compared=ranking.compared,
         leader=ranking.corrected,
+        recommended=recommendation(state, ranking),
         models=_adjusted([_model(state, test, items, object_id) for object_id in chosen]),
         history=history_of(state),
         diagnosis=tuple(signatures),

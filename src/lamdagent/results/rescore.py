@@ -14,7 +14,7 @@ from lamdagent.core.types import Made, ObjectId, Outcome, Score, Split
 from lamdagent.evaluation.ranking import items_of
 from lamdagent.results.diagnosis import diagnose
 from lamdagent.results.holdout import holdout_results_of
-from lamdagent.results.report import Report, leaders, report, to_test
+from lamdagent.results.report import Report, chosen_models, leaders, report, to_test
 from lamdagent.results.rerun import require_begun
 from lamdagent.results.validation_size import ValidationSizes, validation_sizes
 from lamdagent.study.config import Study
@@ -31,12 +31,13 @@ def tested_leaders(study: Study, top: int) -> Report:
     """
     require_tests(study)
     with _begun(study) as opened:
-        search, wanted = opened.search, to_test(opened.search.state, top)
-        if not wanted:
+        search, artifacts = opened.search, opened.parts.artifacts
+        chosen = chosen_models(search.state, top, artifacts)
+        if not chosen:
             raise UserError(f"study {study.body.study!r} has no scored trial yet. Go on: lamdagent run {study.file}")
-        events, artifacts = _tested(opened, wanted), opened.parts.artifacts
+        events = _tested(opened, to_test(search.state, chosen))
         seen, signatures = holdout_results_of(events), diagnose(events, search.action_types, str(study.file), artifacts)
-        return report(study.body.study, search.state, seen, artifacts, top, signatures)
+        return report(study.body.study, search.state, seen, artifacts, chosen, signatures)
 
 
 def require_tests(study: Study) -> None:
