@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from lamdagent.core.events import Asked, Scored, Told
+from lamdagent.core.events import Asked, Event, Scored, Told
 from lamdagent.core.space import ActionSpace
 from lamdagent.core.state import State, reduce_events
 from lamdagent.core.training import Training
@@ -32,7 +32,7 @@ def searched(*trials: Trial) -> State:
         action = ActionSpace(state, mixtures.ACTION_TYPES).action(type, inputs)
         made = Object(id=action.id, kind="model", name=f"model-{number}", made_by=action.id, meta=base.meta)
         cost = Cost(wall_s=1.0, training=Training(rows=rows))
-        events = [
+        events: list[Event] = [
             Asked(number=number, choice=Choice(action=action, reason="", by="test")),
             Told(number=number, outcome=Made(object=made, scores=scores(value), cost=cost)),
         ]
