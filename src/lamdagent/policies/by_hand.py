@@ -12,6 +12,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pydantic import Field
+
 from lamdagent.core.config import Config
 from lamdagent.core.space import ActionSpace
 from lamdagent.core.state import State
@@ -24,12 +26,21 @@ from lamdagent.policies.script import Next, Pending, Script
 class ByHandConfig(Config):
     """All datasets mixed, then longer, then each alone, then their merges: what one would do without a search."""
 
+    quick: bool = Field(False, description="only all datasets mixed under the middle setting, for 1 and for 3 epochs")
+
 
 class ByHand:
-    """Goes down the list; what the budget or the study does not allow is passed over."""
+    """Goes down the list; what the budget or the study does not allow is passed over.
+
+    Args:
+        quick: only all datasets mixed under the middle setting, for 1 and for 3 epochs.
+    """
 
     Config = ByHandConfig
     name = "by-hand"
+
+    def __init__(self, *, quick: bool = False) -> None:
+        self._list = _quick if quick else _by_hand
 
     def select(self, state: State, space: ActionSpace, n: int) -> Sequence[Choice]:
         return one_by_one(state, space, n, self._choose)
@@ -39,12 +50,19 @@ class ByHand:
         if trainer is None or state.unscored:
             return None
         try:
-            _by_hand(Script(state, space, self.name), trainer)
+            self._list(Script(state, space, self.name), trainer)
         except Next as step:
             return step.choice
         except Pending:
             return None
         return None
+
+
+def _quick(script: Script, trainer: Trainer) -> None:
+    mixed = trainer.datasets if trainer.mixes else []
+    for epochs in (1.0, 3.0) if mixed else ():
+        action = _for_epochs(trainer, trainer.bases[0], mixed, trainer.middle, epochs)
+        script.step(action, f"by hand: all {len(mixed)} datasets mixed, {epochs:g} epoch{'' if epochs == 1 else 's'}")
 
 
 def _by_hand(script: Script, trainer: Trainer) -> None:

@@ -14,6 +14,7 @@ from lamdagent.core.state import State
 from lamdagent.core.types import Object, ObjectiveValue
 from lamdagent.evaluation.estimates import Corrected
 from lamdagent.evaluation.ranking import Ranking, rank_models
+from lamdagent.results.by_hand import AgainstHand
 from lamdagent.results.history import History, history_of
 from lamdagent.results.ledger import Ledger, ledger_of
 from lamdagent.results.notes import notes_on
@@ -141,6 +142,8 @@ class Leaderboard:
     """Why the search stopped; null while it goes on."""
     running: tuple[RunningJob, ...]
     """The jobs that run now, with what they are at."""
+    against_hand: AgainstHand | None
+    """Where the search stands against what its user would try without one; null for a study that is no search."""
 
     @property
     def title(self) -> str:
@@ -162,6 +165,8 @@ class Leaderboard:
             parts.append(f"open: {', '.join(running)}")
         if self.stopped is not None:
             parts.append(f"stopped: {self.stopped.message or self.stopped.reason}")
+        if self.against_hand is not None and self.models:
+            parts.append(self.against_hand.words)
         if self.history.points:
             parts.append(Picture(name="history", caption="The objective of every trial", data=self.history))
         return [Section(parts=parts), *running_section(self.running), *self._datasets(), *self._failures()]
@@ -225,7 +230,11 @@ class Leaderboard:
 
 
 def leaderboard(
-    study: str, state: State, artifacts: ArtifactStore, running: tuple[RunningJob, ...] = ()
+    study: str,
+    state: State,
+    artifacts: ArtifactStore,
+    running: tuple[RunningJob, ...] = (),
+    against_hand: AgainstHand | None = None,
 ) -> Leaderboard:
     """A study's leaderboard."""
     best, ranking = _best(state), rank_models(state, artifacts)
@@ -255,6 +264,7 @@ def leaderboard(
         repeats=collapsed(state),
         stopped=state.stopped,
         running=running,
+        against_hand=against_hand,
     )
 
 

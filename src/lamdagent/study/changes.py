@@ -14,7 +14,7 @@ from lamdagent.study.config.schema import BudgetEntry, study_of
 
 FREE_TO_CHANGE = re.compile(
     r"budget\.|execution\.((workers|threads|timeout_min|batch_size)$|runner\.)|tasks\..*\.test$"
-    r"|policy\.(base_url|timeout_s|attempts|max_failures|price)"
+    r"|policy\.(base_url|timeout_s|attempts|max_failures|price|quick)"
 )
 
 

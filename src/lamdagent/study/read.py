@@ -18,12 +18,16 @@ from lamdagent.study.journal import read_journal
 
 @dataclass(frozen=True, kw_only=True)
 class ReadStudy:
-    """A study as its journal tells it. `home` is where relative paths of the study file start from."""
+    """A study as its journal tells it. `home` is where relative paths of the study file start from.
+
+    `file` is the study file, None where it was read from its run folder.
+    """
 
     name: str
     folder: Path
     home: Path
     state: State
+    file: Path | None = None
 
     @property
     def artifacts(self) -> ArtifactStore:
@@ -53,7 +57,8 @@ def read_study(path: Path) -> ReadStudy:
     if not (folder / "journal.sqlite").exists():
         hint = f"Begin it with: lamdagent run {file}" if file.is_file() else "It is no run folder of a study."
         raise JournalError(f"{folder}: no search has begun here. {hint}")
-    return ReadStudy(name=folder.name, folder=folder, home=home, state=reduce_events(read_journal(folder)))
+    state = reduce_events(read_journal(folder))
+    return ReadStudy(name=folder.name, folder=folder, home=home, state=state, file=file if file.is_file() else None)
 
 
 def find_trial(study: ReadStudy, wanted: str) -> Trial:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from lamdagent.core.errors import UserError
 from lamdagent.results.bars import validation_bars
+from lamdagent.results.by_hand import standing
 from lamdagent.results.diagnosis.of_study import diagnosis_of
 from lamdagent.results.diagnosis.signature import Diagnosis
 from lamdagent.results.frame import trials_frame
@@ -58,6 +59,7 @@ class StudyView:
             self._read.state,
             self._read.artifacts,
             running_jobs(self._read.state, self._read.folder),
+            standing(self._read),
         )
 
     @property

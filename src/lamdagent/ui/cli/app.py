@@ -6,6 +6,7 @@ import typer
 
 from lamdagent.ui.cli import compare, export, report, run, scale, show
 from lamdagent.ui.cli.attribute import attribute
+from lamdagent.ui.cli.by_hand import by_hand
 from lamdagent.ui.cli.doctor import doctor
 from lamdagent.ui.cli.init import init
 from lamdagent.ui.cli.lineage import lineage
@@ -31,6 +32,7 @@ app.command("run", context_settings={"allow_extra_args": True, "ignore_unknown_o
 app.command("show")(show.show)
 app.command("lineage")(lineage)
 app.command("compare", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(compare.compare)
+app.command("by-hand", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(by_hand)
 app.command("report")(report.report)
 app.command("validation-size")(validation_size)
 app.command("scale")(scale.scale)

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import typer
 
+from lamdagent.core.protocols import Observer
+from lamdagent.study.config import Study
 from lamdagent.ui.cli._options import SET_HELP, dotted
 
 LEADERS = 10
@@ -41,29 +43,34 @@ def run(
 
 
 def _search(file: Path, overrides: Sequence[str], *, plain: bool, as_json: bool) -> None:
-    from lamdagent.core.protocols import Observer
+    from lamdagent.results.by_hand import standing
     from lamdagent.results.leaderboard import leaderboard
     from lamdagent.study.config import load_study
-    from lamdagent.study.parts import StudyParts
+    from lamdagent.study.read import ReadStudy
     from lamdagent.study.run import run_loaded
     from lamdagent.ui.cli._output import show_result
-    from lamdagent.ui.terminal.plain import Plain
-    from lamdagent.ui.terminal.progress import SearchProgress
 
     study = load_study(file, overrides)
-    budget = StudyParts(study).budget
-    progress_text = SearchProgress(budget, study.body.execution.workers)
-    display: Observer
-    if as_json:
-        display = Plain(progress_text, out=sys.stderr)
-    elif plain or not sys.stdout.isatty():
-        display = Plain(progress_text)
-    else:
-        from lamdagent.ui.terminal.live import Live
-
-        display = Live(progress_text, budget)
-    state = run_loaded(study, observers=[display])
-    found = leaderboard(study.body.study, state, StudyParts(study).artifacts)
+    state = run_loaded(study, observers=[display_of(study, plain=plain, as_json=as_json)])
+    read = ReadStudy(name=study.body.study, folder=study.folder, home=study.home, state=state, file=file)
+    found = leaderboard(read.name, state, read.artifacts, against_hand=standing(read))
     show_result(found, as_json=as_json, sections=found.sections(LEADERS))
     if not as_json:
         typer.echo(f"\nnext: lamdagent lineage {file}, or lamdagent export {file} best --to FOLDER")
+
+
+def display_of(study: Study, *, plain: bool, as_json: bool) -> Observer:
+    """What shows a search as it goes: live on a terminal, else plain lines, on standard error beside JSON."""
+    from lamdagent.study.parts import StudyParts
+    from lamdagent.ui.terminal.plain import Plain
+    from lamdagent.ui.terminal.progress import SearchProgress
+
+    budget = StudyParts(study).budget
+    progress_text = SearchProgress(budget, study.body.execution.workers)
+    if as_json:
+        return Plain(progress_text, out=sys.stderr)
+    if plain or not sys.stdout.isatty():
+        return Plain(progress_text)
+    from lamdagent.ui.terminal.live import Live
+
+    return Live(progress_text, budget)

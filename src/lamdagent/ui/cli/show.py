@@ -7,6 +7,7 @@ from pathlib import Path
 import typer
 
 from lamdagent.core.errors import UserError
+from lamdagent.results.by_hand import standing
 from lamdagent.results.diagnosis.of_study import diagnosis_of
 from lamdagent.results.holdout import holdout_results_of
 from lamdagent.results.leaderboard import leaderboard
@@ -44,5 +45,6 @@ def show(
         detail = trial_detail(read.name, read.state, found_trial, read.artifacts, transcript=transcript, test=test)
         show_result(detail, as_json=as_json)
     else:
-        found = leaderboard(read.name, read.state, read.artifacts, running_jobs(read.state, read.folder))
+        running = running_jobs(read.state, read.folder)
+        found = leaderboard(read.name, read.state, read.artifacts, running, standing(read))
         show_result(found, as_json=as_json, sections=found.sections(limit))
