@@ -8,9 +8,10 @@ CORES = -n auto --dist loadgroup
 help: ## list what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 8
 
-demo: .venv/base ## install, then a whole search on a tiny language model: minutes on a CPU
+demo: .venv/base ## install, then a whole search on a tiny language model, held against what one would try by hand: minutes on a CPU
 	test -e demo/study.yaml || .venv/bin/lamdagent init --template tiny demo
 	.venv/bin/lamdagent run demo/study.yaml
+	.venv/bin/lamdagent by-hand demo/study.yaml --quick
 
 test: .venv/dev ## install, then the tests on every core, those that train tiny real models too
 	.venv/bin/python -m pytest -q $(CORES) -m "not torture and not gpu"

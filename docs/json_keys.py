@@ -13,6 +13,7 @@ from typing import Any
 
 from lamdagent.evaluation import estimates
 from lamdagent.results.attribution import Attribution
+from lamdagent.results.by_hand import AgainstHand
 from lamdagent.results.comparison import Comparison
 from lamdagent.results.diagnosis.signature import Diagnosis
 from lamdagent.results.export.replayed import ReplayOutcome
@@ -31,6 +32,7 @@ COMMANDS: dict[str, type] = {
     "show TRIAL": TrialDetail,
     "show --diagnose": Diagnosis,
     "lineage": Lineage,
+    "by-hand": AgainstHand,
     "report": Report,
     "validation-size": ValidationSizes,
     "compare": Comparison,

@@ -35,7 +35,9 @@ class Kept(toy.Unwritten):
 
 
 def standing(found: State, rivals: State | None) -> AgainstHand:
-    made = against_hand("mixtures", found, rivals, Kept([found, *([rivals] if rivals else [])]), "lamdagent by-hand s.yaml")
+    made = against_hand(
+        "mixtures", found, rivals, Kept([found, *([rivals] if rivals else [])]), "lamdagent by-hand s.yaml"
+    )
     assert made is not None
     return made
 
