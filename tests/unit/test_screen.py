@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import itertools
 import pickle
+from collections.abc import Callable
 
 import pytest
 
 from lamdagent.core.budget import Budget
 from lamdagent.core.events import Asked
+from lamdagent.core.protocols import Policy
 from lamdagent.core.settings import Free
 from lamdagent.core.space import ActionSpace
 from lamdagent.core.state import State, reduce_events
@@ -17,6 +19,9 @@ from lamdagent.policies.screen.policy import Screen
 from lamdagent.policies.surrogate.policy import Surrogate
 from lamdagent.study.journal import MemoryJournal
 from lamdagent.testing import mixtures, toy
+
+
+MAKERS: tuple[Callable[[], Policy], ...] = (Screen, ByHand)
 
 
 def best(state: State) -> float:
@@ -48,7 +53,7 @@ def test_screen_finds_the_datasets_that_contradict_the_others_and_says_why() -> 
 def test_screen_is_never_below_by_hand_beyond_noise(world: tuple[object, ...], rows: int) -> None:
     budget = Budget(train_rows=rows)
     for seed in range(3):
-        found, hand = (mixtures.search(make(), world, budget=budget, seed=seed) for make in (Screen, ByHand))  # type: ignore[arg-type]
+        found, hand = (mixtures.search(make(), world, budget=budget, seed=seed) for make in MAKERS)  # type: ignore[arg-type]
         assert best(found) > best(hand) - 2 * (hand.ranked()[0][1].stderr or 0.0)
 
 
@@ -61,7 +66,7 @@ def test_one_trial_is_all_datasets_mixed_for_as_long_as_the_budget_lasts() -> No
 
 @pytest.mark.parametrize("capacity", [1, 3])
 def test_no_budget_of_rows_is_passed_and_nearly_all_of_it_is_used(capacity: int) -> None:
-    for make, rows in itertools.product((Screen, ByHand), (9_000, 36_000)):
+    for make, rows in itertools.product(MAKERS, (9_000, 36_000)):
         state = mixtures.search(make(), mixtures.CONFLICT, budget=Budget(train_rows=rows), capacity=capacity)
         assert rows_trained_on(state) <= rows
         assert make is ByHand or rows_trained_on(state) > 0.9 * rows
