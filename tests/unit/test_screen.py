@@ -20,7 +20,6 @@ from lamdagent.policies.surrogate.policy import Surrogate
 from lamdagent.study.journal import MemoryJournal
 from lamdagent.testing import mixtures, toy
 
-
 MAKERS: tuple[Callable[[], Policy], ...] = (Screen, ByHand)
 
 
