@@ -34,7 +34,8 @@ from lamdagent.results.diagnosis.answers import NO_ANSWER, NOT_OFFERED, REPEATED
 from lamdagent.results.diagnosis.chance import turns_of
 from lamdagent.results.diagnosis.signature import Diagnosis, Signature
 from lamdagent.results.holdout import holdout_results_of
-from lamdagent.results.report import leaders, report, to_test
+from lamdagent.results.leaders import leaders, to_test
+from lamdagent.results.report import report
 from lamdagent.results.result import dumps
 from lamdagent.runners.inline import Inline
 from lamdagent.study.journal import MemoryJournal, SqliteJournal, from_json

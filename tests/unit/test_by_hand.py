@@ -12,10 +12,10 @@ import pytest
 from lamdagent.core.budget import Budget
 from lamdagent.core.errors import UserError
 from lamdagent.core.state import State, reduce_events
-from lamdagent.core.types import ObjectId, Score
+from lamdagent.core.types import Object, ObjectId, Score
 from lamdagent.policies.by_hand import ByHand
 from lamdagent.policies.random import Random
-from lamdagent.results.by_hand import AgainstHand, against_hand, by_hand_study
+from lamdagent.results.by_hand import AgainstHand, against_hand, best_made, by_hand_study, on_test
 from lamdagent.study.config import Document
 from lamdagent.study.config.schema import study_of
 from lamdagent.study.journal import MemoryJournal
@@ -99,6 +99,29 @@ def test_a_search_is_held_against_the_best_by_hand_on_the_same_items_with_what_e
     assert first.startswith("against the best by hand: ") and first.endswith("(95 %, paired)")
     assert ours.startswith(f"  found    {made.found.model}, ") and "30 trials" in ours
     assert f"{made.by_hand.train_rows:,} training rows, " in theirs
+
+
+def test_the_sealed_test_is_paired_where_both_were_scored_on_it() -> None:
+    found = mixtures.search(Random(), mixtures.CONFLICT, budget=Budget(trials=10))
+    rivals = mixtures.search(ByHand(quick=True), mixtures.CONFLICT, budget=Budget())
+    made, store = standing(found, rivals), Kept([found, rivals])
+    sealed = [
+        {i: tuple(on_test_side(s, state.pool[i]) for s in state.scores[i])}
+        for state in (found, rivals)
+        if (i := best_made(state))
+    ]
+    both = on_test(made, (found, sealed[0]), (rivals, sealed[1]), store)
+    ours, theirs = (sum(s.value for s in scores) / 4 for each in sealed for scores in each.values())
+    assert both.test and both.test.value == pytest.approx(ours - theirs)
+    assert " on the sealed test (95 %, paired)" in both.words
+    assert on_test(made, (found, sealed[0]), (rivals, {}), store).test is None
+
+
+def on_test_side(score: Score, model: Object) -> Score:
+    task = next(task for task in mixtures.TASKS if task.name == score.task)
+    values = task.values(model, "test", None)  # type: ignore[arg-type]
+    return Score(task=score.task, value=sum(values) / len(values), n=len(values), split="test",
+                 stderr=None, task_id=task.ids["test"])  # fmt: skip
 
 
 def test_without_rivals_one_line_names_the_command() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -143,6 +143,20 @@ def against_hand(
 
 
 Scored = tuple[ObjectId, Sequence[Score]]
+Tested = tuple[State, Mapping[ObjectId, Sequence[Score]]]
+
+
+def on_test(against: AgainstHand, search: Tested, rivals: Tested, artifacts: ArtifactStore) -> AgainstHand:
+    """The same with the difference on the sealed test, where both were scored on it.
+
+    Args:
+        search: its state, and what its models score on the test.
+        rivals: likewise.
+    """
+    best = [(i, test[i]) for state, test in (search, rivals) if (i := best_made(state)) in test and i is not None]
+    if len(best) < 2:
+        return against
+    return replace(against, test=paired(search[0].goals, best[0], best[1], artifacts))
 
 
 def paired(goals: Sequence[TaskWeight], ours: Scored, theirs: Scored, artifacts: ArtifactStore) -> Difference | None:

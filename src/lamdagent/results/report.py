@@ -24,9 +24,11 @@ from lamdagent.core.types import Object, ObjectId, ObjectiveValue, Score, TaskWe
 from lamdagent.evaluation.estimates import Corrected, Difference
 from lamdagent.evaluation.ranking import ItemsById, items_of, rank_models
 from lamdagent.results.bars import TaskBar, TaskBars
+from lamdagent.results.by_hand import AgainstHand
 from lamdagent.results.diagnosis.signature import Signature, signature_table
 from lamdagent.results.history import History, history_of
 from lamdagent.results.holdout import HoldoutResults
+from lamdagent.results.leaders import relatives
 from lamdagent.results.recommendation import Recommendation, recommendation
 from lamdagent.results.result import Picture, Section, Table, Verbatim
 
@@ -188,6 +190,8 @@ class Report:
     """What may have gone wrong."""
     lineage: str
     """The pipeline of the best model by validation, as a tree."""
+    against_hand: AgainstHand | None
+    """Where the search stands against what its user would try without one; null for a study that is no search."""
 
     @property
     def title(self) -> str:
@@ -196,7 +200,7 @@ class Report:
     def sections(self) -> list[Section]:
         history = Picture(name="history", caption="The objective of every trial", data=self.history)
         found = [
-            Section(parts=self._summary()),
+            Section(parts=[*self._summary(), *([self.against_hand.words] if self.against_hand else [])]),
             Section(heading="The search", parts=[history]),
             Section(heading="The best on the sealed test", parts=[self._ranking()]),
             *(model.section() for model in self.models),
@@ -256,32 +260,6 @@ def _change(difference: Difference | None, holm_p: float | None) -> str:
     return f"{change}, p {p_value(difference.p)}, Holm {p_value(holm_p)}"
 
 
-def leaders(state: State, top: int) -> list[ObjectId]:
-    """The `top` made models by validation, best first."""
-    return [obj.id for obj, _ in state.ranked() if obj.made_by is not None][:top]
-
-
-def relatives(state: State, object_id: ObjectId) -> list[ObjectId]:
-    """What a made model is held against: its base model, then its parents."""
-    trial = state.trial_of(object_id)
-    parents = [i for i in trial.choice.action.object_ids if state.pool[i].kind == "model"] if trial else []
-    return list(dict.fromkeys([state.pool[object_id].root, *parents]))
-
-
-def chosen_models(state: State, top: int, artifacts: ArtifactStore) -> list[ObjectId]:
-    """The models that a report is on: the `top` best ones by validation, and the recommended one."""
-    recommended = recommendation(state, rank_models(state, artifacts))
-    also = [] if recommended is None else [state.trials[recommended.trial].choice.action.id]
-    return list(dict.fromkeys([*leaders(state, top), *also]))
-
-
-def to_test(state: State, chosen: Sequence[ObjectId]) -> list[ObjectId]:
-    """The models that a report needs test scores of: base models first, since others are paired with them."""
-    related = [i for object_id in chosen for i in relatives(state, object_id)]
-    roots = [state.pool[i].root for i in (*related, *chosen)]
-    return list(dict.fromkeys([*roots, *related, *chosen]))
-
-
 def report(
     study: str,
     state: State,
@@ -289,6 +267,7 @@ def report(
     artifacts: ArtifactStore,
     chosen: Sequence[ObjectId],
     signatures: Sequence[Signature],
+    against_hand: AgainstHand | None = None,
 ) -> Report:
     """The report on the chosen models, whose test scores are there."""
     ranking = rank_models(state, artifacts)
@@ -310,6 +289,7 @@ def report(
         history=history_of(state),
         diagnosis=tuple(signatures),
         lineage=_lineage(state, chosen[0]) if chosen else "",
+        against_hand=against_hand,
     )
 
 

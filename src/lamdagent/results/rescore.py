@@ -10,17 +10,30 @@ from lamdagent.core.errors import UserError
 from lamdagent.core.events import Event
 from lamdagent.core.jobs import Job
 from lamdagent.core.search import with_roots
+from lamdagent.core.state import State
 from lamdagent.core.types import Made, ObjectId, Outcome, Score, Split
 from lamdagent.evaluation.ranking import items_of
+from lamdagent.results.by_hand import (
+    LABEL,
+    NOT_SEARCHES,
+    against_hand,
+    begun,
+    best_made,
+    by_hand_study,
+    on_test,
+)
 from lamdagent.results.diagnosis import diagnose
 from lamdagent.results.holdout import holdout_results_of
-from lamdagent.results.report import Report, chosen_models, leaders, report, to_test
-from lamdagent.results.rerun import require_begun
+from lamdagent.results.leaders import chosen_models, leaders, to_test
+from lamdagent.results.report import Report, report
+from lamdagent.results.rerun import load_state, require_begun
 from lamdagent.results.validation_size import ValidationSizes, validation_sizes
 from lamdagent.study.config import Study
 from lamdagent.study.journal import read_journal
 from lamdagent.study.open import OpenStudy, open_study
 from lamdagent.study.parts import StudyParts
+
+TestScores = Mapping[ObjectId, tuple[Score, ...]]
 
 
 def tested_leaders(study: Study, top: int) -> Report:
@@ -30,6 +43,7 @@ def tested_leaders(study: Study, top: int) -> Report:
         UserError: a task has no test side, or nothing was made yet.
     """
     require_tests(study)
+    rivals = _tested_rivals(study)  # before the search is opened: not two studies at once
     with _begun(study) as opened:
         search, artifacts = opened.search, opened.parts.artifacts
         chosen = chosen_models(search.state, top, artifacts)
@@ -37,7 +51,22 @@ def tested_leaders(study: Study, top: int) -> Report:
             raise UserError(f"study {study.body.study!r} has no scored trial yet. Go on: lamdagent run {study.file}")
         events = _tested(opened, to_test(search.state, chosen))
         seen, signatures = holdout_results_of(events), diagnose(events, search.action_types, str(study.file), artifacts)
-        return report(study.body.study, search.state, seen, artifacts, chosen, signatures)
+        state, test = rivals or (None, {})
+        against = against_hand(study.body.study, search.state, state, artifacts, f"lamdagent by-hand {study.file}")
+        if against is not None and state is not None:
+            against = on_test(against, (search.state, seen.scores), (state, test), artifacts)
+        return report(study.body.study, search.state, seen, artifacts, chosen, signatures, against)
+
+
+def _tested_rivals(study: Study) -> tuple[State, TestScores] | None:
+    """What was made by hand, and what the best of it scores on the sealed test; None where nothing was."""
+    rivals = begun(study.folder.with_name(f"{study.body.study}.{LABEL}"))
+    best = None if rivals is None else best_made(rivals)
+    if rivals is None or best is None or study.policy[0] in NOT_SEARCHES or best_made(load_state(study)) is None:
+        return None
+    # With its own policy and budget, else it would have been changed.
+    derived = by_hand_study(study, policy=rivals.config["policy"], budget=rivals.config["budget"])
+    return rivals, tested_models(derived, [best])
 
 
 def require_tests(study: Study) -> None:
@@ -47,9 +76,6 @@ def require_tests(study: Study) -> None:
             f"{study.file}: no sealed test for task {', '.join(missing)}. Give each a `test:` beside its `path:` "
             "(it may be added now; nothing is scored again)."
         )
-
-
-TestScores = Mapping[ObjectId, tuple[Score, ...]]
 
 
 def tested_models(study: Study, ids: Sequence[ObjectId]) -> TestScores:
