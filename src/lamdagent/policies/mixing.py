@@ -41,6 +41,12 @@ class Trainer:
         return whole[len(whole) // 2]
 
     @property
+    def rows_a_step(self) -> int:
+        """Rows of an optimiser step of the middle setting, on one device."""
+        values = self.middle.setting["values"]
+        return int(values.get("per_device_train_batch_size", 8) * values.get("gradient_accumulation_steps", 1))
+
+    @property
     def datasets(self) -> list[Object]:
         """All datasets that can be mixed in one step: those of the shape that has most rows."""
         shapes: dict[str, list[Object]] = {}

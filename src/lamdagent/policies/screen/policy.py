@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pydantic import Field
 
@@ -29,11 +29,14 @@ from lamdagent.policies.surrogate.policy import Surrogate
 WARMED = 0.15  # of a pass over all rows: what the model has seen that the looks start from
 LOOK, LOOKS = 0.05, 0.5  # of all rows: one look, and all looks together at most
 CHECK = 0.2  # of all rows: each of the mixtures that are held against each other
+STEPS = 24  # optimiser steps of a look at least; of a check four times, and of the start three times as many
 FIRST = 0.35  # of the rows that are left: the first long run, which says whether longer is better
 LONGER = 1.4  # times the rows of the last long run, at least, to be worth another
-ONE_RUN = 4.0  # epochs: where no more are left, all go into one run
+ONE_RUN = 5.0  # epochs: where no more are left, all go into one run
 PASSES = 2.5  # over all rows that a budget must allow, or no looks are taken
 PARTNERS = 3  # next best models that the best is merged with
+DOUBLED = 32.0  # epochs: where so many are left, runs are doubled from one epoch on, so that learning by heart shows
+PREPARED = 4.0  # epochs at most on the other datasets, where training on these first is better
 STEP = 4.0  # what the learning rate is changed by where a first look destroys or moves nothing
 DESTROYED = 0.5  # of the base model's objective
 
@@ -68,7 +71,7 @@ class Screen:
             return None
         script = Script(state, space, self.name)
         try:
-            kept = Screening(script, trainer, self._looks).kept()
+            kept = _prepared(script, trainer, Screening(script, trainer, self._looks).kept())
             _long_runs(script, trainer, kept)
             for action, reason in _changes(script, trainer, kept):
                 if action.id not in state.tried and space.why_invalid(action) is None:
@@ -98,6 +101,8 @@ class Kept:
     datasets: tuple[Object, ...]
     setting: Object
     why: str
+    first: tuple[Object, ...] = ()
+    """What is trained on before these; nothing where all are mixed in one step."""
 
 
 class Screening:
@@ -118,9 +123,8 @@ class Screening:
         if start is None:
             return plain
         plain = Kept(base, all_, setting, plain.why)
-        share = min(LOOK, LOOKS / len(all_))
         looks = self._script.steps(
-            (self._amount(start, [one], setting, share), f"looks at {one.name} alone") for one in all_
+            (self._amount(start, [one], setting, self._look), f"looks at {one.name} alone") for one in all_
         )
         effects = effects_of(self._script.state, start, dict(zip((o.name for o in all_), looks, strict=True)))
         known = {o.id: effects[o.name] for o in all_ if effects.get(o.name)}
@@ -130,23 +134,48 @@ class Screening:
         return self._checked(plain, [group for group in (mild, strict) if group and len(group) < len(all_)], dropped)
 
     def _checked(self, plain: Kept, groups: Sequence[tuple[Object, ...]], dropped: str) -> Kept:
-        """The mixture that does best on a share of all rows from the base model; of equal ones the largest."""
+        """What does best on a share of all rows from the base model: all, a smaller mixture, or the clearly useful after
+        the others. Of those that cannot be told apart the first."""
         mixtures = list({tuple(o.id for o in group): group for group in (plain.datasets, *groups)}.values())
         if len(mixtures) == 1:
             return plain
-        made = self._script.steps(
-            (self._amount(plain.base, group, plain.setting, CHECK), f"checks a mixture of {len(group)} datasets")
-            for group in mixtures
+        made = list(
+            self._script.steps(
+                (
+                    self._amount(plain.base, group, plain.setting, self._check),
+                    f"checks a mixture of {len(group)} datasets",
+                )
+                for group in mixtures
+            )
         )
+        kept = [self._smaller(plain, group, dropped) for group in mixtures]
+        after = self._after_the_others(plain, mixtures[-1])
+        if after is not None:
+            made.append(after[0])
+            kept.append(after[1])
         values = [self._script.value(model) for model in made]
         error = max((self._script.error(m) for m in made if m is not None), default=0.0)
-        best = next(i for i, value in enumerate(values) if value >= max(values) - error)
-        group = mixtures[best]
-        if group == plain.datasets:
+        return next(one for one, value in zip(kept, values, strict=True) if value >= max(values) - error)
+
+    def _smaller(self, plain: Kept, group: tuple[Object, ...], dropped: str) -> Kept:
+        if len(group) == len(plain.datasets):
             return plain
         left_out = names([o for o in plain.datasets if o not in group])
         words = f"kept {len(group)} of {len(plain.datasets)} datasets: {names(group)}; dropped {left_out}"
         return Kept(plain.base, group, plain.setting, words + (f" ({dropped})" if dropped else ""))
+
+    def _after_the_others(self, plain: Kept, group: tuple[Object, ...]) -> tuple[Object | None, Kept] | None:
+        """The same rows in two steps: first the others, then the useful ones, so that these have the last word."""
+        others = tuple(o for o in plain.datasets if o not in group)
+        first = self._script.step(
+            self._amount(plain.base, others, plain.setting, self._check // 2), f"checks an order: first {names(others)}"
+        )
+        if first is None:
+            return None
+        then = self._amount(first, group, plain.setting, self._check // 2)
+        model = self._script.step(then, f"checks an order: then {names(group)}")
+        words = f"first {names(others)}, then {names(group)}"
+        return model, Kept(plain.base, group, plain.setting, words, first=others)
 
     def _best_base(self) -> Object:
         return max(self._trainer.bases, key=self._script.value)
@@ -176,7 +205,10 @@ class Screening:
         return start, setting or self._trainer.middle
 
     def _warm(self, base: Object, setting: Object | None, reason: str) -> Object | None:
-        return None if setting is None else self._script.step(self._amount(base, self._all, setting, WARMED), reason)
+        if setting is None:
+            return None
+        rows = max(WARMED * self._rows, 3 * STEPS * self._trainer.rows_a_step)
+        return self._script.step(self._amount(base, self._all, setting, rows), reason)
 
     def _rate_off(self, base: Object, start: Object | None) -> float | None:
         """What to multiply the learning rate by: it destroyed the model, or moved nothing; None where it is well."""
@@ -189,9 +221,35 @@ class Screening:
         )
         return None if moved else STEP
 
-    def _amount(self, model: Object, datasets: Sequence[Object], setting: Object, share: float) -> Action | None:
-        """A step that sees a share of all rows."""
-        return self._trainer.action(model, datasets, setting, epochs=share * self._rows / rows_of(datasets))
+    @property
+    def _look(self) -> int:
+        """Rows of a look."""
+        return round(max(min(LOOK, LOOKS / len(self._all)) * self._rows, STEPS * self._trainer.rows_a_step))
+
+    @property
+    def _check(self) -> int:
+        """Rows of a check."""
+        return round(max(CHECK * self._rows, 4 * STEPS * self._trainer.rows_a_step))
+
+    def _amount(self, model: Object, datasets: Sequence[Object], setting: Object, rows: float) -> Action | None:
+        """A step that sees so many rows."""
+        return self._trainer.action(model, datasets, setting, epochs=rows / rows_of(datasets))
+
+
+def _prepared(script: Script, trainer: Trainer, kept: Kept) -> Kept:
+    """What is kept, from a model that was trained on what comes before it. Raises as `Script.step` does."""
+    if not kept.first:
+        return kept
+    epochs, left = PREPARED, script.space.left.train_rows
+    while left is not None and epochs > 0.5 and epochs * rows_of(kept.first) > left / 2:
+        epochs /= 2  # halved, not fitted: what is left shrinks with every trial, and this step must stay the same
+    for passes in (PREPARED, PREPARED / 2, PREPARED / 4):
+        done = trainer.action(kept.base, kept.first, kept.setting, epochs=passes)
+        if done is not None and done.id in script.state.tried:
+            epochs = passes
+            break
+    model = script.step(trainer.action(kept.base, kept.first, kept.setting, epochs=epochs), f"prepares: {kept.why}")
+    return kept if model is None else replace(kept, base=model)
 
 
 def _long_runs(script: Script, trainer: Trainer, kept: Kept) -> None:
@@ -211,7 +269,8 @@ def _long_runs(script: Script, trainer: Trainer, kept: Kept) -> None:
             raise Pending
         made = trial.outcome.object if isinstance(trial.outcome, Made) else None
         done.append((epochs_of(settings[0]), made))
-    looked = 1.01 * CHECK * rows_of(trainer.datasets) / rows  # what a check of the same datasets saw of them
+    check = max(CHECK * rows_of(trainer.datasets), 4 * STEPS * trainer.rows_a_step)
+    looked = 0.0 if kept.first else 1.01 * check / rows  # what a check of the same datasets saw of them
     epochs = _next_epochs(
         script, rows, looked, sorted((run for run in done if run[0] > looked), key=lambda run: run[0])
     )
@@ -229,12 +288,12 @@ def _next_epochs(script: Script, rows: int, looked: float, done: Sequence[tuple[
     left = script.space.left
     fit = None if left.train_rows is None else 0.99 * left.train_rows / rows  # amounts are rounded
     if not done:
-        first = 1.0 if fit is None else fit if left.trials == 1 or fit <= ONE_RUN else FIRST * fit
+        first = 1.0 if fit is None or fit >= DOUBLED else fit if left.trials == 1 or fit <= ONE_RUN else FIRST * fit
         return first if first > looked else None
     (epochs, model), before = done[-1], done[-2][1] if len(done) > 1 else None
     if model is None or (before is not None and script.value(model) < script.value(before) + script.error(model)):
         return None
-    wanted = 2 * epochs if fit is None else fit
+    wanted = 2 * epochs if fit is None or fit >= DOUBLED else fit
     return wanted if wanted >= LONGER * epochs else None
 
 
