@@ -48,9 +48,9 @@ class Trainer:
 
     @property
     def datasets(self) -> list[Object]:
-        """All datasets that can be mixed in one step: those of the shape that has most rows."""
+        """The provided datasets that can be mixed in one step: those of the shape that has most rows."""
         shapes: dict[str, list[Object]] = {}
-        for dataset in self._options("dataset"):
+        for dataset in (o for o in self._options("dataset") if o.made_by is None):
             shapes.setdefault(dataset.dataset.get("format", ""), []).append(dataset)
         return max(shapes.values(), key=lambda group: sum(o.dataset["rows"] for o in group), default=[])
 

@@ -199,7 +199,7 @@ class Screening:
                 break
             why = "the last destroyed it" if factor and factor < 1 else "the last moved nothing"
             again = self._warm(base, changed, f"the same at another learning rate: {why}")
-            if self._script.value(again) <= self._script.value(start):
+            if self._objective(again) <= self._objective(start):
                 break
             start, setting = again, changed
         return start, setting or self._trainer.middle
@@ -212,14 +212,18 @@ class Screening:
 
     def _rate_off(self, base: Object, start: Object | None) -> float | None:
         """What to multiply the learning rate by: it destroyed the model, or moved nothing; None where it is well."""
-        value = self._script.value(base)
-        if start is None or self._script.value(start) < DESTROYED * value:
+        if start is None or self._objective(start) < DESTROYED * self._objective(base):
             return 1 / STEP
         scores = (self._script.state.scores.get(o.id, ()) for o in (base, start))
         moved = any(
             abs(a.value - b.value) > max(a.stderr or 0.0, b.stderr or 0.0) for a, b in zip(*scores, strict=False)
         )
         return None if moved else STEP
+
+    def _objective(self, model: Object | None) -> float:
+        """A model's objective, whatever its guards: a look may break one that a long run holds."""
+        objective = None if model is None else self._script.state.objective(model.id)
+        return float("-inf") if objective is None else objective.value
 
     @property
     def _look(self) -> int:
