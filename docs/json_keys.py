@@ -19,8 +19,10 @@ from lamdagent.results.diagnosis.signature import Diagnosis
 from lamdagent.results.export.replayed import ReplayOutcome
 from lamdagent.results.leaderboard import Leaderboard
 from lamdagent.results.lineage import Lineage
+from lamdagent.results.repetition import Repetition
 from lamdagent.results.report import Report
 from lamdagent.results.scaling import Scaling
+from lamdagent.results.simplification import Simplification
 from lamdagent.results.trial import TrialDetail
 from lamdagent.results.validation_size import ValidationSizes
 from lamdagent.results.verify import Verification
@@ -38,6 +40,8 @@ COMMANDS: dict[str, type] = {
     "compare": Comparison,
     "scale": Scaling,
     "attribute": Attribution,
+    "simplify": Simplification,
+    "repeat": Repetition,
     "replay": ReplayOutcome,
     "verify": Verification,
     "run --dry-run": RunPlan,

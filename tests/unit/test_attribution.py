@@ -18,10 +18,11 @@ from lamdagent.core.state import State, reduce_events
 from lamdagent.core.types import Choice, Made, Object, Score, TaskWeight
 from lamdagent.evaluation.statistics import corrected_winner, difference
 from lamdagent.policies.replay import Replay
-from lamdagent.results.attribution import Attribution, Variant, attribution, less_luck, variants
+from lamdagent.results.attribution import Attribution, attribution, less_luck
 from lamdagent.results.rerun import Rerun
 from lamdagent.results.result import pictures
-from lamdagent.testing import toy
+from lamdagent.results.variants import Variant, variants
+from lamdagent.testing import mixtures, toy
 from lamdagent.ui.plots import save
 from lamdagent.ui.render.markdown import markdown
 
@@ -221,7 +222,7 @@ def test_an_attribution_reads_as_a_table_and_a_picture(tmp_path: Any) -> None:
     trial = state.trial_of(state.ranked()[0][0].id)
     assert trial is not None
     data = attributed(state, trial.number)
-    assert "worth of the step" in markdown(data)
+    assert "| without | objective | worth |" in markdown(data)
     save(pictures(data.sections())[0], tmp_path / "a.png")
     assert (tmp_path / "a.png").stat().st_size > 5_000
     save(pictures(replace(data, steps=()).sections())[0], tmp_path / "empty.png")
@@ -238,3 +239,44 @@ def test_on_the_sealed_test_nothing_is_taken_from_a_worth_and_it_is_said() -> No
     assert step.worth.value == pytest.approx(data.objective.value - step.objective.value)
     assert "had no part in picking it" in markdown(data)
     assert "these validation items picked" in markdown(attributed(state, trial.number))
+
+
+def mixed(least: int = 1) -> tuple[State, dict[str, Variant]]:
+    """A step that mixes two datasets, and a step on one after it; what is left without each step and dataset."""
+    step = mixtures.Mix()
+    step.slots = tuple(replace(s, at_least=least) if s.name == "dataset" else s for s in step.slots)
+    types: Mapping[str, ActionType] = {"mix": step}
+    state = reduce_events(mixtures.first_events())
+    for number, (model, *datasets) in enumerate([("base", "sort", "call"), ("model-0", "facts", "words")][: 3 - least]):
+        ids = {obj.name: obj.id for obj in state.pool.values()}
+        inputs = {"model": [ids[model]], "dataset": [ids[d] for d in datasets], "hyperparameters": [ids["firm"]]}
+        action = ActionSpace(state, types).action("mix", inputs)
+        made = Object(id=action.id, kind="model", name=f"model-{number}", meta=state.of_kind("model")[0].meta)
+        choice = Choice(action=action, reason="", by="test")
+        state = reduce_events(
+            [Asked(number=number, choice=choice), Told(number=number, outcome=Made(object=made, scores=()))], state
+        )
+    whole = pipeline_of(state, state.trials[-1].choice.action.id)
+    return state, {variant.what: variant for variant in variants(whole, state, types)}
+
+
+def test_a_step_that_mixes_datasets_is_also_left_without_each_of_them() -> None:
+    state, found = mixed()
+    assert {what: shape(variant.pipeline) for what, variant in found.items()} == {
+        "model-0": "mix(base, facts, words)",
+        "sort in model-0": "mix(mix(base, call), facts, words)",
+        "call in model-0": "mix(mix(base, sort), facts, words)",
+        "model-1": "mix(base, sort, call)",
+        "facts in model-1": "mix(mix(base, sort, call), words)",
+        "words in model-1": "mix(mix(base, sort, call), facts)",
+    }
+    plan = Plan.of(plan_data(state, [v.pipeline for v in found.values() if v.pipeline]), "here")
+    assert len({step.make for step in plan.steps}) == len(plan.steps)
+
+
+def test_a_step_that_takes_no_fewer_datasets_says_so() -> None:
+    _, found = mixed(least=2)
+    assert found["sort in model-0"].pipeline is None
+    assert found["sort in model-0"].notes == (
+        "model-0 cannot be made without sort: mix takes 2 or more for dataset, not 1",
+    )

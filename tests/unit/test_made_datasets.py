@@ -23,9 +23,9 @@ from lamdagent.objects.artifacts import LocalArtifacts
 from lamdagent.objects.datasets.readers import rows_digest
 from lamdagent.policies.agent import Agent, describe
 from lamdagent.policies.random import Random
-from lamdagent.results.attribution import variants
 from lamdagent.results.export.pipeline_file import study_data
 from lamdagent.results.trial import trial_detail
+from lamdagent.results.variants import variants
 from lamdagent.results.verify import verify_study
 from lamdagent.runners.inline import Inline
 from lamdagent.study.journal import SqliteJournal, from_json, kind_of, to_json

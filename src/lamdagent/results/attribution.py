@@ -1,162 +1,25 @@
 """What each step of a pipeline is worth: the pipeline, less the pipeline without that step.
 
-Without a step that takes one model, what took its model takes that model's input. Without a merge, the best-scoring of
-its input models stands in its place. The same holds of steps that make data: of several datasets the one stands in that
-models gained most on, and a step that makes data of none cannot be left out. Whether a later action still takes what it
-is left with, the action type says (`validate`). A merge that refuses what is left of its branches takes each model
-once, then without base models (one adds nothing to a TIES-merge of its descendants), then only the branches that are as
-they were. Where too few are left for a merge, the best-scoring of them stands in its place; a rebuilt model counts as
-the one that it was rebuilt from.
+`results/variants.py` says what is left without a step.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from typing import Any
 
-from lamdagent.core.action_type import ActionType, why_refused
-from lamdagent.core.evidence import dataset_gains
 from lamdagent.core.format import action_of, change, change_with_interval, scored
 from lamdagent.core.pipeline import Pipeline
 from lamdagent.core.plan import PlanStatus
 from lamdagent.core.protocols import ArtifactStore
 from lamdagent.core.state import State, objective_of
-from lamdagent.core.types import Object, ObjectId, ObjectiveValue, Score, Split, TaskWeight, content_id
+from lamdagent.core.types import ObjectId, ObjectiveValue, Score, Split, TaskWeight
 from lamdagent.evaluation.estimates import Corrected, Difference
 from lamdagent.evaluation.ranking import ItemsById, items_of, without_luck
 from lamdagent.results.rerun import Rerun
 from lamdagent.results.result import Part, Picture, Section, Table
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Variant:
-    """A pipeline without one of its steps. `pipeline` is None where there is none, and `notes` say why, or what stands
-    in for what."""
-
-    without: Pipeline
-    pipeline: Pipeline | None
-    notes: tuple[str, ...]
-
-
-def variants(pipeline: Pipeline, state: State, types: Mapping[str, ActionType]) -> list[Variant]:
-    """The pipeline without each of its steps, first steps first."""
-    steps = [node for node in pipeline.nodes() if node.type is not None]
-    steps.sort(key=lambda node: list(state.pool).index(node.object.id))
-    return [_Without(step, state, types).of(pipeline) for step in steps]
-
-
-class _Undoable(Exception):
-    """Nothing can stand in the place of a step; says why."""
-
-
-@dataclass(slots=True)
-class _Without:
-    """Rebuilds a pipeline without one step. `stands_for`: by the id of a rebuilt model, the one whose place it has."""
-
-    step: Pipeline
-    state: State
-    types: Mapping[str, ActionType]
-    notes: list[str] = field(default_factory=list)
-    stands_for: dict[ObjectId, ObjectId] = field(default_factory=dict)
-    done: dict[ObjectId, Pipeline] = field(default_factory=dict)
-
-    def of(self, pipeline: Pipeline) -> Variant:
-        try:
-            found: Pipeline | None = self._rebuilt(pipeline)
-        except _Undoable as reason:
-            self.notes.append(str(reason))
-            found = None
-        return Variant(without=self.step, pipeline=found, notes=tuple(self.notes))
-
-    def _rebuilt(self, node: Pipeline) -> Pipeline:
-        if node.object.id not in self.done:
-            if node.object.id == self.step.object.id:
-                found = self._stand_in(node)
-            else:
-                inputs = {slot: tuple(map(self._rebuilt, group)) for slot, group in node.inputs.items()}
-                found = node if inputs == node.inputs else self._changed(node, inputs)
-            self.done[node.object.id] = found
-        return self.done[node.object.id]
-
-    def _stand_in(self, node: Pipeline) -> Pipeline:
-        """What takes the place of the step that is left out."""
-        alike = _of_kind(node.inputs, node.object.kind)
-        if not alike:
-            raise _Undoable(
-                f"{node.type} takes no {node.object.kind}, so nothing can stand in the place of what it made"
-            )
-        if len(alike) == 1:
-            return alike[0]
-        return self._best(alike, f"in place of {node.object.name} stands")
-
-    def _best(self, nodes: Sequence[Pipeline], note: str) -> Pipeline:
-        """The best-scoring of several models, or of datasets the one that models gained most on."""
-        scored = [(self._value(node), node) for node in nodes]
-        known = [(value, node) for value, node in scored if value is not None]
-        if not known:
-            lack = "scored" if nodes[0].object.kind == "model" else "that a model was trained on"
-            raise _Undoable(f"nothing {lack} can stand in the place of {self.step.object.name}")
-        _, best = max(known, key=lambda row: row[0])
-        why = "the best-scoring" if best.object.kind == "model" else "the one that models gained most on,"
-        among = f", {why} of {', '.join(n.object.name for n in nodes)}" if len(nodes) > 1 else ""
-        self.notes.append(f"{note} {best.object.name}{among}")
-        return best
-
-    def _value(self, node: Pipeline) -> float | None:
-        known = self.stands_for.get(node.object.id, node.object.id)
-        found = self.state.objective(known) if node.object.kind == "model" else dataset_gains(self.state).get(known)
-        return None if found is None else found.value
-
-    def _changed(self, node: Pipeline, inputs: Mapping[str, tuple[Pipeline, ...]]) -> Pipeline:
-        """A later step on what it is left with: whole, without branches that it does not take, or the best of them."""
-        kind, type = node.object.kind, self.types[str(node.type)]
-        refusal = self._refusal(node, inputs)
-        if refusal is None:
-            return self._made(node, inputs)
-        if not any(slot.kind == kind and slot.at_most > 1 for slot in type.slots):
-            raise _Undoable(f"{node.object.name} cannot be made without {self.step.object.name}: {refusal}")
-        old = {child.object.id for child in node.children}
-        once = {slot: tuple({child.object.id: child for child in group}.values()) for slot, group in inputs.items()}
-        made = _only(once, lambda child: child.object.kind != kind or child.type is not None)
-        kept = _only(once, lambda child: child.object.id in old)
-        for fewer in (once, made, kept):
-            if self._refusal(node, fewer) is None:
-                self.notes.append(f"{node.object.name} is made of what is left of its {kind}s ({refusal})")
-                return self._made(node, fewer)
-        return self._best(
-            _of_kind(made, kind) or _of_kind(once, kind),
-            f"{node.object.name} is left with too few {kind}s; in its place stands",
-        )
-
-    def _refusal(self, node: Pipeline, inputs: Mapping[str, Sequence[Pipeline]]) -> str | None:
-        type = self.types[str(node.type)]
-        for slot in type.slots:
-            names = [child.object.name for child in inputs[slot.name]]
-            if len(set(names)) < len(names):
-                return f"{', '.join(sorted({name for name in names if names.count(name) > 1}))} would be in it twice"
-            if not slot.at_least <= len(names) <= slot.at_most:
-                return f"{node.type} takes {slot.at_least} or more for {slot.name}, not {len(names)}"
-        return why_refused(type, {slot: [child.object for child in group] for slot, group in inputs.items()})
-
-    def _made(self, node: Pipeline, inputs: Mapping[str, tuple[Pipeline, ...]]) -> Pipeline:
-        ids = {slot: [child.object.id for child in group] for slot, group in inputs.items()}
-        name = f"{node.object.name} without {self.step.object.name}"
-        made = Object(
-            id=content_id([node.type, ids, node.seed]), kind=node.object.kind, name=name, meta=node.object.meta
-        )
-        self.stands_for[made.id] = node.object.id
-        return replace(node, object=made, inputs=inputs)
-
-
-def _only(
-    inputs: Mapping[str, tuple[Pipeline, ...]], keep: Callable[[Pipeline], bool]
-) -> dict[str, tuple[Pipeline, ...]]:
-    return {slot: tuple(filter(keep, group)) for slot, group in inputs.items()}
-
-
-def _of_kind(inputs: Mapping[str, tuple[Pipeline, ...]], kind: str) -> list[Pipeline]:
-    return [child for group in inputs.values() for child in group if child.object.kind == kind]
+from lamdagent.results.variants import Variant
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,10 +39,12 @@ class _Done:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepWorth:
-    """What one step of the pipeline is worth."""
+    """What one step of the pipeline, or one dataset of a step that mixes several, is worth."""
 
     step: str
     """The name of what the step makes."""
+    dataset: str | None
+    """The dataset that the step is without; null where the step itself is left out."""
     action: str
     """The step, in one line."""
     stands_in: tuple[str, ...]
@@ -194,6 +59,11 @@ class StepWorth:
     """The whole less what is without the step, on the same items; null where items are not kept, or too few."""
     tasks: Mapping[str, Difference | None]
     """The same by task."""
+
+    @property
+    def what(self) -> str:
+        """What is left out: `model-3`, or `sort in model-3`."""
+        return self.step if self.dataset is None else f"{self.dataset} in {self.step}"
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -217,7 +87,7 @@ class Attribution:
     goals: tuple[TaskWeight, ...]
     """The tasks of the objective with their weights."""
     steps: tuple[StepWorth, ...]
-    """Its steps, first steps first."""
+    """Its steps, first steps first, each followed by its datasets where it mixes several."""
     without_luck: Corrected | None
     """Its objective in the search, less the luck of having been picked from all models; null where items are not kept, and
     on the test, which had no part in picking."""
@@ -230,12 +100,12 @@ class Attribution:
         parts: list[Part] = [f"{self.pipeline}: {scored(self.objective)}"]
         if self.lost is not None:
             parts.append(f"{self.pipeline} could not be done again: {self.lost}")
-        rows = [[s.step, scored(s.objective), _words(s.worth), s.action] for s in self.steps]
-        notes = [f"without {step.step}: {note}" for step in self.steps for note in step.notes]
+        rows = [[s.what, scored(s.objective), _words(s.worth), s.action] for s in self.steps]
+        notes = [f"without {step.what}: {note}" for step in self.steps for note in step.notes]
         sums = "worth: the whole less what is without the step, on the same items (95 %); worths do not add up"
         notes.append(self._covers())
         parts += [
-            Table(heads=["without", "objective", "worth of the step", "step"], rows=rows, notes=[*notes, sums]),
+            Table(heads=["without", "objective", "worth", "step"], rows=rows, notes=[*notes, sums]),
             Picture(name="worth", caption="What each step is worth, with 95 % intervals", data=self),
         ]
         return [Section(parts=parts)]
@@ -329,6 +199,7 @@ def _step(
         lost = variant.notes[-1] if rest is None else made.why_not(rest)
     return StepWorth(
         step=step.object.name,
+        dataset=None if variant.dataset is None else variant.dataset.name,
         action=action_of(search, trial) if trial else str(step.type),
         stands_in=variant.notes,
         without=None if rest is None else made.names[rest.object.id],

@@ -20,7 +20,7 @@ from lamdagent.core.intervals import score_interval
 from lamdagent.core.pipeline import node_label, pipeline_of, render
 from lamdagent.core.protocols import ArtifactStore
 from lamdagent.core.state import State, objective_of
-from lamdagent.core.types import Object, ObjectId, ObjectiveValue, Score, TaskWeight
+from lamdagent.core.types import Object, ObjectId, Score, TaskWeight
 from lamdagent.evaluation.estimates import Corrected, Difference
 from lamdagent.evaluation.ranking import ItemsById, items_of, rank_models
 from lamdagent.results.bars import TaskBar, TaskBars
@@ -30,7 +30,9 @@ from lamdagent.results.history import History, history_of
 from lamdagent.results.holdout import HoldoutResults
 from lamdagent.results.leaders import relatives
 from lamdagent.results.recommendation import Recommendation, recommendation
+from lamdagent.results.repetition import Repetition
 from lamdagent.results.result import Picture, Section, Table, Verbatim
+from lamdagent.results.scores import SideObjective, side_objective
 
 RESAMPLES = 20_000
 """Of the bootstrap: enough for a p that is small after all are adjusted for each other."""
@@ -40,20 +42,6 @@ NOTES = (
 )
 NAMED = 10
 """How many contenders are named; more are counted."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SideObjective:
-    """A model's objective on one side."""
-
-    value: float
-    """The weighted mean of its scores, each divided by its maximum."""
-    stderr: float | None
-    """The standard error of that."""
-    low: float | None
-    """Lower end of its 95 % interval, which covers the draw of the items."""
-    high: float | None
-    """Upper end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,6 +170,8 @@ class Report:
     """The leader's validation objective, and without the luck of having been picked."""
     recommended: Recommendation | None
     """The trial to take, chosen by validation."""
+    repeated: tuple[Repetition, ...]
+    """What `repeat` gave of these models: the spread over training seeds, on validation."""
     models: tuple[TestedModel, ...]
     """The best models, best by validation first; then the recommended one, where it is none of these."""
     history: History
@@ -230,6 +220,7 @@ class Report:
             more = f" and {len(others) - NAMED} more" if len(others) > NAMED else ""
             lines.append(f"Not to be told from the leader, {leader}, on validation (95 %): {names}{more}.")
         lines += [self.recommended.words] if self.recommended is not None else []
+        lines += [f"{found.model}, on validation: {found.words}." for found in self.repeated]
         return lines
 
     def _ranking(self) -> Table:
@@ -268,6 +259,7 @@ def report(
     chosen: Sequence[ObjectId],
     signatures: Sequence[Signature],
     against_hand: AgainstHand | None = None,
+    repeated: Sequence[Repetition] = (),
 ) -> Report:
     """The report on the chosen models, whose test scores are there."""
     ranking = rank_models(state, artifacts)
@@ -285,6 +277,7 @@ def report(
         compared=ranking.compared,
         leader=ranking.corrected,
         recommended=recommendation(state, ranking),
+        repeated=tuple(repeated),
         models=_adjusted([_model(state, test, items, object_id) for object_id in chosen]),
         history=history_of(state),
         diagnosis=tuple(signatures),
@@ -360,12 +353,6 @@ def _against(state: State, test: HoldoutResults, items: ItemsById, obj: Object, 
         tasks={task: less(goals) for task, goals in alone},
         test={s.task: s.value for s in test.scores[other.id]} if paired else {},
     )
-
-
-def side_objective(objective: ObjectiveValue | None) -> SideObjective | None:
-    if objective is None:
-        return None
-    return SideObjective(value=objective.value, stderr=objective.stderr, low=objective.low, high=objective.high)
 
 
 def _score(scores: Sequence[Score], goal: TaskWeight) -> SideScore:

@@ -26,11 +26,12 @@ PLAN_FILE = "plan.yaml"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StudyChange:
-    """What a derived study has otherwise: rows by dataset, paths by model. `label` ends its name."""
+    """What a derived study has otherwise: rows by dataset, paths by model, the seed. `label` ends its name."""
 
     label: str
     limits: Mapping[str, int] = field(default_factory=dict)
     models: Mapping[str, str] = field(default_factory=dict)
+    seed: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +83,9 @@ def derive_study(study: Study, state: State, plan: Mapping[str, Any], change: St
         data["datasets"][dataset]["limit"] = limit
     for model, path in change.models.items():
         data["models"][model] |= {"path": path, "revision": None}
+    if change.seed is not None:
+        data["seed"] = change.seed
+    _name_settings(data["actions"], plan)
     evaluation = data.get("evaluation") or {}
     data["evaluation"] = {"items": evaluation.get("max_items") or evaluation.get("items")}
     data["execution"] = study.body.execution.model_dump(mode="json") | {"dtype": data["execution"]["dtype"]}
@@ -107,6 +111,20 @@ def write_plan(plan: Mapping[str, Any], file: Path) -> None:
     partial = file.with_suffix(".partial")
     partial.write_text(text, encoding="utf-8")
     partial.replace(file)
+
+
+def _name_settings(actions: dict[str, Any], plan: Mapping[str, Any]) -> None:
+    """Write the varied settings of a plan among the named ones: a policy may have gone beyond what the study leaves free."""
+    for name, leaf in plan["objects"].items():
+        own = leaf.get("name", name)
+        settings = actions.get(leaf.get("action", ""), {}).get("hyperparameters")
+        if (
+            leaf["kind"] == "hyperparameters"
+            and isinstance(settings, dict)
+            and own not in settings
+            and "values" in leaf
+        ):
+            settings[own] = dict(leaf["values"])
 
 
 def _with_bases(models: Mapping[str, Any], plan: Plan) -> set[str]:

@@ -25,6 +25,7 @@ from lamdagent.results.by_hand import (
 from lamdagent.results.diagnosis import diagnose
 from lamdagent.results.holdout import holdout_results_of
 from lamdagent.results.leaders import chosen_models, leaders, to_test
+from lamdagent.results.repetition import repetition
 from lamdagent.results.report import Report, report
 from lamdagent.results.rerun import load_state, require_begun
 from lamdagent.results.validation_size import ValidationSizes, validation_sizes
@@ -55,7 +56,10 @@ def tested_leaders(study: Study, top: int) -> Report:
         against = against_hand(study.body.study, search.state, state, artifacts, f"lamdagent by-hand {study.file}")
         if against is not None and state is not None:
             against = on_test(against, (search.state, seen.scores), (state, test), artifacts)
-        return report(study.body.study, search.state, seen, artifacts, chosen, signatures, against)
+        trials = [trial for trial in map(search.state.trial_of, chosen) if trial is not None]
+        found = (repetition(study.body.study, search.state, trial, study.folder) for trial in trials)
+        repeated = [one for one in found if one is not None]
+        return report(study.body.study, search.state, seen, artifacts, chosen, signatures, against, repeated)
 
 
 def _tested_rivals(study: Study) -> tuple[State, TestScores] | None:

@@ -1,4 +1,4 @@
-"""A model's scores by task, each with its interval."""
+"""A model's scores by task, and its objective, each with its interval."""
 
 from __future__ import annotations
 
@@ -7,7 +7,21 @@ from dataclasses import dataclass
 
 from lamdagent.core.format import change, with_both
 from lamdagent.core.intervals import gain_interval, score_interval
-from lamdagent.core.types import Score, TaskWeight
+from lamdagent.core.types import ObjectiveValue, Score, TaskWeight
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SideObjective:
+    """A model's objective on one side."""
+
+    value: float
+    """The weighted mean of its scores, each divided by its maximum."""
+    stderr: float | None
+    """The standard error of that."""
+    low: float | None
+    """Lower end of its 95 % interval, which covers the draw of the items."""
+    high: float | None
+    """Upper end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,3 +73,10 @@ def _task_score(score: Score, best: float) -> TaskScore:
         value=score.value, stderr=score.stderr, low=low, high=high, n=score.n, clusters=score.clusters,
         gain=score.gain, gain_stderr=score.gain_stderr, gain_low=gain_low, gain_high=gain_high,
     )  # fmt: skip
+
+
+def side_objective(objective: ObjectiveValue | None) -> SideObjective | None:
+    """An objective as a result has it."""
+    if objective is None:
+        return None
+    return SideObjective(value=objective.value, stderr=objective.stderr, low=objective.low, high=objective.high)

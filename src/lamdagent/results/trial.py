@@ -23,9 +23,9 @@ from lamdagent.core.types import Cost, Failed, Kind, LLMCall, Made, Object, Stat
 from lamdagent.evaluation.estimates import Corrected
 from lamdagent.evaluation.ranking import luck_words, without_luck
 from lamdagent.results.holdout import HoldoutResults
-from lamdagent.results.report import SideObjective, side_objective
+from lamdagent.results.repetition import Repetition
 from lamdagent.results.result import Facts, Part, Section, Verbatim
-from lamdagent.results.scores import TaskScore, task_scores
+from lamdagent.results.scores import SideObjective, TaskScore, side_objective, task_scores
 
 FIGURES = (
     "examples",
@@ -166,6 +166,8 @@ class TrialDetail:
     """Its objective on the sealed test; null where that was not opened for it."""
     without_luck: Corrected | None
     """Its objective less the luck of having been picked from all models; null where items are not kept."""
+    repeated: Repetition | None
+    """What its pipeline gave with other training seeds; null where `repeat` made it with none."""
     figures: Mapping[str, Any]
     """What its object says of how it was made, such as `steps` and `last_loss`."""
     rows: tuple[str, ...] | None
@@ -197,6 +199,7 @@ class TrialDetail:
         facts = [(task, score.words) for task, score in self.scores.items()]
         facts += [("guards", self.guards)] if self.guards else []
         facts += [self._judged()] if self.test or self.without_luck else []
+        facts += [("other seeds", self.repeated.words)] if self.repeated else []
         facts += [(name, str(value)) for name, value in self.figures.items()]
         parts += [Facts(rows=facts)] if facts else []
         parts += self._dataset() if trial.kind == "dataset" else []
@@ -255,11 +258,13 @@ def trial_detail(
     *,
     transcript: bool = False,
     test: HoldoutResults = HoldoutResults(),
+    repeated: Repetition | None = None,
 ) -> TrialDetail:
     """All that is known of a trial.
 
     Args:
         test: what was seen of the sealed test.
+        repeated: what its pipeline gave with other training seeds.
     """
     outcome, object_id, asked = trial.outcome, trial.choice.action.id, llm_calls_for(state, trial)
     made = outcome.object if isinstance(outcome, Made) else None
@@ -272,6 +277,7 @@ def trial_detail(
         guards=guard_breaks(state, object_id),
         test=side_objective(objective_of(state.goals, test.scores.get(object_id, ()))),
         without_luck=without_luck(state, object_id, artifacts),
+        repeated=repeated,
         figures={name: meta[name] for name in FIGURES if name in meta},
         rows=None if made is None or made.kind != "dataset" else _first_rows(made, artifacts),
         gain=dataset_gains(state).get(object_id),

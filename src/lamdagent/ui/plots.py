@@ -161,6 +161,6 @@ def _(data: Attribution, axes: Any) -> None:
              [max(0.0, worth.high - worth.value) for _, worth in steps]]  # fmt: skip
     places = range(len(steps))
     axes.barh(places, values, xerr=reach if steps else None, height=0.6, capsize=3, color=MODEL, alpha=0.7)
-    axes.set_yticks(places, [f"{step.step}\n{step.action.partition('(')[0]}" for step, _ in steps])
+    axes.set_yticks(places, [f"{step.what}\n{step.action.partition('(')[0]}" for step, _ in steps])
     axes.axvline(0.0, color=LINE, linewidth=0.8)
     axes.set(xlabel=f"worth: objective of {data.pipeline} less that without the step (95 %)")

@@ -1,4 +1,4 @@
-"""What `scale`, `attribute` and `replay` share: a derived study run to its end."""
+"""What `scale`, `attribute`, `simplify`, `repeat` and `replay` share: a derived study run to its end."""
 
 from __future__ import annotations
 
@@ -16,13 +16,20 @@ from lamdagent.study.config import Study
 BEGUN_HELP = "The study file of a search that has begun. Run the command again to go on where it stopped."
 
 
-def run_change(study: Study, state: State, steps: Mapping[str, Any], change: StudyChange, label: str) -> Rerun:
-    """Run a derived study to its end."""
+def run_change(
+    study: Study, state: State, steps: Mapping[str, Any], change: StudyChange, label: str, *, alone: bool = True
+) -> Rerun:
+    """Run a derived study to the end of a plan.
+
+    Args:
+        alone: this is the study's only plan, so that its steps are all of its trials.
+    """
     from lamdagent.study.run import run_plan
 
     derived, plan = derive_study(study, state, steps, change), Plan.of(steps, str(study.file))
+    budget = Budget(trials=len(plan.steps) if alone else None)
     print(f"{label}: {len(plan.steps)} steps, in {derived.folder}", file=sys.stderr, flush=True)
-    done, followed = run_plan(derived, plan, observers=[progress_of(derived, Budget(trials=len(plan.steps)))])
+    done, followed = run_plan(derived, plan, observers=[progress_of(derived, budget)])
     say_how_to_retry(followed, derived)
     return Rerun(study=derived.body.study, state=done, status=followed)
 

@@ -11,7 +11,9 @@ from lamdagent.ui.cli.doctor import doctor
 from lamdagent.ui.cli.init import init
 from lamdagent.ui.cli.lineage import lineage
 from lamdagent.ui.cli.plugins import Commands
+from lamdagent.ui.cli.repeat import repeat
 from lamdagent.ui.cli.replay import replay
+from lamdagent.ui.cli.simplify import simplify
 from lamdagent.ui.cli.validation_size import validation_size
 from lamdagent.ui.cli.verify import verify
 
@@ -37,6 +39,8 @@ app.command("report")(report.report)
 app.command("validation-size")(validation_size)
 app.command("scale")(scale.scale)
 app.command("attribute")(attribute)
+app.command("simplify")(simplify)
+app.command("repeat")(repeat)
 app.command("export")(export.export)
 app.command("replay")(replay)
 app.command("verify")(verify)

@@ -19,7 +19,8 @@ def attribute(
                                    "runs/NAME.attribute-TRIAL."),
     as_json: bool = typer.Option(False, "--json", help="Print all of it, by task too, as one JSON object."),
 ) -> None:  # fmt: skip
-    """Say what each step of a trial's pipeline is worth, by doing the pipeline without it.
+    """Say what each step of a trial's pipeline is worth, by doing the pipeline without it; of a step that mixes datasets
+    also what each dataset is worth in it.
 
     A step's worth is the objective of the whole pipeline less that without the step, on the same items, with its 95 %
     interval. Steps can need each other, so worths do not add up. Without a training step, what took its model takes its
@@ -31,9 +32,10 @@ def attribute(
     """
     from lamdagent.core.pipeline import pipeline_of
     from lamdagent.core.plan import plan_data
-    from lamdagent.results.attribution import attribution, remade, variants
+    from lamdagent.results.attribution import attribution, remade
     from lamdagent.results.rerun import StudyChange, derive_study, load_state
     from lamdagent.results.rescore import tested_again
+    from lamdagent.results.variants import variants
     from lamdagent.study.config import load_study
     from lamdagent.study.parts import StudyParts
     from lamdagent.study.read import ReadStudy, made_model
@@ -45,7 +47,9 @@ def attribute(
     without = variants(whole, state, StudyParts(loaded).action_types)
     steps = plan_data(state, [whole, *(v.pipeline for v in without if v.pipeline is not None)])
     change = StudyChange(label=f"attribute-{found.number}")
-    done = run_change(loaded, state, steps, change, f"{whole.object.name}, {len(without)} times without a step")
+    done = run_change(
+        loaded, state, steps, change, f"{whole.object.name}, {len(without)} times without a step or a dataset"
+    )
     derived = derive_study(loaded, state, steps, change)
     tested = tested_again(loaded, whole.object.id, derived, remade(whole, without, steps, done))
     result = attribution(name, whole, without, state, steps, done, StudyParts(loaded).artifacts, tested)

@@ -11,6 +11,7 @@ from lamdagent.results.by_hand import standing
 from lamdagent.results.diagnosis.of_study import diagnosis_of
 from lamdagent.results.holdout import holdout_results_of
 from lamdagent.results.leaderboard import leaderboard
+from lamdagent.results.repetition import repetition
 from lamdagent.results.running import running_jobs
 from lamdagent.results.trial import trial_detail
 from lamdagent.study.journal import read_journal
@@ -42,7 +43,15 @@ def show(
         show_result(diagnosis_of(read, study), as_json=as_json)
     elif trial is not None:
         found_trial, test = find_trial(read, trial), holdout_results_of(read_journal(read.folder))
-        detail = trial_detail(read.name, read.state, found_trial, read.artifacts, transcript=transcript, test=test)
+        detail = trial_detail(
+            read.name,
+            read.state,
+            found_trial,
+            read.artifacts,
+            transcript=transcript,
+            test=test,
+            repeated=repetition(read.name, read.state, found_trial, read.folder),
+        )
         show_result(detail, as_json=as_json)
     else:
         running = running_jobs(read.state, read.folder)
