@@ -8,7 +8,10 @@ from lamdagent.core.intervals import NORMAL_95, score_interval
 from lamdagent.core.state import State
 from lamdagent.core.types import Score, TaskWeight
 
-COVERS = "± and intervals cover the draw of the items: not other seeds of training (`repeat`), and not that the best was picked"
+COVERS = (
+    "± and intervals cover the draw of the items: not other seeds of training (`repeat`), and not that the best was "
+    "picked"
+)
 SMALL = 0.5
 """A task is small with fewer than this share of the items of the largest."""
 COSTS = 0.9
