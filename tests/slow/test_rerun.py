@@ -80,6 +80,26 @@ def test_each_step_of_a_pipeline_is_given_its_worth(study: Path, lamdagent: Any)
     assert (study.parent / "runs" / "slow.attribute-2" / "attribution.png").stat().st_size > 1000
 
 
+def test_a_pipeline_is_made_shorter_and_made_again_with_other_seeds(
+    study: Path, lamdagent: Any, tmp_path: Path
+) -> None:
+    assert lamdagent("run", study, "--plain").returncode == 0
+    done = lamdagent("simplify", study, "2", "--trials", "1", "--json")
+    assert done.returncode == 0, done.stderr
+    data = json.loads(done.stdout)
+    (drop,) = data["tried"]
+    assert drop["lost"]["value"] == pytest.approx(data["objective"]["value"] - drop["objective"]["value"])
+    assert lamdagent("export", data["derived"], data["trial"], "--to", tmp_path / "short").returncode == 0
+    again = lamdagent("simplify", study, "2", "--trials", "1", "--json")
+    assert json.loads(again.stdout) == data
+    spread = lamdagent("repeat", study, "2", "--seeds", "2", "--json")
+    assert spread.returncode == 0, spread.stderr
+    found = json.loads(spread.stdout)
+    assert found["sd"] is not None and len({value["value"] for value in found["seeds"].values()}) == 2
+    shown = json.loads(lamdagent("show", study, "2", "--json").stdout)
+    assert shown["repeated"] == found
+
+
 def test_an_exported_pipeline_is_made_again_from_its_file_to_the_same_bits(
     study: Path, lamdagent: Any, tmp_path: Path
 ) -> None:

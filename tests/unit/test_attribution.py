@@ -244,12 +244,15 @@ def test_on_the_sealed_test_nothing_is_taken_from_a_worth_and_it_is_said() -> No
 def mixed(least: int = 1) -> tuple[State, dict[str, Variant]]:
     """A step that mixes two datasets, and a step on one after it; what is left without each step and dataset."""
     step = mixtures.Mix()
-    step.slots = tuple(replace(s, at_least=least) if s.name == "dataset" else s for s in step.slots)
+    model, dataset, setting = step.slots
+    step.slots = (model, replace(dataset, at_least=least), setting)
     types: Mapping[str, ActionType] = {"mix": step}
     state = reduce_events(mixtures.first_events())
-    for number, (model, *datasets) in enumerate([("base", "sort", "call"), ("model-0", "facts", "words")][: 3 - least]):
+    for number, (parent, *datasets) in enumerate(
+        [("base", "sort", "call"), ("model-0", "facts", "words")][: 3 - least]
+    ):
         ids = {obj.name: obj.id for obj in state.pool.values()}
-        inputs = {"model": [ids[model]], "dataset": [ids[d] for d in datasets], "hyperparameters": [ids["firm"]]}
+        inputs = {"model": [ids[parent]], "dataset": [ids[d] for d in datasets], "hyperparameters": [ids["firm"]]}
         action = ActionSpace(state, types).action("mix", inputs)
         made = Object(id=action.id, kind="model", name=f"model-{number}", meta=state.of_kind("model")[0].meta)
         choice = Choice(action=action, reason="", by="test")

@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from lamdagent.actions.sft import SftHyperparameters
 from lamdagent.core.errors import ConfigError, UserError
 from lamdagent.core.plan import Plan, follow, plan_data
+from lamdagent.core.settings import setting_object
 from lamdagent.core.space import ActionSpace
 from lamdagent.core.state import State
 from lamdagent.core.types import Score, TaskWeight
@@ -21,6 +23,7 @@ from lamdagent.results.result import pictures
 from lamdagent.results.scale_changes import chosen, data_changes, model_change
 from lamdagent.results.scaling import Scaling, scaling, told
 from lamdagent.study.config import load_study
+from lamdagent.study.config.settings import settings_of
 from lamdagent.testing import toy
 from lamdagent.ui.plots import save
 from lamdagent.ui.render.markdown import markdown
@@ -210,6 +213,23 @@ def test_changes_of_nothing_make_a_study_that_repeats(tmp_path: Path) -> None:
     study, state, plan = a_study(tmp_path)
     derived = derive_study(study, state, plan, StudyChange(label="attribute-0"))
     assert derived.body.datasets["east"] == study.body.datasets["east"]
+
+
+def test_a_setting_that_goes_beyond_what_is_free_is_named_in_a_derived_study(tmp_path: Path) -> None:
+    study, state, plan = a_study(tmp_path)
+    given = SftHyperparameters(num_train_epochs=8)
+    plan["objects"]["slow×8"] = {"kind": "hyperparameters", "action": "sft", "values": given.model_dump(mode="json")}
+    plan["steps"][0]["inputs"]["hyperparameters"] = ["slow×8"]
+    found = settings_of(derive_study(study, state, plan, StudyChange(label="again")).actions["sft"])
+    assert set(found) == {"slow", "slow×8"}
+    assert setting_object("sft", "slow×8", found["slow×8"]).id == setting_object("sft", "other", given).id
+
+
+def test_another_seed_is_all_that_repeating_changes(tmp_path: Path) -> None:
+    study, state, plan = a_study(tmp_path)
+    again, other = (derive_study(study, state, plan, StudyChange(label="again", seed=seed)) for seed in (None, 7))
+    assert (again.body.seed, other.body.seed) == (0, 7)
+    assert again.dump() | {"seed": 7} == other.dump()
 
 
 GOALS = (TaskWeight(task="a"),)

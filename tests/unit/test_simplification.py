@@ -129,6 +129,13 @@ def test_of_one_step_on_one_dataset_nothing_can_be_dropped() -> None:
     assert "there is nothing to drop" in markdown(found)
 
 
+def test_where_a_pipeline_gains_nothing_on_its_base_model_that_is_said() -> None:
+    found, _, _ = shorter(steps=(("a", "base", ("words",), "gentle"),))
+    assert found.no_better_than == "base"
+    assert "base as it was given loses nothing either" in markdown(found)
+    assert shorter(trials=1)[0].no_better_than is None
+
+
 def repeated(root: Path, seeds: Sequence[int], steps: Sequence[Step] = USELESS, trials: int = 200) -> State:
     """A search, and its last trial made again with other seeds in studies beside its run folder."""
     search = mixtures.search(Replay(plan=Plan.of(plan_of(steps), "here")), budget=PLENTY)
@@ -173,4 +180,4 @@ def test_a_seed_whose_pipeline_is_not_done_has_no_score_and_one_seed_no_spread(t
     assert found.seeds["1"] is not None and found.seeds["2"] is None and found.sd is None
     assert "of 1 of 2 other training seeds" in found.words
     none = replace(found, seeds={"2": None}, mean=None)
-    assert none.words == "none of 1 other training seeds gave a score"
+    assert none.words == "none of 1 other training seeds has a score"

@@ -53,7 +53,7 @@ class Repetition:
         """`mean 0.871 of 3 other training seeds, sd 0.012 (0.006 to 0.075) over seeds, ± 0.011 over items`."""
         known = sum(value is not None for value in self.seeds.values())
         if self.mean is None:
-            return f"none of {len(self.seeds)} other training seeds gave a score"
+            return f"none of {len(self.seeds)} other training seeds has a score"
         of = f"{known}" if known == len(self.seeds) else f"{known} of {len(self.seeds)}"
         spread = "" if self.sd is None else f", sd {self.sd:.3f} ({interval(self.sd_low, self.sd_high)}) over seeds"
         items = "" if self.items_stderr is None else f", ± {self.items_stderr:.3f} over items"

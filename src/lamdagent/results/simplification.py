@@ -82,6 +82,8 @@ class Simplification:
     """What it lost against the whole, on the same items; null where nothing was dropped."""
     how: str
     """The shorter pipeline, in one line."""
+    no_better_than: str | None
+    """The provided model that the whole pipeline gains nothing on, by the same rule; null where it gains."""
     tried: tuple[Drop, ...]
     """Every shorter pipeline that was made, in order."""
     left: int
@@ -101,6 +103,10 @@ class Simplification:
         parts += [Table(heads=heads, rows=rows, last_is_extra=True)] if rows else []
         parts += [RULE] if rows else ["there is nothing to drop"]
         parts += [f"{self.left} more could be tried: --trials {len(self.tried) + self.left}"] if self.left else []
+        if self.no_better_than is not None:
+            parts.append(
+                f"{self.no_better_than} as it was given loses nothing either: no step of this pipeline is needed"
+            )
         return [Section(parts=[*parts, self._result()])]
 
     def _result(self) -> str:
@@ -169,6 +175,7 @@ def simplified(
         found_cost=pipeline_cost(done.state, found),
         lost=None if found == whole else _difference(done.state, whole, found, artifacts),
         how=recipe(done.state, found),
+        no_better_than=_no_better_than(done.state, whole, artifacts),
         tried=tuple(tried),
         left=len(left),
     )
@@ -221,7 +228,7 @@ def _try(
         dropped, why = False, "kept: whether it is worth something cannot be told; items are not kept, or too few"
     elif guards:
         dropped, why = False, f"kept: without it the guard of {', '.join(sorted(guards))} is broken"
-    elif lost.value > 0 and lost.p < ONE_SIDED_P:
+    elif _beyond_noise(lost):
         dropped, why = False, "kept: it is worth more than noise"
     else:
         dropped, why = True, "dropped"
@@ -243,8 +250,18 @@ def _drop(
     )
 
 
+def _beyond_noise(lost: Difference) -> bool:
+    return lost.value > 0 and lost.p < ONE_SIDED_P
+
+
+def _no_better_than(state: State, whole: ObjectId, artifacts: ArtifactStore) -> str | None:
+    base = state.pool[state.pool[whole].root]
+    lost = _difference(state, whole, base.id, artifacts)
+    return None if lost is None or _beyond_noise(lost) else base.name
+
+
 def _difference(state: State, whole: ObjectId, made: ObjectId, artifacts: ArtifactStore) -> Difference | None:
-    """The objective of the whole less that of a shorter one, on the items that both have."""
+    """The objective of the whole less that of another model, on the items that both have."""
     from lamdagent.evaluation.statistics import difference
 
     items = items_of(state.scores, [whole, made], artifacts)
