@@ -163,7 +163,7 @@ def test_the_spread_over_other_seeds_stands_beside_the_error_over_items(tmp_path
     assert found.sd_high == pytest.approx(6.2847 * found.sd, rel=1e-3)
     assert found.items_stderr == pytest.approx(found.objective.stderr, rel=0.2)
     detail = trial_detail("mine", search, search.trials[2], toy.Unwritten(), repeated=found)
-    assert found.words in markdown(detail) and "of 3 other training seeds, sd 0.0" in found.words
+    assert found.words in markdown(detail) and "of 3 other training seeds; sd 0.0" in found.words
 
 
 def test_a_trial_that_was_not_repeated_has_no_spread(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import yaml
 
-from lamdagent.core.format import interval, scored
+from lamdagent.core.format import interval, scored, with_error
 from lamdagent.core.state import State, reduce_events
 from lamdagent.core.types import Made, ObjectiveValue, Trial
 from lamdagent.results.rerun import PLAN_FILE
@@ -50,14 +50,14 @@ class Repetition:
 
     @property
     def words(self) -> str:
-        """`mean 0.871 of 3 other training seeds, sd 0.012 (0.006 to 0.075) over seeds, ± 0.011 over items`."""
+        """`mean 0.871 ± 0.011 over items, of 3 other training seeds; sd 0.012 (0.006 to 0.075) over seeds`."""
         known = sum(value is not None for value in self.seeds.values())
         if self.mean is None:
             return f"none of {len(self.seeds)} other training seeds has a score"
         of = f"{known}" if known == len(self.seeds) else f"{known} of {len(self.seeds)}"
-        spread = "" if self.sd is None else f", sd {self.sd:.3f} ({interval(self.sd_low, self.sd_high)}) over seeds"
-        items = "" if self.items_stderr is None else f", ± {self.items_stderr:.3f} over items"
-        return f"mean {self.mean:.3f} of {of} other training seeds{spread}{items}"
+        mean = with_error(self.mean, self.items_stderr)
+        spread = "" if self.sd is None else f"; sd {self.sd:.3f} ({interval(self.sd_low, self.sd_high)}) over seeds"
+        return f"mean {mean} over items, of {of} other training seeds{spread}"
 
     def sections(self) -> list[Section]:
         rows = [["as in the search", scored(self.objective)]]
