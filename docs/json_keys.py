@@ -20,6 +20,7 @@ from lamdagent.results.export.replayed import ReplayOutcome
 from lamdagent.results.leaderboard import Leaderboard
 from lamdagent.results.lineage import Lineage
 from lamdagent.results.repetition import Repetition
+from lamdagent.results.references import References
 from lamdagent.results.report import Report
 from lamdagent.results.scaling import Scaling
 from lamdagent.results.simplification import Simplification
@@ -35,6 +36,7 @@ COMMANDS: dict[str, type] = {
     "show --diagnose": Diagnosis,
     "lineage": Lineage,
     "by-hand": AgainstHand,
+    "score": References,
     "report": Report,
     "validation-size": ValidationSizes,
     "compare": Comparison,

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lamdagent.core import events
+from lamdagent.core import events, types
 from lamdagent.core.events import (
     Asked,
     Event,
@@ -140,6 +140,7 @@ def test_a_study_opened_again_keeps_all_but_its_config() -> None:
         (Scored(object_id="m", scores=()), True),
         (HoldoutOpened(models=("m",)), False),
         (events.Tested(object_id="m", scores=()), False),
+        (events.Referenced(model=BASE, scores=()), False),
         (StudyOpened(config={}, seed=0, goals=()), False),
     ],
     ids=lambda value: type(value).__name__,
@@ -148,6 +149,16 @@ def test_only_a_search_that_goes_on_takes_back_that_it_stopped(event: Event, goe
     stopped = SearchStopped(reason="hours")
     state = reduce_events([stopped, event])
     assert state.stopped == (None if goes_on else stopped)
+
+
+def test_a_reference_is_in_no_pool_and_no_ranking_and_costs_the_search_nothing() -> None:
+    before = toy.grown(3)
+    model = replace(BASE, id="elsewhere", name="elsewhere")
+    scores = tuple(replace(s, value=1e6) for s in before.scores[before.ranked()[0][0].id])
+    event = events.Referenced(model=model, scores=scores, cost=types.Cost(wall_s=5.0, gpu_s=5.0))
+    after = reduce_events([event], before)
+    assert after == replace(before, references={"elsewhere": event})
+    assert after.ranked() == before.ranked() and after.unscored == before.unscored and after.gpu_s == before.gpu_s
 
 
 def test_worked_time_adds_up() -> None:

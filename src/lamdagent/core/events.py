@@ -105,6 +105,15 @@ class Tested:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Referenced:
+    """A model from elsewhere was scored on the validation side to be compared with; it never joins the pool."""
+
+    model: Object
+    scores: tuple[Score, ...]
+    cost: Cost = Cost()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SearchStopped:
     """A run of the search ended, and why. Where trials, scores or driver time come after it, the search went on."""
 
@@ -123,5 +132,6 @@ Event = (
     | TimeSpent
     | HoldoutOpened
     | Tested
+    | Referenced
     | SearchStopped
 )

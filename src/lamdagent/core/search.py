@@ -20,6 +20,7 @@ from lamdagent.core.events import (
     HoldoutOpened,
     LLMCalled,
     MemoryUpdated,
+    Referenced,
     Scored,
     SearchStopped,
     Tested,
@@ -171,6 +172,16 @@ class Search:
         if not isinstance(outcome, Made):
             raise UserError(f"model {model.name!r} could not be tested ({outcome.cause}): {outcome.message}")
         self._record(Tested(object_id=model.id, scores=outcome.scores))
+
+    def record_reference(self, model: Object, outcome: Outcome) -> None:
+        """Journal how a model that is only compared with scored on the validation side.
+
+        Raises:
+            UserError: it could not be scored.
+        """
+        if not isinstance(outcome, Made):
+            raise UserError(f"model {model.name!r} could not be scored ({outcome.cause}): {outcome.message}")
+        self._record(Referenced(model=model, scores=outcome.scores, cost=outcome.cost))
 
     def record_time(self, wall_s: float) -> None:
         """Journal driver time, which counts against `budget.hours` over all restarts."""

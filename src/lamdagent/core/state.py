@@ -14,6 +14,7 @@ from lamdagent.core.events import (
     LLMCalled,
     MemoryUpdated,
     ObjectAdded,
+    Referenced,
     Scored,
     SearchStopped,
     StudyOpened,
@@ -61,6 +62,7 @@ class State:
     wall_s: float = 0.0
     gpu_s: float = 0.0
     stopped: SearchStopped | None = None
+    references: Mapping[ObjectId, Referenced] = field(default_factory=dict)
 
     @property
     def running(self) -> tuple[Trial, ...]:
@@ -240,6 +242,8 @@ def _step(state: State, event: Event) -> State:
             )
         case TimeSpent(wall_s=wall_s):
             return replace(state, wall_s=state.wall_s + wall_s)
+        case Referenced(model=model):
+            return replace(state, references={**state.references, model.id: event})
         case SearchStopped():
             return replace(state, stopped=event)
         case HoldoutOpened() | Tested():

@@ -19,6 +19,7 @@ from lamdagent.results.history import History, history_of
 from lamdagent.results.ledger import Ledger, ledger_of
 from lamdagent.results.notes import notes_on
 from lamdagent.results.recommendation import Recommendation, recommendation
+from lamdagent.results.references import Reference, References, references_of
 from lamdagent.results.result import Part, Picture, Section, Table
 from lamdagent.results.running import RunningJob, running_section
 from lamdagent.results.scores import TaskScore, task_scores
@@ -142,6 +143,8 @@ class Leaderboard:
     """Why the search stopped; null while it goes on."""
     running: tuple[RunningJob, ...]
     """The jobs that run now, with what they are at."""
+    references: tuple[Reference, ...]
+    """Models from elsewhere that `score` scored, which are in no ranking."""
     against_hand: AgainstHand | None
     """Where the search stands against what its user would try without one; null for a study that is no search."""
 
@@ -169,7 +172,8 @@ class Leaderboard:
             parts.append(self.against_hand.words)
         if self.history.points:
             parts.append(Picture(name="history", caption="The objective of every trial", data=self.history))
-        return [Section(parts=parts), *running_section(self.running), *self._datasets(), *self._failures()]
+        beside = References(study=self.study, tasks=self.tasks, references=self.references).sections()
+        return [Section(parts=parts), *beside, *running_section(self.running), *self._datasets(), *self._failures()]
 
     def _table(self, shown: list[LeaderboardRow]) -> Table:
         rows = [
@@ -264,6 +268,7 @@ def leaderboard(
         repeats=collapsed(state),
         stopped=state.stopped,
         running=running,
+        references=references_of(study, state, artifacts).references,
         against_hand=against_hand,
     )
 

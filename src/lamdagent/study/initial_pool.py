@@ -18,6 +18,7 @@ from lamdagent.objects.datasets.size import Size, open_tokenizer
 from lamdagent.objects.models.hub import HUB, HubModel, folder_id, gguf_id, resolve
 from lamdagent.objects.models.metadata import read_facts
 from lamdagent.study.config import DatasetEntry, Study
+from lamdagent.study.config.schema import ModelEntry
 from lamdagent.study.config.settings import settings_of
 
 
@@ -117,7 +118,9 @@ def _models(study: Study, known: Mapping[str, Object], offline: bool) -> tuple[l
             made[name] = _stand_in("model", name, entry.path)
             continue
         root = made[entry.base].id if entry.base in made else None
-        obj, gguf = _named_place(study, ("models", name), lambda n=name, r=root: _model(study, n, r, known.get(n)))
+        obj, gguf = _named_place(
+            study, ("models", name), lambda n=name, r=root: _model(study, n, entries[n], r, known.get(n))
+        )
         made[name] = obj
         if gguf is not None:
             imports[obj.id] = gguf
@@ -128,8 +131,23 @@ def _stand_in(kind: Kind, name: str, path: str) -> Object:
     return Object(id=content_id([kind, name, path]), kind=kind, name=name, uri=path)
 
 
-def _model(study: Study, name: str, root: ObjectId | None, known: Object | None) -> tuple[Object, Path | None]:
-    entry, dtype = study.body.models[name], study.body.execution.dtype
+def reference(study: Study, given: str) -> Object:
+    """A model that a study does not name: a Hugging Face folder, as seen from the current one, or a hub id.
+
+    Raises:
+        UserError: it cannot be used.
+    """
+    folder = Path(given).expanduser()
+    if folder.suffix == ".gguf":
+        raise DataError(f"{given}: a .gguf file must be imported first; name it under `models:` of a study of its own.")
+    entry = ModelEntry(path=str(folder.resolve()) if folder.exists() else given)
+    return _model(study, given, entry, None, None)[0]
+
+
+def _model(
+    study: Study, name: str, entry: ModelEntry, root: ObjectId | None, known: Object | None
+) -> tuple[Object, Path | None]:
+    dtype = study.body.execution.dtype
     path = study.home / Path(entry.path).expanduser()
     if path.suffix == ".gguf":
         object_id = gguf_id(path, dtype)

@@ -16,6 +16,7 @@ from lamdagent.core.events import (
     LLMCalled,
     MemoryUpdated,
     ObjectAdded,
+    Referenced,
     Scored,
     SearchStopped,
     StudyOpened,
@@ -73,6 +74,7 @@ EVERY_EVENT: tuple[Event, ...] = (
     TimeSpent(wall_s=0.001),
     HoldoutOpened(models=("m", "m2")),
     Tested(object_id="m2", scores=_SCORES),
+    Referenced(model=Object(id="r", kind="model", name="org/model", uri="hub:org/model@1"), scores=_SCORES, cost=_COST),
     SearchStopped(reason="llm_tokens", message="budget.llm_tokens: 9 of 9 are spent"),
 )
 

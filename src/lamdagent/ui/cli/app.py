@@ -14,6 +14,7 @@ from lamdagent.ui.cli.plugins import Commands
 from lamdagent.ui.cli.repeat import repeat
 from lamdagent.ui.cli.replay import replay
 from lamdagent.ui.cli.simplify import simplify
+from lamdagent.ui.cli.score import score
 from lamdagent.ui.cli.validation_size import validation_size
 from lamdagent.ui.cli.verify import verify
 
@@ -35,6 +36,7 @@ app.command("show")(show.show)
 app.command("lineage")(lineage)
 app.command("compare", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(compare.compare)
 app.command("by-hand", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(by_hand)
+app.command("score")(score)
 app.command("report")(report.report)
 app.command("validation-size")(validation_size)
 app.command("scale")(scale.scale)
