@@ -10,9 +10,9 @@ import pytest
 from lamdagent.core.budget import Budget
 from lamdagent.core.errors import UserError
 from lamdagent.core.events import Referenced
+from lamdagent.core.items import mean_and_error
 from lamdagent.core.state import reduce_events
 from lamdagent.core.types import Object
-from lamdagent.evaluation.evaluator import mean_and_error
 from lamdagent.policies.random import Random
 from lamdagent.results.leaderboard import leaderboard
 from lamdagent.results.references import references_of

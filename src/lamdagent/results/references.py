@@ -14,7 +14,7 @@ from lamdagent.evaluation.estimates import Difference
 from lamdagent.results.by_hand import best_made, paired
 from lamdagent.results.rerun import require_begun
 from lamdagent.results.result import Section, Table
-from lamdagent.results.trial import TaskScore, task_scores
+from lamdagent.results.scores import TaskScore, task_scores
 from lamdagent.study.config import Study
 from lamdagent.study.initial_pool import reference
 from lamdagent.study.open import open_study
