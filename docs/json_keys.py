@@ -19,8 +19,8 @@ from lamdagent.results.diagnosis.signature import Diagnosis
 from lamdagent.results.export.replayed import ReplayOutcome
 from lamdagent.results.leaderboard import Leaderboard
 from lamdagent.results.lineage import Lineage
-from lamdagent.results.repetition import Repetition
 from lamdagent.results.references import References
+from lamdagent.results.repetition import Repetition
 from lamdagent.results.report import Report
 from lamdagent.results.scaling import Scaling
 from lamdagent.results.simplification import Simplification

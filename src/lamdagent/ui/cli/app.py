@@ -13,8 +13,8 @@ from lamdagent.ui.cli.lineage import lineage
 from lamdagent.ui.cli.plugins import Commands
 from lamdagent.ui.cli.repeat import repeat
 from lamdagent.ui.cli.replay import replay
-from lamdagent.ui.cli.simplify import simplify
 from lamdagent.ui.cli.score import score
+from lamdagent.ui.cli.simplify import simplify
 from lamdagent.ui.cli.validation_size import validation_size
 from lamdagent.ui.cli.verify import verify
 
