@@ -93,6 +93,25 @@ def test_a_hang_past_the_timeout_fails_the_trial(study: Path, lamdagent: Any) ->
     assert shown(study, lamdagent)["trials"][1]["cause"] == "timeout"
 
 
+def test_the_rivals_by_hand_are_a_study_of_their_own_that_a_search_is_held_against(study: Path, lamdagent: Any) -> None:
+    assert lamdagent("run", study, "--trials", "1").returncode == 0
+    assert (
+        "against the best by hand: not run, see what that would give: lamdagent by-hand "
+        in lamdagent("show", study).stdout
+    )
+    bounded = lamdagent("by-hand", study, "--quick", "--json", "--budget.train_rows", "320")
+    assert bounded.returncode == 0, bounded.stderr
+    found = json.loads(bounded.stdout)
+    assert (found["by_hand"]["trials"], found["by_hand"]["train_rows"]) == (1, 320)
+    difference = found["found"]["objective"] - found["by_hand"]["objective"]
+    assert found["validation"]["value"] == pytest.approx(difference)
+    assert shown(study, lamdagent)["against_hand"] == found
+    assert lamdagent("by-hand", study, "--quick", "--json", "--budget.train_rows", "320").stdout == bounded.stdout
+    assert lamdagent("score", study, study.parent / "models" / "base").returncode == 0
+    (reference,) = shown(study, lamdagent)["references"]
+    assert reference["objective"] == shown(study, lamdagent)["base"]["base"]
+
+
 def test_a_second_driver_is_refused_while_the_first_goes_on(study: Path, lamdagent: Any) -> None:
     process = start("run", study)
     until(lambda: events(study, "Asked") >= 1)
