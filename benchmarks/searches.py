@@ -143,7 +143,8 @@ def at(result: dict[str, Any], rows: float) -> tuple[float, float] | None:
 
 def table(results: Sequence[dict[str, Any]], rows: int) -> str:
     lines = [
-        f"| policy | seeds | rows | {rows // 2:,} rows: validation, test | {rows:,} rows: validation, test | its end: validation, test |",
+        f"| policy | seeds | rows | {rows // 2:,} rows: validation, test | {rows:,} rows: validation, test | "
+        "its end: validation, test |",
         "|---|---|---|---|---|---|",
     ]
     for policy in dict.fromkeys(r["policy"] for r in results):
