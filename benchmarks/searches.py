@@ -142,11 +142,9 @@ def at(result: dict[str, Any], rows: float) -> tuple[float, float] | None:
 
 
 def table(results: Sequence[dict[str, Any]], rows: int) -> str:
-    lines = [
-        f"| policy | seeds | rows | {rows // 2:,} rows: validation, test | {rows:,} rows: validation, test | "
-        "its end: validation, test |",
-        "|---|---|---|---|---|---|",
-    ]
+    marks = (f"{rows // 2:,} rows", f"{rows:,} rows", "its end")
+    lines = ["| policy | seeds | rows | " + " | ".join(f"{mark}: validation, test" for mark in marks) + " |"]
+    lines.append("|---|---|---|---|---|---|")
     for policy in dict.fromkeys(r["policy"] for r in results):
         own = [r for r in results if r["policy"] == policy]
         cells = [_mean([at(r, mark) for r in own]) for mark in (rows / 2, rows, float("inf"))]
@@ -158,10 +156,11 @@ def _mean(picks: Sequence[tuple[float, float] | None]) -> str:
     known = [pick for pick in picks if pick is not None]
     if len(known) < len(picks) or not known:
         return "-"
-    sides = list(zip(*known, strict=True))
-    return ", ".join(
-        f"{fmean(side):.3f}" + (f" ± {stdev(side) / len(side) ** 0.5:.3f}" if len(side) > 1 else "") for side in sides
-    )
+    return ", ".join(map(_with_error, zip(*known, strict=True)))
+
+
+def _with_error(values: Sequence[float]) -> str:
+    return f"{fmean(values):.3f}" + (f" ± {stdev(values) / len(values) ** 0.5:.3f}" if len(values) > 1 else "")
 
 
 def main() -> None:

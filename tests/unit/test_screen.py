@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import pickle
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -123,3 +124,20 @@ def test_by_hand_goes_down_its_list_and_ends() -> None:
 def test_by_hand_takes_longer_epochs_where_a_study_leaves_none_free_too() -> None:
     state = mixtures.search(ByHand(), budget=Budget(trials=100), free=Free())
     assert "by hand: all mixed for 2 epochs" in [trial.choice.reason for trial in state.trials]
+
+
+def test_where_rows_are_few_and_the_budget_large_epochs_are_doubled_from_beyond_the_checks() -> None:
+    few = [replace(d, meta={**d.meta, "rows": d.dataset["rows"] // 10}) for d in mixtures.CONFLICT]
+    state = mixtures.search(Screen(), few, budget=Budget(train_rows=36_000))
+    long = [t.choice.action for t in state.trials if t.choice.reason.startswith("a long run")]
+    assert len(long) >= 1
+    epochs = [state.pool[a.inputs["hyperparameters"][0]].setting["values"]["num_train_epochs"] for a in long]
+    assert all(later >= 1.4 * sooner for sooner, later in itertools.pairwise(epochs))
+    assert best(state) > 0.7
+
+
+def test_with_trials_alone_epochs_are_doubled_until_a_doubling_gains_less_than_its_error() -> None:
+    state = mixtures.search(Screen(), budget=Budget(trials=20))
+    long = [t.choice.action for t in state.trials if t.choice.reason.startswith("a long run")]
+    epochs = [state.pool[a.inputs["hyperparameters"][0]].setting["values"]["num_train_epochs"] for a in long]
+    assert epochs[:2] == [1.0, 2.0] and best(state) > 0.95

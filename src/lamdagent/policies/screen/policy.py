@@ -80,8 +80,9 @@ class Screen:
             return step.choice
         except Pending:
             return None
-        if space.left.train_rows is not None or space.left.train_tokens is not None:
-            return None  # what is left of the budget pays for no change of the best
+        smallest = LOOK * min(o.dataset["rows"] for o in trainer.datasets)
+        if space.left.train_rows is not None and space.left.train_rows < smallest:
+            return None  # merges of what is there are all that is left, and those of the best were tried
         return at_random(space, seeded(state), by=self.name, why="nothing near the best is left to try")
 
 
@@ -275,29 +276,35 @@ def _long_runs(script: Script, trainer: Trainer, kept: Kept) -> None:
         done.append((epochs_of(settings[0]), made))
     check = max(CHECK * rows_of(trainer.datasets), 4 * STEPS * trainer.rows_a_step)
     looked = 0.0 if kept.first else 1.01 * check / rows  # what a check of the same datasets saw of them
-    epochs = _next_epochs(
-        script, rows, looked, sorted((run for run in done if run[0] > looked), key=lambda run: run[0])
-    )
+    freedom = script.space.freedom(trainer.type)
+    bounds = None if freedom is None else freedom.bounds.num_train_epochs
+    long = sorted((run for run in done if run[0] > looked), key=lambda run: run[0])
+    epochs = _next_epochs(script, rows, looked, bounds[1] if bounds else float("inf"), long)
     if epochs is not None:
         script.step(trainer.action(kept.base, kept.datasets, kept.setting, epochs=epochs), f"a long run; {kept.why}")
 
 
-def _next_epochs(script: Script, rows: int, looked: float, done: Sequence[tuple[float, Object | None]]) -> float | None:
+def _next_epochs(
+    script: Script, rows: int, looked: float, most: float, done: Sequence[tuple[float, Object | None]]
+) -> float | None:
     """How many epochs the next long run has; None where there is none to make.
 
     Args:
         looked: runs of no more epochs are looks.
+        most: epochs that are free.
         done: those that were made, the shortest first; None for one that failed.
     """
     left = script.space.left
     fit = None if left.train_rows is None else 0.99 * left.train_rows / rows  # amounts are rounded
     if not done:
-        first = 1.0 if fit is None or fit >= DOUBLED else fit if left.trials == 1 or fit <= ONE_RUN else FIRST * fit
+        if fit is None or fit >= DOUBLED:
+            return max(1.0, 2 * looked)
+        first = fit if left.trials == 1 or fit <= ONE_RUN else FIRST * fit
         return first if first > looked else None
     (epochs, model), before = done[-1], done[-2][1] if len(done) > 1 else None
     if model is None or (before is not None and script.value(model) < script.value(before) + script.error(model)):
         return None
-    wanted = 2 * epochs if fit is None or fit >= DOUBLED else fit
+    wanted = min(2 * epochs if fit is None or fit >= DOUBLED else fit, most)
     return wanted if wanted >= LONGER * epochs else None
 
 
