@@ -141,3 +141,10 @@ def test_with_trials_alone_epochs_are_doubled_until_a_doubling_gains_less_than_i
     long = [t.choice.action for t in state.trials if t.choice.reason.startswith("a long run")]
     epochs = [state.pool[a.inputs["hyperparameters"][0]].setting["values"]["num_train_epochs"] for a in long]
     assert epochs[:2] == [1.0, 2.0] and best(state) > 0.95
+
+
+@pytest.mark.parametrize(("trials", "rows"), [(1, 700), (2, 1_000), (3, 5_000)])
+def test_even_a_small_budget_begins_with_all_datasets_mixed(trials: int, rows: int) -> None:
+    state = mixtures.search(Screen(), budget=Budget(trials=trials, train_rows=rows))
+    assert datasets_of(state, state.trials[0].choice.action.id) == {d.name for d in mixtures.CLEAN}
+    assert rows_trained_on(state) > 0.9 * rows * (0.3 if trials > 1 else 1)

@@ -155,7 +155,7 @@ def simplified(
     while left := [v for v in _shorter(done.state, found, types) if _key(v) not in failed]:
         if len(tried) == trials:
             break
-        drop, made, done = _try(left[0], whole, remake, done, artifacts)
+        drop, made, done = _try(left[0], whole, found, remake, done, artifacts)
         tried.append(drop)
         if drop.dropped and made is not None:
             found = made
@@ -210,9 +210,10 @@ def _key(variant: Variant) -> str:
 
 
 def _try(
-    variant: Variant, whole: ObjectId, remake: Remake, done: Rerun, artifacts: ArtifactStore
+    variant: Variant, whole: ObjectId, found: ObjectId, remake: Remake, done: Rerun, artifacts: ArtifactStore
 ) -> tuple[Drop, ObjectId | None, Rerun]:
-    """Have a shorter pipeline made, and hold it against the whole."""
+    """Have a shorter pipeline made, and hold it against the whole and against the shortest found so far, which may be
+    better than the whole."""
     assert variant.pipeline is not None
     plan = plan_data(done.state, [whole, variant.pipeline])
     names = {step["id"]: step["make"] for step in plan["steps"]}
@@ -230,6 +231,8 @@ def _try(
         dropped, why = False, f"kept: without it the guard of {', '.join(sorted(guards))} is broken"
     elif _beyond_noise(lost):
         dropped, why = False, "kept: it is worth more than noise"
+    elif found != whole and (since := _difference(done.state, found, made, artifacts)) and _beyond_noise(since):
+        dropped, why = False, "kept: without it what was gained by dropping the others is lost"
     else:
         dropped, why = True, "dropped"
     return _drop(variant, made, lost, done, dropped, why), made, done

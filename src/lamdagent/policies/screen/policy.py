@@ -104,6 +104,8 @@ class Kept:
     why: str
     first: tuple[Object, ...] = ()
     """What is trained on before these; nothing where all are mixed in one step."""
+    looked: float = 0.0
+    """Epochs on exactly these from the base model that were no more than a look; 0 where none was taken."""
 
 
 class Screening:
@@ -123,7 +125,7 @@ class Screening:
         start, setting = self._warmed(base)
         if start is None:
             return plain
-        plain = Kept(base, all_, setting, plain.why)
+        plain = replace(plain, setting=setting, looked=self._warm_rows / self._rows)
         looks = self._script.steps(
             (self._amount(start, [one], setting, self._look), f"looks at {one.name} alone") for one in all_
         )
@@ -140,6 +142,7 @@ class Screening:
         mixtures = list({tuple(o.id for o in group): group for group in (plain.datasets, *groups)}.values())
         if len(mixtures) == 1:
             return plain
+        plain = replace(plain, looked=self._check / self._rows)
         made = list(
             self._script.steps(
                 (
@@ -163,7 +166,8 @@ class Screening:
             return plain
         left_out = names([o for o in plain.datasets if o not in group])
         words = f"kept {len(group)} of {len(plain.datasets)} datasets: {names(group)}; dropped {left_out}"
-        return Kept(plain.base, group, plain.setting, words + (f" ({dropped})" if dropped else ""))
+        words += f" ({dropped})" if dropped else ""
+        return replace(plain, datasets=group, why=words, looked=self._check / rows_of(group))
 
     def _after_the_others(self, plain: Kept, group: tuple[Object, ...]) -> tuple[Object | None, Kept] | None:
         """The same rows in two steps: first the others, then the useful ones, so that these have the last word."""
@@ -176,7 +180,7 @@ class Screening:
         then = self._amount(first, group, plain.setting, self._check // 2)
         model = self._script.step(then, f"checks an order: then {names(group)}")
         words = f"first {names(others)}, then {names(group)}"
-        return model, Kept(plain.base, group, plain.setting, words, first=others)
+        return model, replace(plain, datasets=group, why=words, first=others, looked=0.0)
 
     def _best_base(self) -> Object:
         return max(self._trainer.bases, key=self._script.value)
@@ -208,8 +212,7 @@ class Screening:
     def _warm(self, base: Object, setting: Object | None, reason: str) -> Object | None:
         if setting is None:
             return None
-        rows = max(WARMED * self._rows, 3 * STEPS * self._trainer.rows_a_step)
-        return self._script.step(self._amount(base, self._all, setting, rows), reason)
+        return self._script.step(self._amount(base, self._all, setting, self._warm_rows), reason)
 
     def _rate_off(self, base: Object, start: Object | None) -> float | None:
         """What to multiply the learning rate by: it destroyed the model, or moved nothing; None where it is well."""
@@ -225,6 +228,11 @@ class Screening:
         """A model's objective, whatever its guards: a look may break one that a long run holds."""
         objective = None if model is None else self._script.state.objective(model.id)
         return float("-inf") if objective is None else objective.value
+
+    @property
+    def _warm_rows(self) -> int:
+        """Rows of the start of all looks."""
+        return round(max(WARMED * self._rows, 3 * STEPS * self._trainer.rows_a_step))
 
     @property
     def _look(self) -> int:
@@ -274,8 +282,7 @@ def _long_runs(script: Script, trainer: Trainer, kept: Kept) -> None:
             raise Pending
         made = trial.outcome.object if isinstance(trial.outcome, Made) else None
         done.append((epochs_of(settings[0]), made))
-    check = max(CHECK * rows_of(trainer.datasets), 4 * STEPS * trainer.rows_a_step)
-    looked = 0.0 if kept.first else 1.01 * check / rows  # what a check of the same datasets saw of them
+    looked = 1.01 * kept.looked  # amounts are rounded
     freedom = script.space.freedom(trainer.type)
     bounds = None if freedom is None else freedom.bounds.num_train_epochs
     long = sorted((run for run in done if run[0] > looked), key=lambda run: run[0])
