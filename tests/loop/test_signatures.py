@@ -35,6 +35,7 @@ from lamdagent.results.diagnosis.chance import turns_of
 from lamdagent.results.diagnosis.signature import Diagnosis, Signature
 from lamdagent.results.holdout import holdout_results_of
 from lamdagent.results.leaders import leaders, to_test
+from lamdagent.results.repetition import spread_over
 from lamdagent.results.report import report
 from lamdagent.results.result import dumps
 from lamdagent.runners.inline import Inline
@@ -301,6 +302,9 @@ def test_a_report_says_what_may_have_gone_wrong_in_markdown_html_and_json(tmp_pa
     signatures = diagnose(events, toy.ACTION_TYPES, "S.yaml")
     data = report("toy", state, holdout_results_of(events), LocalArtifacts(tmp_path), chosen, signatures)
     assert [s["name"] for s in json.loads(dumps(data))["diagnosis"]] == [s.name for s in signatures]
+    assert data.recommended is not None and data.recommended.words in markdown(data)
+    spread = spread_over("toy", state, state.trials[data.recommended.trial], {"1": None})
+    assert f"on validation: {spread.words}." in markdown(replace(data, repeated=(spread,)))
     text, html = markdown(data), page(data)
     for signature in signatures:
         assert f"| {signature.name} | {signature.verdict} | " in text
