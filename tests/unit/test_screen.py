@@ -16,6 +16,7 @@ from lamdagent.core.settings import Free
 from lamdagent.core.space import ActionSpace
 from lamdagent.core.state import State, reduce_events
 from lamdagent.policies.by_hand import ByHand
+from lamdagent.policies.screen.looks import Effect, best_of_each_task, harmful, useful
 from lamdagent.policies.screen.policy import Screen
 from lamdagent.policies.surrogate.policy import Surrogate
 from lamdagent.study.journal import MemoryJournal
@@ -148,3 +149,14 @@ def test_even_a_small_budget_begins_with_all_datasets_mixed(trials: int, rows: i
     state = mixtures.search(Screen(), budget=Budget(trials=trials, train_rows=rows))
     assert datasets_of(state, state.trials[0].choice.action.id) == {d.name for d in mixtures.CLEAN}
     assert rows_trained_on(state) > 0.9 * rows * (0.3 if trials > 1 else 1)
+
+
+def test_the_dataset_that_gains_most_on_a_task_is_kept_though_its_gain_is_not_clear() -> None:
+    weak, strong = Effect("facts", 0.02, 0.05), Effect("sort", 0.2, 0.03)
+    effects = {
+        "a": [weak, Effect("sort", -0.1, 0.03)],
+        "b": [Effect("facts", -0.02, 0.05), strong],
+        "c": [Effect("call", -0.1, 0.03)],
+    }
+    assert best_of_each_task(effects) == {"a", "b"}
+    assert harmful(effects["a"]) and harmful(effects["c"]) and useful(effects["b"])

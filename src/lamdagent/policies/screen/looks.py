@@ -60,6 +60,15 @@ def useful(effects: Sequence[Effect]) -> bool:
     return any(e.value > 0 and e.clear for e in effects)
 
 
+def best_of_each_task(effects: Mapping[str, Sequence[Effect]]) -> set[str]:
+    """Of each task the dataset, by its key, that gains most on it, clearly or not; none where none gains."""
+    by_task: dict[str, tuple[float, str]] = {}
+    for key, found in effects.items():
+        for effect in found:
+            by_task[effect.task] = max(by_task.get(effect.task, (0.0, "")), (effect.value, key))
+    return {key for _, key in by_task.values() if key}
+
+
 def said(name: str, effects: Sequence[Effect]) -> str:
     """`add_noisy`: gains nothing (`sort` +0.010 ± 0.020), costs `reverse` -0.060 ± 0.030."""
     best, worst = max(effects, key=lambda e: e.value), min(effects, key=lambda e: e.value)

@@ -22,7 +22,7 @@ from lamdagent.core.types import Action, Choice, Made, Object
 from lamdagent.policies.imagined import with_made_data
 from lamdagent.policies.mixing import Trainer, epochs_of, merges_of, names, trainer_of
 from lamdagent.policies.moves import at_random, one_by_one, seeded
-from lamdagent.policies.screen.looks import effects_of, harmful, said, useful
+from lamdagent.policies.screen.looks import best_of_each_task, effects_of, harmful, said, useful
 from lamdagent.policies.script import Next, Pending, Script
 from lamdagent.policies.surrogate.policy import Surrogate
 
@@ -131,8 +131,10 @@ class Screening:
         )
         effects = effects_of(self._script.state, start, dict(zip((o.name for o in all_), looks, strict=True)))
         known = {o.id: effects[o.name] for o in all_ if effects.get(o.name)}
-        mild = tuple(o for o in all_ if o.id in known and not harmful(known[o.id]))
-        strict = tuple(o for o in all_ if o.id in known and useful(known[o.id]))
+        # A check is short and sees few rows of each: without its one dataset a task would cost little there, and much later.
+        needed = best_of_each_task(known)
+        mild = tuple(o for o in all_ if o.id in known and (o.id in needed or not harmful(known[o.id])))
+        strict = tuple(o for o in all_ if o.id in known and (o.id in needed or useful(known[o.id])))
         dropped = "; ".join(said(o.name, known[o.id]) for o in all_ if o.id in known and o not in mild)
         return self._checked(plain, [group for group in (mild, strict) if group and len(group) < len(all_)], dropped)
 
