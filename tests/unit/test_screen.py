@@ -16,7 +16,7 @@ from lamdagent.core.settings import Free
 from lamdagent.core.space import ActionSpace
 from lamdagent.core.state import State, reduce_events
 from lamdagent.policies.by_hand import ByHand
-from lamdagent.policies.screen.looks import Effect, best_of_each_task, harmful, useful
+from lamdagent.policies.screen.looks import Effect, best_of_each_task, harmful
 from lamdagent.policies.screen.policy import Screen
 from lamdagent.policies.surrogate.policy import Surrogate
 from lamdagent.study.journal import MemoryJournal
@@ -159,4 +159,4 @@ def test_the_dataset_that_gains_most_on_a_task_is_kept_though_its_gain_is_not_cl
         "c": [Effect("call", -0.1, 0.03)],
     }
     assert best_of_each_task(effects) == {"a", "b"}
-    assert harmful(effects["a"]) and harmful(effects["c"]) and useful(effects["b"])
+    assert harmful(effects["a"]) and harmful(effects["c"]) and not harmful(effects["b"])

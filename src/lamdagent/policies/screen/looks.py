@@ -55,11 +55,6 @@ def harmful(effects: Sequence[Effect]) -> bool:
     return not any(e.value > 0 and e.clear for e in effects) and any(e.value < 0 and e.clear for e in effects)
 
 
-def useful(effects: Sequence[Effect]) -> bool:
-    """Whether a dataset clearly gains somewhere."""
-    return any(e.value > 0 and e.clear for e in effects)
-
-
 def best_of_each_task(effects: Mapping[str, Sequence[Effect]]) -> set[str]:
     """Of each task the dataset, by its key, that gains most on it, clearly or not; none where none gains."""
     by_task: dict[str, tuple[float, str]] = {}

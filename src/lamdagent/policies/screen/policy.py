@@ -2,7 +2,7 @@
 
 From the base model itself forgetting hides what a dataset does. So the looks start from a model that has seen a little of
 everything: there a useful dataset shows as recovery, and one that contradicts the others does not. What is kept is
-checked from the base model against all and against the clearly useful only; then most of the budget goes into few long
+checked from the base model against all; then most of the budget goes into few long
 runs on it, for one long run beats a chain of short ones of the same rows. What is left is spent on changes of the best.
 """
 
@@ -22,13 +22,13 @@ from lamdagent.core.types import Action, Choice, Made, Object
 from lamdagent.policies.imagined import with_made_data
 from lamdagent.policies.mixing import Trainer, epochs_of, merges_of, names, trainer_of
 from lamdagent.policies.moves import at_random, one_by_one, seeded
-from lamdagent.policies.screen.looks import best_of_each_task, effects_of, harmful, said, useful
+from lamdagent.policies.screen.looks import best_of_each_task, effects_of, harmful, said
 from lamdagent.policies.script import Next, Pending, Script
 from lamdagent.policies.surrogate.policy import Surrogate
 
 WARMED = 0.15  # of a pass over all rows: what the model has seen that the looks start from
 LOOK, LOOKS = 0.05, 0.5  # of all rows: one look, and all looks together at most
-CHECK = 0.2  # of all rows: each of the mixtures that are held against each other
+CHECK = 0.2  # of all rows: each of the two mixtures that are held against each other
 STEPS = 24  # optimiser steps of a look at least; of a check four times, and of the start three times as many
 FIRST = 0.35  # of the rows that are left: the first long run, which says whether longer is better
 LONGER = 1.4  # times the rows of the last long run, at least, to be worth another
@@ -36,7 +36,6 @@ ONE_RUN = 5.0  # epochs: where no more are left, all go into one run
 PASSES = 2.5  # over all rows that a budget must allow, or no looks are taken
 PARTNERS = 3  # next best models that the best is merged with
 DOUBLED = 32.0  # epochs: where so many are left, runs are doubled from one epoch on, so that learning by heart shows
-PREPARED = 4.0  # epochs at most on the other datasets, where training on these first is better
 STEP = 4.0  # what the learning rate is changed by where a first look destroys or moves nothing
 DESTROYED = 0.5  # of the base model's objective
 
@@ -71,7 +70,7 @@ class Screen:
             return None
         script = Script(state, space, self.name)
         try:
-            kept = _prepared(script, trainer, Screening(script, trainer, self._looks).kept())
+            kept = Screening(script, trainer, self._looks).kept()
             _long_runs(script, trainer, kept)
             for action, reason in _changes(script, trainer, kept):
                 if action.id not in state.tried and space.why_invalid(action) is None:
@@ -102,8 +101,6 @@ class Kept:
     datasets: tuple[Object, ...]
     setting: Object
     why: str
-    first: tuple[Object, ...] = ()
-    """What is trained on before these; nothing where all are mixed in one step."""
     looked: float = 0.0
     """Epochs on exactly these from the base model that were no more than a look; 0 where none was taken."""
 
@@ -131,58 +128,32 @@ class Screening:
         )
         effects = effects_of(self._script.state, start, dict(zip((o.name for o in all_), looks, strict=True)))
         known = {o.id: effects[o.name] for o in all_ if effects.get(o.name)}
-        # A check is short and sees few rows of each: without its one dataset a task would cost little there, and much later.
+        # What shows no gain yet may only be slow to learn, so it stays; of each task the dataset that gains most, too.
         needed = best_of_each_task(known)
-        mild = tuple(o for o in all_ if o.id in known and (o.id in needed or not harmful(known[o.id])))
-        strict = tuple(o for o in all_ if o.id in known and (o.id in needed or useful(known[o.id])))
-        dropped = "; ".join(said(o.name, known[o.id]) for o in all_ if o.id in known and o not in mild)
-        return self._checked(plain, [group for group in (mild, strict) if group and len(group) < len(all_)], dropped)
+        mild = tuple(o for o in all_ if o.id not in known or o.id in needed or not harmful(known[o.id]))
+        dropped = "; ".join(said(o.name, known[o.id]) for o in all_ if o not in mild)
+        return self._checked(plain, mild, dropped)
 
-    def _checked(self, plain: Kept, groups: Sequence[tuple[Object, ...]], dropped: str) -> Kept:
-        """What does best on a share of all rows from the base model: all, a smaller mixture, or the clearly useful after
-        the others. Of those that cannot be told apart the first."""
-        mixtures = list({tuple(o.id for o in group): group for group in (plain.datasets, *groups)}.values())
-        if len(mixtures) == 1:
+    def _checked(self, plain: Kept, mild: tuple[Object, ...], dropped: str) -> Kept:
+        """What does better on a share of all rows from the base model: all, or what is left of them; all where the two
+        cannot be told apart."""
+        if not 0 < len(mild) < len(plain.datasets):
             return plain
         plain = replace(plain, looked=self._check / self._rows)
-        made = list(
-            self._script.steps(
-                (
-                    self._amount(plain.base, group, plain.setting, self._check),
-                    f"checks a mixture of {len(group)} datasets",
-                )
-                for group in mixtures
-            )
+        whole, part = self._script.steps(
+            (self._amount(plain.base, group, plain.setting, self._check), f"checks a mixture of {len(group)} datasets")
+            for group in (plain.datasets, mild)
         )
-        kept = [self._smaller(plain, group, dropped) for group in mixtures]
-        after = self._after_the_others(plain, mixtures[-1])
-        if after is not None:
-            made.append(after[0])
-            kept.append(after[1])
-        values = [self._script.value(model) for model in made]
-        error = max((self._script.error(m) for m in made if m is not None), default=0.0)
-        return next(one for one, value in zip(kept, values, strict=True) if value >= max(values) - error)
+        error = max((self._script.error(m) for m in (whole, part) if m is not None), default=0.0)
+        if self._script.value(whole) >= self._script.value(part) - error:
+            return plain
+        return self._smaller(plain, mild, dropped)
 
     def _smaller(self, plain: Kept, group: tuple[Object, ...], dropped: str) -> Kept:
-        if len(group) == len(plain.datasets):
-            return plain
         left_out = names([o for o in plain.datasets if o not in group])
         words = f"kept {len(group)} of {len(plain.datasets)} datasets: {names(group)}; dropped {left_out}"
         words += f" ({dropped})" if dropped else ""
         return replace(plain, datasets=group, why=words, looked=self._check / rows_of(group))
-
-    def _after_the_others(self, plain: Kept, group: tuple[Object, ...]) -> tuple[Object | None, Kept] | None:
-        """The same rows in two steps: first the others, then the useful ones, so that these have the last word."""
-        others = tuple(o for o in plain.datasets if o not in group)
-        first = self._script.step(
-            self._amount(plain.base, others, plain.setting, self._check // 2), f"checks an order: first {names(others)}"
-        )
-        if first is None:
-            return None
-        then = self._amount(first, group, plain.setting, self._check // 2)
-        model = self._script.step(then, f"checks an order: then {names(group)}")
-        words = f"first {names(others)}, then {names(group)}"
-        return model, replace(plain, datasets=group, why=words, first=others, looked=0.0)
 
     def _best_base(self) -> Object:
         return max(self._trainer.bases, key=self._script.value)
@@ -249,22 +220,6 @@ class Screening:
     def _amount(self, model: Object, datasets: Sequence[Object], setting: Object, rows: float) -> Action | None:
         """A step that sees so many rows."""
         return self._trainer.action(model, datasets, setting, epochs=rows / rows_of(datasets))
-
-
-def _prepared(script: Script, trainer: Trainer, kept: Kept) -> Kept:
-    """What is kept, from a model that was trained on what comes before it. Raises as `Script.step` does."""
-    if not kept.first:
-        return kept
-    epochs, left = PREPARED, script.space.left.train_rows
-    while left is not None and epochs > 0.5 and epochs * rows_of(kept.first) > left / 2:
-        epochs /= 2  # halved, not fitted: what is left shrinks with every trial, and this step must stay the same
-    for passes in (PREPARED, PREPARED / 2, PREPARED / 4):
-        done = trainer.action(kept.base, kept.first, kept.setting, epochs=passes)
-        if done is not None and done.id in script.state.tried:
-            epochs = passes
-            break
-    model = script.step(trainer.action(kept.base, kept.first, kept.setting, epochs=epochs), f"prepares: {kept.why}")
-    return kept if model is None else replace(kept, base=model)
 
 
 def _long_runs(script: Script, trainer: Trainer, kept: Kept) -> None:
