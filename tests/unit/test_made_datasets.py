@@ -210,7 +210,7 @@ def test_without_a_step_that_makes_data_the_dataset_stands_in_that_models_gained
             for n in pipeline_of(state, obj.id).nodes()
         )
     )
-    without = {v.without.object.id: v for v in variants(whole, state, toy.DATA_ACTION_TYPES)}
+    without = {v.without.object.id: v for v in variants(whole, state, toy.DATA_ACTION_TYPES) if v.dataset is None}
     blend = next(n for n in whole.nodes() if n.type == "blend" and all(c.object.id in gained for c in n.children))
     best = max(blend.children, key=lambda child: gained[child.object.id].value)
     found = without[blend.object.id]

@@ -51,7 +51,7 @@ def with_varied_settings(state: State, space: ActionSpace) -> State:
             continue
         named = [o for o in state.of_kind("hyperparameters") if o.setting["action"] == type and "of" not in o.setting]
         for setting in named:
-            for key in (EPOCHS, RATE):
+            for key in (key for key in (EPOCHS, RATE) if key in setting.setting["values"]):
                 bounds = getattr(freedom.bounds, key)
                 for value in doublings(setting.setting["values"][key], bounds):
                     varied = space.varied(type, setting, {key: value})
