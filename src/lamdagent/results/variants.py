@@ -51,9 +51,9 @@ def variants(pipeline: Pipeline, state: State, types: Mapping[str, ActionType]) 
 
 
 def _mixed(step: Pipeline) -> list[Object]:
-    """The datasets of a step that takes several."""
+    """The datasets of a step that trains a model on several. What data is made from is its recipe, not a mixture."""
     datasets = [node.object for node in _of_kind(step.inputs, "dataset")]
-    return datasets if len(datasets) > 1 else []
+    return datasets if step.object.kind == "model" and len(datasets) > 1 else []
 
 
 class _Undoable(Exception):
