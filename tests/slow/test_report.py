@@ -82,7 +82,7 @@ def test_a_comparison_shares_what_its_searches_make_and_goes_on_where_it_stopped
     assert list(data["arms"]) == ["random", "without-ties"]
     assert data["by"] == "tokens"
     assert data["arms"]["without-ties"]["by"]["tokens"]["gain"]["n"] == 2
-    for end in ("json", "md", "png", "html"):
+    for end in ("json", "md", "curves.png", "curves-rows.png", "html"):
         assert (study.parent / f"runs/slow.comparison/comparison.{end}").exists()
     again = lamdagent(*command)
     assert json.loads(again.stdout)["arms"] == data["arms"]
