@@ -160,3 +160,13 @@ def test_the_dataset_that_gains_most_on_a_task_is_kept_though_its_gain_is_not_cl
     }
     assert best_of_each_task(effects) == {"a", "b"}
     assert harmful(effects["a"]) and harmful(effects["c"]) and not harmful(effects["b"])
+
+
+def test_a_budget_of_tokens_is_spent_as_the_same_one_of_rows() -> None:
+    in_tokens = mixtures.search(Screen(), mixtures.CONFLICT, budget=Budget(train_tokens=360_000))  # ten a row
+    in_rows = mixtures.search(Screen(), mixtures.CONFLICT, budget=Budget(train_rows=36_000))
+    long = [
+        [t.choice.reason for t in s.trials if t.choice.reason.startswith("a long run")] for s in (in_tokens, in_rows)
+    ]
+    assert long[0] == long[1] and len(long[0]) == 2
+    assert best(in_tokens) > 0.9

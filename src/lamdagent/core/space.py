@@ -25,7 +25,7 @@ from lamdagent.core.types import ALL, Action, Choice, Object, ObjectId, Slot, St
 if TYPE_CHECKING:
     from lamdagent.core.action_type import ActionType
 
-LOOKED_THROUGH = 20_000
+LOOKED_THROUGH = 20_000  # actions, where no draw is feasible
 TRIED: Mapping[Status, str] = {
     "running": "is running",
     "made": "was done",

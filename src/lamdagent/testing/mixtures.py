@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import Field
@@ -90,23 +90,16 @@ class Mix:
 class LevelTask(toy.ToyTask):
     """Asks 200 items, of which a model gets those right that are easier than its level."""
 
+    items = ITEMS
+
     def __init__(self, k: int) -> None:
         self.name, self._k = SKILLS[k], k
         self.ids = {side: content_id([self.name, side]) for side in SIDES}
-        self._items = {side: [random.Random(f"{k}{side}{i}").random() for i in range(ITEMS)] for side in SIDES}
+        self._hardness = {side: [random.Random(f"{k}{side}{i}").random() for i in range(ITEMS)] for side in SIDES}
 
     def values(self, model: Object, split: Split, ctx: Context, n: int | None = None) -> Sequence[float]:
         level = model.meta["levels"][self._k]
-        return [float(item < level) for item in self._items[split][: n or ITEMS]]
-
-    def about(self) -> str:
-        return f"{ITEMS} items"
-
-    def sizes(self) -> dict[Split, int]:
-        return {"validation": ITEMS, "test": ITEMS}
-
-    def documents(self, split: Split) -> Iterator[tuple[int, str, str]]:
-        yield from ((i, f"{self.name} {split} item {i}", "") for i in range(ITEMS))
+        return [float(item < level) for item in self._hardness[split][: n or ITEMS]]
 
     def examples(self, n: int, loaded: Any) -> Sequence[Example]:
         return []

@@ -188,6 +188,8 @@ class ToyOpen:
 class ToyTask:
     """Score a model by how near its point lies to a target: 1 on it, and 1/2 at a distance of 1."""
 
+    items = ITEMS
+
     def __init__(self, name: str, target: tuple[float, float]) -> None:
         self.name, self._target = name, target
         self.ids: Mapping[Split, str] = {side: content_id([name, target, side]) for side in SIDES}
@@ -208,13 +210,13 @@ class ToyTask:
         return None
 
     def about(self) -> str:
-        return f"{ITEMS} items"
+        return f"{self.items} items"
 
     def sizes(self) -> dict[Split, int]:
-        return {"validation": ITEMS, "test": ITEMS}
+        return {"validation": self.items, "test": self.items}
 
     def documents(self, split: Split) -> Iterator[tuple[int, str, str]]:
-        yield from ((i, f"{self.name} {split} item {i}", "") for i in range(ITEMS))
+        yield from ((i, f"{self.name} {split} item {i}", "") for i in range(self.items))
 
     def examples(self, n: int, loaded: Any) -> Sequence[Example]:
         return [Example(prompt=prompt) for _, prompt, _ in itertools.islice(self.documents("validation"), n)]

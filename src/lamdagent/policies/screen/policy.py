@@ -2,8 +2,8 @@
 
 From the base model itself forgetting hides what a dataset does. So the looks start from a model that has seen a little of
 everything: there a useful dataset shows as recovery, and one that contradicts the others does not. What is kept is
-checked from the base model against all; then most of the budget goes into few long
-runs on it, for one long run beats a chain of short ones of the same rows. What is left is spent on changes of the best.
+checked from the base model against all; then most of the budget goes into few long runs on it, for one long run beats a
+chain of short ones of the same rows. What is left is spent on changes of the best.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class Screen:
 
     def select(self, state: State, space: ActionSpace, n: int) -> Sequence[Choice]:
         if applies(state, space) is None:
-            return [Choice(action=c.action, reason=c.reason, by=c.by) for c in self._surrogate.select(state, space, n)]
+            return self._surrogate.select(state, space, n)
         return one_by_one(state, space, n, with_made_data(self._choose))
 
     def _choose(self, state: State, space: ActionSpace) -> Choice | None:
@@ -79,8 +79,8 @@ class Screen:
             return step.choice
         except Pending:
             return None
-        smallest = LOOK * min(o.dataset["rows"] for o in trainer.datasets)
-        if space.left.train_rows is not None and space.left.train_rows < smallest:
+        left = _rows_left(space, trainer)
+        if left is not None and left < LOOK * min(o.dataset["rows"] for o in trainer.datasets):
             return None  # merges of what is there are all that is left, and those of the best were tried
         return at_random(space, seeded(state), by=self.name, why="nothing near the best is left to try")
 
@@ -160,31 +160,30 @@ class Screening:
 
     def _worth_looking(self) -> bool:
         """Whether the whole budget, spent and left, pays for looks beside a run worth the name."""
-        state, left = self._script.state, self._script.space.left
-        rows = sum(t.outcome.cost.training.rows or 0 for t in state.trials if t.outcome is not None)
-        enough = left.train_rows is None or left.train_rows + rows >= PASSES * self._rows
-        trials = None if left.trials is None else left.trials + len(state.trials)
+        state, space = self._script.state, self._script.space
+        left = _rows_left(space, self._trainer)
+        # Running trials count on both sides: what is left is less what they are foreseen to take.
+        enough = left is None or left + sum(t.rows or 0 for t in space.trained) >= PASSES * self._rows
+        trials = None if space.left.trials is None else space.left.trials + len(state.trials)
         return enough and (trials is None or trials >= len(self._all) + 5)
 
     def _warmed(self, base: Object) -> tuple[Object | None, Object]:
         """A model that saw a little of everything, and the setting; the learning rate is changed until it learns."""
-        setting: Object | None = self._trainer.middle
+        setting = self._trainer.middle
         start = self._warm(base, setting, "a little of everything, where the looks start")
         for _ in range(2):
             factor = self._rate_off(base, start)
-            changed = None if factor is None or setting is None else self._trainer.varied(setting, rate_times=factor)
-            if changed is None:
+            changed = None if factor is None else self._trainer.varied(setting, rate_times=factor)
+            if factor is None or changed is None:
                 break
-            why = "the last destroyed it" if factor and factor < 1 else "the last moved nothing"
+            why = "the last destroyed it" if factor < 1 else "the last moved nothing"
             again = self._warm(base, changed, f"the same at another learning rate: {why}")
             if self._objective(again) <= self._objective(start):
                 break
             start, setting = again, changed
-        return start, setting or self._trainer.middle
+        return start, setting
 
-    def _warm(self, base: Object, setting: Object | None, reason: str) -> Object | None:
-        if setting is None:
-            return None
+    def _warm(self, base: Object, setting: Object, reason: str) -> Object | None:
         return self._script.step(self._amount(base, self._all, setting, self._warm_rows), reason)
 
     def _rate_off(self, base: Object, start: Object | None) -> float | None:
@@ -243,27 +242,39 @@ def _long_runs(script: Script, trainer: Trainer, kept: Kept) -> None:
     freedom = script.space.freedom(trainer.type)
     bounds = None if freedom is None else freedom.bounds.num_train_epochs
     long = sorted((run for run in done if run[0] > looked), key=lambda run: run[0])
-    epochs = _next_epochs(script, rows, looked, bounds[1] if bounds else float("inf"), long)
+    left = _rows_left(script.space, trainer)
+    fit = None if left is None else 0.99 * left / rows  # amounts are rounded
+    epochs = _next_epochs(script, fit, looked, bounds[1] if bounds else float("inf"), long)
     if epochs is not None:
         script.step(trainer.action(kept.base, kept.datasets, kept.setting, epochs=epochs), f"a long run; {kept.why}")
 
 
+def _rows_left(space: ActionSpace, trainer: Trainer) -> float | None:
+    """Rows of the mixture of all that the budget still pays for, be it in rows or in tokens; None is no bound."""
+    left = space.left
+    bounds = [] if left.train_rows is None else [float(left.train_rows)]
+    one_pass = trainer.action(trainer.bases[0], trainer.datasets, trainer.middle)
+    if left.train_tokens is not None and one_pass is not None:
+        cost = space.cost(one_pass)
+        bounds += [left.train_tokens * cost.rows / cost.tokens] if cost.rows and cost.tokens else []
+    return min(bounds, default=None)
+
+
 def _next_epochs(
-    script: Script, rows: int, looked: float, most: float, done: Sequence[tuple[float, Object | None]]
+    script: Script, fit: float | None, looked: float, most: float, done: Sequence[tuple[float, Object | None]]
 ) -> float | None:
     """How many epochs the next long run has; None where there is none to make.
 
     Args:
+        fit: epochs that are left of the budget; None is no bound.
         looked: runs of no more epochs are looks.
         most: epochs that are free.
         done: those that were made, the shortest first; None for one that failed.
     """
-    left = script.space.left
-    fit = None if left.train_rows is None else 0.99 * left.train_rows / rows  # amounts are rounded
     if not done:
         if fit is None or fit >= DOUBLED:
             return max(1.0, 2 * looked)
-        first = fit if left.trials == 1 or fit <= ONE_RUN else FIRST * fit
+        first = fit if script.space.left.trials == 1 or fit <= ONE_RUN else FIRST * fit
         return first if first > looked else None
     (epochs, model), before = done[-1], done[-2][1] if len(done) > 1 else None
     if model is None or (before is not None and script.value(model) < script.value(before) + script.error(model)):
