@@ -72,7 +72,7 @@ def test_training_lifts_the_skill_and_the_model_ends_its_answers(study: Path) ->
         assert isinstance(base, Made)
         assert made.scores[0].value > base.scores[0].value + 0.3
         record = json.loads(next((toolkit.artifacts.open(made.object.id) / "scores").iterdir()).read_text())
-        assert {"item", "value", "answer", "target"} == set(record["items"][0])
+        assert {"item", "value", "answer", "target", "cluster"} == set(record["items"][0])
         loaded = toolkit.models.load(made.object.id, toolkit.artifacts.open(made.object.id) / "weights")
         ids = loaded.tokenizer("reverse tap:", return_tensors="pt")
         output = loaded.model.generate(**ids, max_new_tokens=12, do_sample=False)
@@ -159,7 +159,7 @@ def test_every_key_of_a_setting_is_one_of_trl_or_peft() -> None:
     from peft import LoraConfig
     from trl import SFTConfig
 
-    ours = {"peft", "dtype"}
+    ours = {"peft", "dtype", "mixture"}
     assert set(SftHyperparameters.model_fields) - ours <= {f.name for f in dataclasses.fields(SFTConfig)}
     assert set(Peft.model_fields) <= {f.name for f in dataclasses.fields(LoraConfig)}
 
