@@ -71,7 +71,7 @@ def picks(runs: int) -> Iterator[Line]:
                     out.append(picked["t"][0])
                     top.append(max(float(model["t"].mean()) for model in group))
             gap_SN = np.stack(many) - np.stack(few)
-            test = paired(list(gap_SN.mean(axis=1)), [0.0] * 5, item_error({"t": gap_SN}, GOALS))
+            test = paired(list(gap_SN.mean(axis=1)), [0.0] * 5, item_error([{"t": row} for row in gap_SN], GOALS))
             held.append((test.t_p or 1.0) < 0.05)
             maximum.append((paired(top_many, top_few).t_p or 1.0) < 0.05)
             gains.append(float(gap_SN.mean()))
@@ -97,7 +97,7 @@ def seeds_and_items(runs: int) -> Iterator[Line]:
                     + rng.normal(size=(seeds, n))
                 )
                 gaps, zeros = list(gap_SN.mean(axis=1)), [0.0] * seeds
-                both.append((paired(gaps, zeros, item_error({"t": gap_SN}, GOALS)).t_p or 1.0) < 0.05)
+                both.append((paired(gaps, zeros, item_error([{"t": row} for row in gap_SN], GOALS)).t_p or 1.0) < 0.05)
                 alone.append((paired(gaps, zeros).t_p or 1.0) < 0.05)
             claim = f"{seeds} seeds, {of_items:.0%} of luck in shared items: equal arms p < .05"
             yield f"{claim} (seeds alone: {np.mean(alone):.3f})", "0.050", share(both)
@@ -163,27 +163,26 @@ def sizes(runs: int) -> Iterator[Line]:
         ("ten equal models", np.full(10, 0.5)),
         ("one of ten ahead by .2", np.r_[0.7, np.full(9, 0.5)]),
     ):
-        claims, low, first = [], [], []
-        for run in range(runs):
-            x = answers(np.random.default_rng([5, run]), chances, 200)
-            rows = stability({i: {"t": row} for i, row in enumerate(x)}, GOALS, [200, 1000], 10, seed=run)
-            claims.append(any(row.best_first_low >= 0.9 for row in rows))
-            low.append(rows[0].best_first_low)
-            first.append(rows[0].best_first)
-        claim = (
-            f"{name}: some size is called enough (200 items: best first {np.mean(first):.2f}, from {np.mean(low):.2f})"
-        )
-        yield claim, "at most 0.050" if name.startswith("ten") else "high", share(claims)
+        for n in (20, 100, 200, 1000):
+            claims, low, first = [], [], []
+            for run in range(runs):
+                x = answers(np.random.default_rng([5, run]), chances, n)
+                rows = stability({i: {"t": row} for i, row in enumerate(x)}, GOALS, [n, 5 * n], 10, seed=run)
+                claims.append(any(row.best_first_low >= 0.9 for row in rows))
+                low.append(rows[0].best_first_low)
+                first.append(rows[0].best_first)
+            figures = f"best first {np.mean(first):.2f}, from {np.mean(low):.2f}"
+            claim = f"{name}, {n} items: some size is called enough ({figures})"
+            yield claim, "at most 0.050" if name.startswith("ten") else "high", share(claims)
 
 
 def orders(runs: int) -> Iterator[Line]:
     close, apart = np.linspace(0.45, 0.55, 6), np.linspace(0.4, 0.6, 6)
     mixed = np.array([0.5, 0.4, 0.46, 0.6, 0.54, 0.58])
     for name, cheap, full, n in (
-        ("same order, .45 to .55", close, close, 200),
-        ("same order, .45 to .55", close, close, 1000),
-        ("half kept, .4 to .6", apart, mixed, 200),
-        ("turned round, .4 to .6", apart, apart[::-1], 200),
+        *(("same order, .45 to .55", close, close, n) for n in (20, 100, 200, 1000)),
+        *(("half kept, .4 to .6", apart, mixed, n) for n in (20, 100, 200, 1000)),
+        *(("turned round, .4 to .6", apart, apart[::-1], n) for n in (20, 100, 200, 1000)),
     ):
         true, seen, held = float(stats.kendalltau(cheap, full).statistic), [], []
         for run in range(runs // 2):

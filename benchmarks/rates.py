@@ -15,15 +15,17 @@ from typing import Any
 import numpy as np
 from claims import GOALS, Line, answers, share
 from numpy.typing import NDArray
+from scipy import stats
 
 from lamdagent.core.events import Asked, ObjectAdded, Scored, StudyOpened, Told
-from lamdagent.core.items import mean_and_error
+from lamdagent.core.items import Draw, ItemValues, mean_and_error
 from lamdagent.core.state import ONE_SIDED_95, State, reduce_events
 from lamdagent.core.types import Action, Choice, Made, Object, Score, TaskWeight
 from lamdagent.evaluation.statistics import contenders, corrected_winner, difference, verdict
 from lamdagent.results.attribution import less_luck
-from lamdagent.results.diagnosis.outcomes import forgetting, plateau
-from lamdagent.results.statistics import paired, seeds_needed, signed_rank_p
+from lamdagent.results.diagnosis.outcomes import forgetting, overfitting, plateau
+from lamdagent.results.holdout import HoldoutResults
+from lamdagent.results.statistics import agreement, paired, seeds_needed, signed_rank_p
 
 Array = NDArray[np.float64]
 SIZES = (20, 100, 200, 1000)
@@ -35,7 +37,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=200, help="simulations a line")
     runs = parser.parse_args().runs
     print("| claim | nominal | seen |\n|---|---|---|")
-    for lines in (differences, weights, gains, looks, leaders, reports, attributions, seeds, power, signatures):
+    for lines in (*PAIRS, looks, leaders, reports, attributions, seeds, power, signatures, overfitted):
         for claim, nominal, seen in lines(runs):
             print(f"| {claim} | {nominal} | {seen} |", flush=True)
 
@@ -181,6 +183,61 @@ def signatures(runs: int) -> Iterator[Line]:
             yield f"40 trials, {name}: plateau alarms (nothing was gained: rightly)", "high", share(stands)
         else:
             yield f"40 trials, {name}: plateau alarms", "0.050, more where models tie", share(stands)
+
+
+def overfitted(runs: int) -> Iterator[Line]:
+    """The ten best of 40 trials by validation, whose models are all alike, on as many test items."""
+    for n in SIZES:
+        found = []
+        for run in range(runs // 2):
+            rng = np.random.default_rng([31, run])
+            state, _ = _search([answers(rng, np.full(41, 0.5), n)])
+            tests = dict(
+                zip(
+                    ["base", *(t.choice.action.id for t in state.trials)],
+                    answers(rng, np.full(41, 0.5), n),
+                    strict=True,
+                )
+            )
+            picked = [obj.id for obj, _ in state.ranked()][:10]
+            scores = {
+                i: (Score(task="0", split="test", value=float(tests[i].mean()), n=n, stderr=0.1),) for i in picked
+            }
+            found.append(overfitting(state, HoldoutResults(opened=1, scores=scores), "S").verdict == "alarm")
+        yield f"40 trials, all alike, {n} items: overfitting alarms", "at most 0.050", share(found)
+
+
+def groups(runs: int) -> Iterator[Line]:
+    """A group of four unlike subtasks of 1 to 4 parts of the items, by size and as a mean of means."""
+    chances, parts = np.array([0.2, 0.9, 0.5, 0.7]), np.array([0.1, 0.2, 0.3, 0.4])
+    for n in SIZES:
+        for name, shares in (("weighed by size", parts), ("a mean of means", np.full(4, 0.25))):
+            strata = tuple(str(k) for k in np.repeat(range(4), (n * parts).astype(int)))
+            draw = Draw(
+                clusters=tuple(map(str, range(n))), strata=strata, shares={str(k): v for k, v in enumerate(shares)}
+            )
+            found = []
+            for run in range(5 * runs):
+                rng = np.random.default_rng([32, run])
+                values = (rng.random(n) < chances[[int(k) for k in strata]]).astype(float)
+                mean, error = mean_and_error(ItemValues(values.tolist(), draw))
+                reach = stats.t.isf(0.025, n - 4) * (error or 0.0)
+                found.append(bool(abs(mean - float(shares @ chances)) <= reach))
+            yield f"{n} items of a group of unlike subtasks, {name}: truth within t errors", "0.950", share(found)
+
+
+def ties(runs: int) -> Iterator[Line]:
+    found: list[bool] = []
+    rng = np.random.default_rng(33)
+    while len(found) < runs:
+        x, y = rng.integers(0, 4, size=(2, 8)).astype(float)
+        if len(set(x)) > 1 and len(set(y)) > 1:
+            ours = agreement(list(x), list(y), seed=0).tau
+            found.append(bool(np.isclose(ours, stats.kendalltau(x, y).statistic)))
+    yield "tau of scorings with ties is scipy's tau-b", "1.000", share(found)
+
+
+PAIRS = (differences, weights, groups, gains, ties)
 
 
 def _search(tasks: list[Array]) -> tuple[State, dict[str, dict[str, Array]]]:

@@ -18,11 +18,13 @@ from lamdagent.core.state import State, objective_of
 from lamdagent.core.types import Object, Score, Split, TaskWeight
 from lamdagent.evaluation.bootstrap import measured
 from lamdagent.evaluation.evaluator import Evaluation
+from lamdagent.evaluation.held_out import held_out_picks
 from lamdagent.evaluation.passages import repeating, unnamed
 from lamdagent.evaluation.statistics import difference
 from lamdagent.objects.artifacts import LocalArtifacts
 from lamdagent.objects.datasets.formats import task_items
 from lamdagent.results.notes import notes_on
+from lamdagent.results.statistics import item_error, paired
 
 GOALS, TWO = [TaskWeight(task="t")], [TaskWeight(task="t"), TaskWeight(task="u")]
 DOCUMENTS, QUESTIONS = 40, 5
@@ -109,6 +111,30 @@ def test_few_clusters_leave_more_open_than_many_items() -> None:
         return high - low
 
     assert reach(clusters=40) > 4 * reach()
+
+
+def test_no_pick_is_judged_on_a_question_whose_document_picked_it() -> None:
+    lucky = {"t": ItemValues([1.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0], Draw(clusters=tuple("aabbccdd")))}
+    steady = {"t": ItemValues([0.2] * 8, Draw(clusters=tuple("aabbccdd")))}
+    # Documents `a` and `c` are one fold, `b` and `d` the other. Without `a` the lucky one has nothing.
+    found = held_out_picks([lucky, steady], GOALS, [2])
+    assert found is not None and found["t"].tolist() == [[0.2, 0.2, 0.0, 0.0, 0.2, 0.2, 0.0, 0.0]]
+
+
+def test_the_items_that_seeds_share_err_as_their_documents_do() -> None:
+    def told_apart(draw: Draw | None) -> float:
+        found = 0
+        for seed in range(300):
+            rng = np.random.default_rng(seed)
+            favoured = np.repeat(rng.normal(size=DOCUMENTS), QUESTIONS)  # by the arm, on these documents; truly by 0
+            gaps = [{"t": ItemValues(favoured + rng.normal(size=len(favoured)), draw)} for _ in range(5)]
+            means = [float(np.mean(items["t"])) for items in gaps]
+            p = paired(means, [0.0] * 5, item_error(gaps, GOALS)).t_p
+            found += p is not None and p < 0.05
+        return found / 300
+
+    assert told_apart(None) > 0.15
+    assert told_apart(PASSAGES) <= 0.08
 
 
 def test_how_items_were_drawn_is_kept_with_them(tmp_path: Path) -> None:

@@ -126,11 +126,11 @@ def test_items_that_all_seeds_share_count_in_the_error() -> None:
         rng = np.random.default_rng(seed)
         gap_SN = rng.normal(size=(5, 1)) / 10 + rng.normal(size=100) + rng.normal(size=(5, 100))  # true mean 0
         gaps, zeros = list(gap_SN.mean(axis=1)), [0.0] * 5
-        both = paired(gaps, zeros, item_error({"task": gap_SN}, GOALS)).t_p
+        both = paired(gaps, zeros, item_error([{"task": row} for row in gap_SN], GOALS)).t_p
         alone = paired(gaps, zeros).t_p
         assert alone is not None and both is not None
         seen["seeds alone"] += alone < 0.05
         seen["seeds and items"] += both < 0.05
     assert seen["seeds alone"] / 400 > 0.2
     assert 0.02 <= seen["seeds and items"] / 400 <= 0.08
-    assert item_error({"task": np.ones((1, 10))}, GOALS) is None
+    assert item_error([{"task": np.ones(10)}], GOALS) is None

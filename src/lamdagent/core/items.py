@@ -29,6 +29,11 @@ class Draw:
         """Of the first `n` items."""
         return Draw(clusters=self.clusters[:n], strata=self.strata[:n], shares=self.shares)
 
+    def at(self, places: Sequence[int]) -> Draw:
+        """Of the items at these places."""
+        strata = tuple(self.strata[i] for i in places) if self.strata else ()
+        return Draw(clusters=tuple(self.clusters[i] for i in places), strata=strata, shares=self.shares)
+
     @property
     def plain(self) -> bool:
         """Whether each item was drawn by itself and all count alike."""

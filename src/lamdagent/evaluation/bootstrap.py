@@ -96,11 +96,11 @@ def measured(models: Sequence[Items], goals: TaskWeights) -> Measured:
         raise ValueError(f"items of {holes} have no finite value: nothing can be said of their mean")
     whole = max(models, key=lambda m: (sum(len(m[t]) for t in scales), sum(scales[t] * np.mean(m[t]) for t in scales)))
     values_M, influence, free, sizes = np.zeros(len(models)), [], [], []
-    for tasks, labels in _strata(models, whole, list(scales)):
+    for tasks, labels in drawn_together(models, whole, list(scales)):
         columns = 1 + max(int(label_N.max()) for label_N in labels)
         rows_MC, seen_MC = np.zeros((len(models), columns)), np.zeros((len(models), columns), dtype=bool)
         for task, label_N in zip(tasks, labels, strict=True):
-            draw, base_N = _draw(models, task), np.asarray(whole[task], dtype=float)
+            draw, base_N = draw_among(models, task), np.asarray(whole[task], dtype=float)
             mean, base_rows_N = _influence(base_N, draw)
             base_C = scales[task] * np.bincount(label_N, base_rows_N, minlength=columns)
             values_M += scales[task] * mean
@@ -126,7 +126,7 @@ def measured(models: Sequence[Items], goals: TaskWeights) -> Measured:
 def lead(a: Items, b: Items, goals: TaskWeights) -> Measured:
     """Measure what `a` scores more than `b`, as if one model's score, on the items that both have."""
     gaps = {t: np.subtract(*shared([a, b], t)) for t in scales_of(goals) if t in a and t in b}
-    return measured([{t: ItemValues(gap_N.tolist(), _draw([a, b], t)) for t, gap_N in gaps.items()}], goals)
+    return measured([{t: ItemValues(gap_N.tolist(), draw_among([a, b], t)) for t, gap_N in gaps.items()}], goals)
 
 
 def shared(models: Sequence[Items], task: str) -> list[Array]:
@@ -135,17 +135,19 @@ def shared(models: Sequence[Items], task: str) -> list[Array]:
     return [np.asarray(items[task], dtype=float)[:n] for items in models]
 
 
-def _draw(models: Sequence[Items], task: str) -> Draw | None:
+def draw_among(models: Sequence[Items], task: str) -> Draw | None:
     """How the items of a task were drawn, from the model that knows it of most."""
     found = [draw for items in models if (draw := draw_of(items[task])) is not None]
     return max(found, key=lambda draw: len(draw.clusters), default=None)
 
 
-def _strata(models: Sequence[Items], whole: Items, tasks: Sequence[str]) -> Iterator[tuple[list[str], list[Labels]]]:
+def drawn_together(
+    models: Sequence[Items], whole: Items, tasks: Sequence[str]
+) -> Iterator[tuple[list[str], list[Labels]]]:
     """The tasks that are drawn together, each with the number of the cluster that each of its items is in."""
     keys: dict[str, list[Hashable]] = {}
     for task in tasks:
-        n, draw = len(whole[task]), _draw(models, task)
+        n, draw = len(whole[task]), draw_among(models, task)
         known = () if draw is None else draw.clusters[:n]
         keys[task] = [*known, *((task, i) for i in range(len(known), n))] if known else []
     groups: list[list[str]] = []

@@ -22,6 +22,7 @@ from lamdagent.evaluation.bootstrap import (
     TaskWeights,
     lead,
     measured,
+    scales_of,
     shared,
 )
 from lamdagent.evaluation.estimates import Corrected, Difference, Stability
@@ -148,13 +149,13 @@ def corrected_winner(models: Mapping[Id, Items], goals: TaskWeights, *, seed: in
     if len(models) == 1:
         error = float(field.errors(seed).std())
         reach = float(stats.t.isf(0.025, field.dof_M[0])) * error
-        return Corrected(
-            raw=raw, luck=0.0, corrected=raw, stderr=error, low=raw - reach, high=raw + reach, method=METHOD
-        )
+        low, high = _within_bounds(raw - reach, raw + reach, models[ids[0]], goals)
+        return Corrected(raw=raw, luck=0.0, corrected=raw, stderr=error, low=low, high=high, method=METHOD)
     mean, stderr, low, high = posterior_of(field).of(place)
     if field.values_M[place] >= field.values_M[leader]:
         low, high = winner_interval(field, place, seed, least_variance(models[ids[place]], goals))
     luck = float(field.values_M[place]) - mean
+    low, high = _within_bounds(low, high, models[ids[place]], goals)
     return Corrected(raw=raw, luck=luck, corrected=mean, stderr=stderr, low=low, high=high, method=METHOD)
 
 
@@ -187,6 +188,13 @@ def stability(
     spread_TT = axes * np.sqrt(np.maximum(scales, 0.0))
     error_ST = rng.normal(size=(SCORINGS, len(order_T))) @ spread_TT.T + 1e-8 * rng.random((SCORINGS, len(order_T)))
     return [_stability(truth_BT, truth_BT + tie_BT, error_ST, size) for size in sizes]
+
+
+def _within_bounds(low: float, high: float, items: Items, goals: TaskWeights) -> tuple[float, float]:
+    """An objective's interval, within [0, 1] where all items are within their task's range."""
+    best, scales = {goal.task: goal.max_score for goal in goals}, scales_of(goals)
+    bounded = all(min(items[task]) >= 0 and max(items[task]) <= best[task] for task in scales)
+    return (max(0.0, low), min(1.0, high)) if bounded else (low, high)
 
 
 def _stability(truth_BT: Array, order_BT: Array, error_ST: Array, size: int) -> Stability:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any
 
 from lamdagent.core.errors import UserError
+from lamdagent.core.items import ItemValues, less, mean_and_error
 from lamdagent.core.training import Training
 from lamdagent.core.types import Made, TaskWeight
 from lamdagent.results.comparison import ArmGain, ArmResult, Comparison, SeedMean, Standing, adjusted
@@ -37,7 +39,7 @@ def compare(study: str, arms: Arms, detect: float | None = None) -> Comparison:
     found = {
         arm: _arm(
             {axis: _standing(arm, arms, curves, spending, detect, curves_shared) for axis, spending in spent.items()},
-            None if tests is None else _Figure((tests[arm], tests[first]), goals, detect, tests_shared),
+            None if tests is None else _Figure(_figured((tests[arm], tests[first])), goals, detect, tests_shared),
             searches,
             is_first=arm == first,
         )
@@ -59,21 +61,18 @@ def compare(study: str, arms: Arms, detect: float | None = None) -> Comparison:
     )
 
 
-BySeed = Sequence[Mapping[str, Any]]
-"""For every seed what items gave, an array by task whose last axis is items."""
-
-
-def _common(judged: Mapping[str, Sequence[Judged | None]]) -> tuple[dict[str, BySeed] | None, bool]:
+def _common(judged: Mapping[str, Sequence[Judged | None]]) -> tuple[dict[str, list[Judged]] | None, bool]:
     """The items that all searches have, and whether they are the same for all seeds; None where one has none."""
     known = [j for each in judged.values() for j in each if j is not None]
     if len(known) < sum(map(len, judged.values())):
         return None, False
     size = {task: min(j.items[task].shape[-1] for j in known) for task in known[0].items}
-    cut: dict[str, BySeed] = {
-        arm: [{task: j.items[task][..., :n] for task, n in size.items()} for j in each if j is not None]
-        for arm, each in judged.items()
-    }
+    cut = {arm: [j.first(size) for j in each if j is not None] for arm, each in judged.items()}
     return cut, len({j.item_set for j in known}) == 1
+
+
+BySeed = Sequence[Mapping[str, ItemValues]]
+"""For every seed what items gave, by task."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +88,9 @@ class _Figure:
         from lamdagent.evaluation.bootstrap import scales_of
 
         scales = scales_of(self.goals)
-        return tuple(float(sum(scale * items[t].mean() for t, scale in scales.items())) for items in self.both[place])
+        return tuple(
+            math.fsum(scale * mean_and_error(items[t])[0] for t, scale in scales.items()) for items in self.both[place]
+        )
 
     def mean(self) -> SeedMean:
         return _mean(self.values(), self._item_error(self.both[0]))
@@ -97,7 +98,7 @@ class _Figure:
     def gain(self) -> ArmGain:
         from lamdagent.results.statistics import paired, signed_rank_p
 
-        gaps = [{task: a[task] - b[task] for task in a} for a, b in zip(*self.both, strict=True)]
+        gaps = [{task: less(a[task], b[task]) for task in a} for a, b in zip(*self.both, strict=True)]
         error = self._item_error(gaps)
         found = paired(self.values(), self.values(1), error)
         needed = _needed(self.detect, found.sd, found.n, 0.0 if error is None else error.variance)
@@ -116,13 +117,9 @@ class _Figure:
         )
 
     def _item_error(self, by_seed: BySeed) -> Any:
-        import numpy as np
-
         from lamdagent.results.statistics import item_error
 
-        if not self.shared:
-            return None
-        return item_error({task: np.stack([items[task] for items in by_seed]) for task in by_seed[0]}, self.goals)
+        return item_error(by_seed, self.goals) if self.shared else None
 
 
 def _needed(
@@ -150,7 +147,7 @@ class _HeldOut:
 def _standing(
     arm: str,
     arms: Arms,
-    curves: Mapping[str, BySeed] | None,
+    curves: Mapping[str, list[Judged]] | None,
     spending: Spending,
     detect: float | None,
     shared: bool,
@@ -177,7 +174,7 @@ def _standing(
 
 
 def _figures(
-    curves: Mapping[str, BySeed] | None,
+    curves: Mapping[str, list[Judged]] | None,
     names: tuple[str, str],
     spending: Spending,
     goals: Sequence[TaskWeight],
@@ -188,14 +185,12 @@ def _figures(
         return None
     # A moment more than a search has trials would be one of another search: each is cut to its own curve.
     own, others = (
-        [{t: x[at] for t, x in items.items()} for items, at in zip(curves[name], spending.moments(name), strict=True)]
-        for name in names
+        [j.at(moments) for j, moments in zip(curves[name], spending.moments(name), strict=True)] for name in names
     )
     points = len(spending.grid)
 
     def figure(of: Callable[[Any], Any]) -> _Figure:
-        both = tuple([{t: of(x) for t, x in items.items()} for items in each] for each in (own, others))
-        return _Figure((both[0], both[1]), goals, detect, shared)
+        return _Figure(_figured((own, others), of), goals, detect, shared)
 
     return _HeldOut(
         pick=figure(lambda x: x[-1]),
@@ -203,6 +198,17 @@ def _figures(
         half=figure(itemgetter((points - 1) // 2)).mean(),
         curve=tuple(_mean(figure(itemgetter(at)).values()) for at in range(points)),
     )
+
+
+def _figured(
+    both: tuple[Sequence[Judged], Sequence[Judged]], of: Callable[[Any], Any] = lambda x: x
+) -> tuple[BySeed, BySeed]:
+    """What items gave at one moment, or what `of` makes of moments by items."""
+    first, second = (
+        [{t: ItemValues(of(x).tolist(), judged.draws.get(t)) for t, x in judged.items.items()} for judged in each]
+        for each in both
+    )
+    return first, second
 
 
 def _arm(

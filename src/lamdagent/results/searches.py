@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from lamdagent.core.items import Draw
 from lamdagent.core.protocols import ArtifactStore, Observer
 from lamdagent.core.space import ActionSpace
 from lamdagent.core.state import State, objective_of
@@ -22,10 +23,21 @@ Arm = list[str]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judged:
-    """Scores by item, an array by task. `item_set` names the items: two are paired item by item where it is equal."""
+    """Scores by item, an array by task. `item_set` names the items: two are paired item by item where it is equal. `draws`
+    says how the items of a task were drawn where they were not drawn one by one."""
 
     item_set: frozenset[str]
     items: Mapping[str, Any]
+    draws: Mapping[str, Draw] = field(default_factory=dict)
+
+    def first(self, sizes: Mapping[str, int]) -> Judged:
+        """Of the first items of each task, as many as `sizes` says."""
+        items = {task: self.items[task][..., :n] for task, n in sizes.items()}
+        return replace(self, items=items, draws={task: draw.first(sizes[task]) for task, draw in self.draws.items()})
+
+    def at(self, moments: Sequence[int]) -> Judged:
+        """At these moments."""
+        return replace(self, items={task: value_KN[moments] for task, value_KN in self.items.items()})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,7 +140,16 @@ def held_out(state: State, artifacts: ArtifactStore) -> Judged | None:
     if len(items) < len(ids) or not known[0]:
         return None
     found = held_out_picks([items[i] for i in ids], state.goals, known)
-    return None if found is None else Judged(item_set=_item_set(state.scores[ids[0]]), items=found)
+    if found is None:
+        return None
+    draws = _draws(found, [items[i] for i in ids])
+    return Judged(item_set=_item_set(state.scores[ids[0]]), items=found, draws=draws)
+
+
+def _draws(tasks: Iterable[str], models: Sequence[Mapping[str, Any]]) -> dict[str, Draw]:
+    from lamdagent.evaluation.bootstrap import draw_among
+
+    return {task: draw for task in tasks if (draw := draw_among(models, task)) is not None}
 
 
 def _tested(study: Study, state: State, moment: int) -> Judged:
@@ -142,7 +163,9 @@ def _tested(study: Study, state: State, moment: int) -> Judged:
     items = items_of(scores, [pick], StudyParts(study).artifacts)
     assert objective_of(state.goals, scores[pick]) is not None, "a tested model has a score on every task"
     return Judged(
-        item_set=_item_set(scores[pick]), items={task: np.asarray(values) for task, values in items[pick].items()}
+        item_set=_item_set(scores[pick]),
+        items={task: np.asarray(values) for task, values in items[pick].items()},
+        draws=_draws(items[pick], [items[pick]]),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,8 +12,10 @@ from scipy import stats
 from lamdagent.evaluation.bootstrap import (
     RESAMPLES,
     Array,
+    Items,
     TaskWeights,
     counts,
+    measured,
     scales_of,
 )
 from lamdagent.evaluation.estimates import Agreement, Paired
@@ -116,26 +118,25 @@ class ItemError:
     dof: float
 
 
-def item_error(gaps: Mapping[str, Array], goals: TaskWeights) -> ItemError | None:
+def item_error(gaps: Sequence[Items], goals: TaskWeights) -> ItemError | None:
     """The part that items have in the error of a mean over seeds and items, both of them drawn.
 
     Args:
-        gaps: by task, seeds by items, the same items for every seed.
+        gaps: for every seed the values of the same items, by task. Items that were drawn together count as one draw.
 
-    None for one seed or one item. Source: crossed random effects, by the analysis of variance (Searle, Casella and
-    McCulloch 1992, chapter 4); a negative component counts as 0.
+    None for one seed, or for one item of a task. Source: crossed random effects, by the analysis of variance (Searle,
+    Casella and McCulloch 1992, chapter 4); a negative component counts as 0.
     """
-    variance, seen, fourth = 0.0, 0.0, 0.0
-    for task, scale in scales_of(goals).items():
-        gap_SN = scale * gaps[task]
-        s, n = gap_SN.shape
-        if s < 2 or n < 2:
+    s, variance, seen, fourth = len(gaps), 0.0, 0.0, 0.0
+    if s < 2 or min(len(items[task]) for items in gaps for task in scales_of(goals)) < 2:
+        return None
+    for rows_SC in measured(gaps, goals).influence:
+        if rows_SC.shape[1] < 2:
             return None
-        mean_N = gap_SN.mean(axis=0)
-        rest_SN = gap_SN - mean_N - gap_SN.mean(axis=1, keepdims=True) + gap_SN.mean()
-        of_items = float(mean_N.var(ddof=1)) / n
-        variance += of_items - float((rest_SN**2).sum()) / ((s - 1) * (n - 1)) / (s * n)
-        seen, fourth = seen + of_items, fourth + of_items**2 / (n - 1)
+        mean_C = rows_SC.mean(axis=0)
+        of_items = float((mean_C**2).sum())
+        variance += of_items - float(((rows_SC - mean_C) ** 2).sum()) / ((s - 1) * s)
+        seen, fourth = seen + of_items, fourth + of_items**2 / (rows_SC.shape[1] - 1)
     return ItemError(variance=max(0.0, variance), seen=seen, dof=seen**2 / fourth if fourth > 0 else math.inf)
 
 

@@ -9,11 +9,12 @@ from typing import Any
 import yaml
 
 from lamdagent.core.errors import UserError
-from lamdagent.core.format import scored
+from lamdagent.core.format import with_both
+from lamdagent.core.intervals import score_interval
 from lamdagent.core.pipeline import Pipeline, node_label, pipeline_of, render
 from lamdagent.core.protocols import ArtifactStore
 from lamdagent.core.state import State
-from lamdagent.core.types import Score, Trial
+from lamdagent.core.types import ObjectiveValue, Score, Trial
 from lamdagent.objects.artifacts import disk_full_as_user_error
 from lamdagent.results.export.pipeline_file import recipe_data
 
@@ -27,7 +28,8 @@ Trial {number} of the lamdagent study `{study}`: a search over post-training pip
 
 ## Scores
 
-Validation scores with their standard errors. The pipeline was selected by these scores, so they are somewhat too good.
+Validation scores with their standard errors and 95 % intervals, over the draw of items. The pipeline was selected by these
+scores, so they are somewhat too good.
 
 {scores}
 
@@ -97,15 +99,23 @@ def _table(state: State, pipeline: Pipeline) -> str:
     rows = [
         "| task | " + " | ".join(name for name, _ in columns) + " |",
         "|---|" + "---|" * len(columns),
-        "| objective | " + " | ".join(scored(state.objective(obj.id)) for _, obj in columns) + " |",
+        "| objective | " + " | ".join(_objective(state.objective(obj.id)) for _, obj in columns) + " |",
     ]
     for goal in state.goals:
-        rows.append(f"| {goal.task} | " + " | ".join(_cell(scores.get(goal.task)) for scores in by_task) + " |")
+        cells = (_cell(scores.get(goal.task), goal.max_score) for scores in by_task)
+        rows.append(f"| {goal.task} | " + " | ".join(cells) + " |")
     return "\n".join(rows)
 
 
-def _cell(score: Score | None) -> str:
-    return scored(score) if score is None else f"{scored(score)} (n={score.n})"
+def _objective(found: ObjectiveValue | None) -> str:
+    return "-" if found is None else with_both(found.value, found.stderr, found.low, found.high)
+
+
+def _cell(score: Score | None, best: float) -> str:
+    if score is None:
+        return "-"
+    low, high = score_interval(score, best) or (None, None)
+    return f"{with_both(score.value, score.stderr, low, high)}, n={score.n}"
 
 
 def _scores(state: State, object_id: str) -> dict[str, Any]:
