@@ -11,6 +11,7 @@ from tests.study_file import STUDY, Load, changed, line_of
 from lamdagent.core.errors import ConfigError, JournalError
 from lamdagent.core.events import StudyOpened
 from lamdagent.core.state import State
+from lamdagent.core.types import ID_FORMULA
 from lamdagent.study.changes import changes
 from lamdagent.study.config import Document, load_study
 from lamdagent.study.config.schema import study_of
@@ -203,11 +204,11 @@ def test_what_a_worker_is_told_can_be_pickled_and_makes_the_same_study(load: Loa
 
 
 def test_where_jobs_run_may_change_in_mid_study_and_what_they_do_may_not(load: Load) -> None:
-    began = State(config=load().dump())
+    began = State(config=load().dump(), id_formula=ID_FORMULA)
     ways = "execution.runner.kind=inline", "execution.workers=2", "execution.timeout_min=1"
-    assert [type(event) for event in changes(load(STUDY, *ways), began, [])] == [StudyOpened]
+    assert [type(event) for event in changes(load(STUDY, *ways), began, [], [])] == [StudyOpened]
     with pytest.raises(JournalError, match=r"execution\.dtype: was auto, is float16"):
-        changes(load(STUDY, "execution.dtype=float16"), began, [])
+        changes(load(STUDY, "execution.dtype=float16"), began, [], [])
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from lamdagent.core.events import StudyOpened
 from lamdagent.core.jobs import Progress
 from lamdagent.core.search import Search
 from lamdagent.core.state import State, reduce_events
-from lamdagent.core.types import Failed
+from lamdagent.core.types import ID_FORMULA, Failed
 from lamdagent.memories.table import Table
 from lamdagent.observers.jsonl import Jsonl
 from lamdagent.policies.random import Random
@@ -82,10 +82,10 @@ def test_a_studys_observers_are_told_beside_those_that_the_caller_gives(
 
 def test_a_study_that_began_may_name_other_observers(tmp_path: Path) -> None:
     began = load(tmp_path, "[]")
-    opened = StudyOpened(config=began.dump(), seed=0, goals=began.goals, guards=began.guards)
+    opened = StudyOpened(config=began.dump(), seed=0, goals=began.goals, guards=began.guards, id_formula=ID_FORMULA)
     goes_on = load(tmp_path, "[{kind: jsonl, path: x.jsonl}]")
     assert len(StudyParts(goes_on).observers) == 1
-    assert changes(goes_on, reduce_events([opened]), []) == []
+    assert changes(goes_on, reduce_events([opened]), [], []) == []
     assert StudyParts(goes_on).worker_spec.study == StudyParts(began).worker_spec.study
 
 

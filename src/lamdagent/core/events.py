@@ -7,7 +7,7 @@ ever written still folds.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from lamdagent.core.types import (
@@ -26,12 +26,17 @@ from lamdagent.core.types import (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StudyOpened:
-    """The study began, with this config (as validated), seed, goals and guards."""
+    """The study began, with this config (as validated), seed, goals and guards.
+
+    `id_formula` is the version of what ids cover, and `task_ids` are those of the validation sides, by task.
+    """
 
     config: Mapping[str, Any]
     seed: int
     goals: tuple[TaskWeight, ...]
     guards: tuple[Guard, ...] = ()
+    id_formula: int = 1
+    task_ids: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

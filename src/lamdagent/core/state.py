@@ -50,6 +50,8 @@ class State:
     seed: int = 0
     goals: tuple[TaskWeight, ...] = ()
     guards: tuple[Guard, ...] = ()
+    id_formula: int = 1
+    task_ids: Mapping[str, str] = field(default_factory=dict)
     pool: Mapping[ObjectId, Object] = field(default_factory=dict)
     scores: Mapping[ObjectId, tuple[Score, ...]] = field(default_factory=dict)
     trials: tuple[Trial, ...] = ()
@@ -204,8 +206,11 @@ def _step(state: State, event: Event) -> State:
     if state.stopped is not None and isinstance(event, Scored | Asked | Told | TimeSpent):
         state = replace(state, stopped=None)  # only a search that goes on writes these
     match event:
-        case StudyOpened(config=config, seed=seed, goals=goals, guards=guards):
-            return replace(state, config=config, seed=seed, goals=goals, guards=guards)
+        case StudyOpened():
+            began = {
+                key: getattr(event, key) for key in ("config", "seed", "goals", "guards", "id_formula", "task_ids")
+            }
+            return replace(state, **began)
         case ObjectAdded(object=obj):
             return replace(state, pool={**state.pool, obj.id: obj})
         case Scored(object_id=object_id, scores=scores):

@@ -34,6 +34,10 @@ ObjectId = str
 ActionId = str
 
 
+ID_FORMULA = 2
+"""Goes up where ids begin to cover more. A study goes on under the formula that it began with, or not at all."""
+
+
 def content_id(value: Any) -> str:
     """The id of a JSON value: 20 hexadecimal digits of BLAKE2b over its canonical text."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)

@@ -46,7 +46,7 @@ def verify_study(study: str, state: State, artifacts: ArtifactStore, home: Path)
     problems: list[str] = []
     for obj in state.pool.values():
         checked += 1
-        problems += [f"{obj.kind} {obj.name}: {what}" for what in _object(obj, artifacts, home)]
+        problems += [f"{obj.kind} {obj.name}: {what}" for what in _object(obj, state, artifacts, home)]
     for object_id, scores in state.scores.items():
         for score in scores:
             checked += 1
@@ -57,7 +57,7 @@ def verify_study(study: str, state: State, artifacts: ArtifactStore, home: Path)
     return Verification(study=study, checked=checked, problems=tuple(problems))
 
 
-def _object(obj: Object, artifacts: ArtifactStore, home: Path) -> list[str]:
+def _object(obj: Object, state: State, artifacts: ArtifactStore, home: Path) -> list[str]:
     if obj.kind == "hyperparameters":
         return (
             []
@@ -65,7 +65,7 @@ def _object(obj: Object, artifacts: ArtifactStore, home: Path) -> list[str]:
             else ["its values do not give its id"]
         )
     if obj.made_by is None and obj.kind == "model" and not obj.uri.endswith(".gguf"):
-        return _provided_model(obj, artifacts, home)
+        return _provided_model(obj, state, artifacts, home)
     damaged = artifacts.damaged(obj.id)
     if damaged:
         return damaged
@@ -92,12 +92,14 @@ def _rows(obj: Object, artifacts: ArtifactStore) -> list[str]:
     )
 
 
-def _provided_model(obj: Object, artifacts: ArtifactStore, home: Path) -> list[str]:
+def _provided_model(obj: Object, state: State, artifacts: ArtifactStore, home: Path) -> list[str]:
     try:
         folder = locate(home, artifacts, obj)
         if obj.uri.startswith(HUB):
             return []  # the commit is the id
-        root = obj.root
-        return [] if folder_id(folder, None if root == obj.id else root) == obj.id else [f"{folder}: changed"]
+        root = None if obj.root == obj.id else obj.root
+        dtype = state.config.get("execution", {}).get("dtype", "auto")
+        found = folder_id(folder, root, dtype=dtype, formula=state.id_formula)
+        return [] if found == obj.id else [f"{folder}: changed"]
     except DataError as error:
         return [str(error)]

@@ -8,7 +8,9 @@ from typing import Any
 
 from lamdagent.core.errors import JournalError
 from lamdagent.core.events import Event, StudyOpened
+from lamdagent.core.protocols import Task
 from lamdagent.core.state import State
+from lamdagent.core.types import ID_FORMULA
 from lamdagent.study.config import Document, Study
 from lamdagent.study.config.schema import BudgetEntry, study_of
 
@@ -18,12 +20,19 @@ FREE_TO_CHANGE = re.compile(
 )
 
 
-def changes(study: Study, before: State, objects: Sequence[Any]) -> list[Event]:
+def changes(study: Study, before: State, objects: Sequence[Any], tasks: Sequence[Task]) -> list[Event]:
     """What to journal of a study file that changed since the last run.
 
     Raises:
-        JournalError: something else changed than what may.
+        JournalError: something else changed than what may, or the study began under ids that cover less than today's.
     """
+    if before.id_formula != ID_FORMULA:
+        raise JournalError(
+            f"{study.file}: the study {study.body.study!r} began under version {before.id_formula} of ids, and this release "
+            f"has version {ID_FORMULA}, which covers more (docs/journal.md): a changed chat template, tokenizer or task "
+            "file could not be told. Give the file another `study:` name to begin a new one, or go on with the release it "
+            "began with; show, report and export read it as it is."
+        )
     # Read by this release, so that keys which are newer than the study stand at their defaults.
     began = study_of(Document.of(study.file, dict(before.config)))
     old, new = _flat(began.dump()), _flat(study.dump())
@@ -39,6 +48,11 @@ def changes(study: Study, before: State, objects: Sequence[Any]) -> list[Event]:
         provided = obj.made_by is None and obj.kind != "hyperparameters"
         if provided and ids.get(obj.name, began_as) != began_as:
             lines.append(f"  {obj.kind} {obj.name} ({obj.uri}): its content changed")
+    for task in tasks:
+        if before.task_ids.get(task.name, task.ids["validation"]) != task.ids["validation"]:
+            lines.append(
+                f"  task {task.name}: its content changed (its items, its task file, or code or engine it uses)"
+            )
     if lines:
         raise JournalError(
             f"{study.file}: the study {study.body.study!r} began otherwise:\n" + "\n".join(lines) + "\nPut it back, or "
@@ -46,7 +60,8 @@ def changes(study: Study, before: State, objects: Sequence[Any]) -> list[Event]:
         )
     if old == new:
         return []
-    return [StudyOpened(config=study.dump(), seed=before.seed, goals=before.goals, guards=before.guards)]
+    kept = {key: getattr(before, key) for key in ("seed", "goals", "guards", "id_formula", "task_ids")}
+    return [StudyOpened(config=study.dump(), **kept)]
 
 
 def tests_of(config: Mapping[str, Any]) -> list[Any]:

@@ -15,7 +15,7 @@ from lamdagent.core.types import Kind, Object, ObjectId, content_id
 from lamdagent.objects.datasets.formats import training_rows
 from lamdagent.objects.datasets.readers import Source, read_rows, rows_digest
 from lamdagent.objects.datasets.size import Size, open_tokenizer
-from lamdagent.objects.models.hub import HUB, HubModel, folder_id, gguf_id, resolve
+from lamdagent.objects.models.hub import HUB, HubModel, folder_id, gguf_id, hub_id, resolve
 from lamdagent.objects.models.metadata import read_facts
 from lamdagent.study.config import DatasetEntry, Study
 from lamdagent.study.config.schema import ModelEntry
@@ -155,11 +155,11 @@ def _model(
         return obj, path
     if _local(study, entry.path):
         uri, facts = entry.path, read_facts(path)
-        object_id = folder_id(path, root)
+        object_id = folder_id(path, root, dtype=dtype)
     else:
         pinned = known is not None and known.uri.startswith(f"{HUB}{entry.path}@")
         hub = HubModel.of(known.uri) if known is not None and pinned else resolve(entry.path, entry.revision)
-        object_id = content_id([hub.uri, root])
+        object_id = hub_id(hub, root, dtype)
         uri, facts = hub.uri, read_facts(hub.folder())
     meta = {**facts, "root": root or object_id}
     if dtype != "auto":

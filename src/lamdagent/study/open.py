@@ -13,7 +13,7 @@ from lamdagent.core.jobs import DatasetOverlap, PrepareRequest
 from lamdagent.core.protocols import Runner
 from lamdagent.core.search import Search
 from lamdagent.core.state import State, reduce_events
-from lamdagent.core.types import Object, ObjectId
+from lamdagent.core.types import ID_FORMULA, Object, ObjectId
 from lamdagent.evaluation.contamination import gate
 from lamdagent.evaluation.passages import unnamed
 from lamdagent.objects.artifacts import disk_full_as_user_error
@@ -98,7 +98,10 @@ def _new(parts: StudyParts, pool: InitialPool, runner: Runner) -> list[Event]:
     write_datasets(study, pool, parts.artifacts)
     pool, overlaps = _prepared(parts, pool, pool.objects, runner)
     objects = gate.close(overlaps, study.body.contamination, pool.objects, parts.artifacts)
-    opened = StudyOpened(config=study.dump(), seed=study.body.seed, goals=study.goals, guards=study.guards)
+    opened = StudyOpened(
+        config=study.dump(), seed=study.body.seed, goals=study.goals, guards=study.guards, id_formula=ID_FORMULA,
+        task_ids={task.name: task.ids["validation"] for task in parts.tasks},
+    )  # fmt: skip
     return [opened, *(ObjectAdded(object=obj) for obj in objects)]
 
 
@@ -106,7 +109,7 @@ def _resumed(parts: StudyParts, pool: InitialPool, before: State, runner: Runner
     """A study that goes on: only what is new or gone is prepared. Rows that were trained on already cannot be dropped,
     so a new test that they give away stops the study."""
     study = parts.study
-    events = changes(study, before, pool.objects)
+    events = changes(study, before, pool.objects, parts.tasks)
     write_datasets(study, pool, parts.artifacts)
     new_tests = tests_of(before.config) != tests_of(study.dump())
     if new_tests or any(parts.artifacts.record(object_id) is None for object_id in pool.imports):

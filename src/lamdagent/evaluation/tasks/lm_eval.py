@@ -28,6 +28,7 @@ from lamdagent.evaluation.tasks.config import NOT_IN_IDS, TaskConfig
 from lamdagent.evaluation.tasks.fewshot import with_examples_by_item
 from lamdagent.evaluation.tasks.requests import example_of, right_answer
 from lamdagent.evaluation.tasks.source import ItemSource, cluster_keys, shares
+from lamdagent.evaluation.tasks.task_files import task_files_id
 from lamdagent.objects.artifacts import kept_values
 from lamdagent.objects.durable import rename
 
@@ -106,7 +107,8 @@ class NamedItems:
     @cached_property
     def ids(self) -> Mapping[Split, str]:
         key = self.config.model_dump(mode="json", exclude_defaults=True, exclude=set(NOT_IN_IDS))
-        named = content_id(["named", PROMPTS_VERSION, key, importlib.metadata.version("lm_eval")])
+        files = task_files_id(self.config.task, _task_manager(self.include_path).task_index, self.include_path)
+        named = content_id(["named", engine(), key, files])
         return {"validation": named, "test": named}
 
     def load(self, split: Split) -> Mapping[str, Any]:
@@ -133,6 +135,11 @@ class NamedItems:
 
     def about(self, limit: int | None) -> str:
         return f"up to {limit} items" if limit else "all items of its validation side"
+
+
+def engine() -> list[Any]:
+    """What asks and scores items, in a form that ids cover."""
+    return ["lm_eval", importlib.metadata.version("lm_eval"), PROMPTS_VERSION]
 
 
 @lru_cache(maxsize=1)

@@ -17,7 +17,7 @@ from lamdagent.core.errors import ConfigError, DataError, nearest
 from lamdagent.core.metrics import CHOICE_METRICS, METRICS, VERSIONS, is_right, likeliest, why_unanswerable
 from lamdagent.core.types import Split, content_id
 from lamdagent.evaluation.tasks.config import NOT_IN_IDS, TaskConfig
-from lamdagent.evaluation.tasks.lm_eval import AskedConfig, LmEvalTask
+from lamdagent.evaluation.tasks.lm_eval import AskedConfig, LmEvalTask, engine
 from lamdagent.objects.datasets.formats import task_items
 from lamdagent.objects.datasets.readers import SLICE, Source, read_rows
 
@@ -83,7 +83,7 @@ class Rows:
         left_out = {*NOT_IN_IDS, "path", "test"}  # the items themselves are hashed, not where they lie
         key = self.config.model_dump(mode="json", exclude_defaults=True, exclude=left_out)
         metric = self.metric if self.metric not in VERSIONS else f"{self.metric}@{VERSIONS[self.metric]}"
-        return {split: content_id(["rows", key, metric, items]) for split, items in self._sides.items()}
+        return {split: content_id(["rows", engine(), key, metric, items]) for split, items in self._sides.items()}
 
     def load(self, split: Split) -> Mapping[str, Any]:
         if not (items := self._sides[split]):

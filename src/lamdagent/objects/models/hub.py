@@ -7,7 +7,7 @@ from pathlib import Path
 
 from lamdagent.core.errors import DataError
 from lamdagent.core.protocols import ArtifactStore
-from lamdagent.core.types import Object, content_id
+from lamdagent.core.types import ID_FORMULA, Object, content_id
 from lamdagent.objects.artifacts import file_hash
 from lamdagent.objects.models.metadata import TOKENIZER_FILES, weight_files
 
@@ -24,7 +24,9 @@ def locate(home: Path, store: ArtifactStore, obj: Object) -> Path:
 HUB = "hf://"
 
 
-WANTED = ("*.json", "*.safetensors", "*.jinja", "tokenizer.model", "vocab.txt", "merges.txt")
+READ = ("*.json", "*.jinja", "additional_chat_templates/*.jinja", "*.model", "*.tiktoken", "vocab.txt", "merges.txt")
+"""What transformers reads of a folder beside weights."""
+WANTED = (*READ, "*.safetensors")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,14 +94,33 @@ def resolve(repo: str, revision: str | None) -> HubModel:
         ) from error
 
 
-def folder_id(folder: Path, root: str | None) -> str:
-    """The id of a local model folder: the hash of its weights, config and tokenizer, and of the base it names."""
-    files = [*weight_files(folder), folder / "config.json", *(folder / name for name in TOKENIZER_FILES)]
-    return content_id([[file_hash(f) for f in files if f.is_file()], root])
+def folder_id(folder: Path, root: str | None, *, dtype: str = "auto", formula: int = ID_FORMULA) -> str:
+    """The id of a local model folder: the hash of every file that opening it reads, and of the base it names.
+
+    Args:
+        dtype: what it is read in, `execution.dtype`.
+        formula: what the id covers; 1 left out chat template, EOS, special tokens, generation config and dtype.
+    """
+    if formula == 1:
+        files = [*weight_files(folder), folder / "config.json", *(folder / name for name in TOKENIZER_FILES)]
+        return content_id([[file_hash(f) for f in files if f.is_file()], root])
+    read = {str(file.relative_to(folder)): file_hash(file) for file in files_read(folder)}
+    return content_id(["folder", formula, read, root, dtype])
+
+
+def files_read(folder: Path) -> list[Path]:
+    """The files of a model folder that may change what the model or its tokenizer does, in the order of their names."""
+    found = {file for pattern in READ for file in folder.glob(pattern) if file.is_file()}
+    return sorted({*weight_files(folder), *found})
+
+
+def hub_id(model: HubModel, root: str | None, dtype: str) -> str:
+    """The id of a model of the hub: its commit covers every file."""
+    return content_id(["hub", ID_FORMULA, model.uri, root, dtype])
 
 
 def gguf_id(file: Path, dtype: str) -> str:
-    """The id of a .gguf file as imported in a dtype.
+    """The id of a .gguf file as imported in a dtype; its tokenizer and chat template are in the file.
 
     Raises:
         DataError: the file is missing or no GGUF.
@@ -109,4 +130,4 @@ def gguf_id(file: Path, dtype: str) -> str:
     with file.open("rb") as handle:
         if handle.read(4) != b"GGUF":
             raise DataError(f"{file}: not a GGUF file. Copy or download it again.")
-    return content_id(["gguf", file_hash(file), dtype])
+    return content_id(["gguf", ID_FORMULA, file_hash(file), dtype])
