@@ -35,7 +35,8 @@ def read(file: Path, split: str = "train") -> list[tuple[str, dict[str, Any]]]:
 def shaped(
     *rows: dict[str, Any], chat: bool = False, columns: Mapping[str, str] | None = None
 ) -> list[tuple[str, dict[str, Any]]]:
-    return list(training_rows(((f"f:{i}", row) for i, row in enumerate(rows, 1)), columns or {}, chat=chat))
+    made = training_rows(((f"f:{i}", row) for i, row in enumerate(rows, 1)), columns or {}, chat=chat)
+    return [(shape, kept) for _, shape, kept in made]
 
 
 def items(*rows: dict[str, Any], **columns: str) -> list[dict[str, Any]]:
@@ -226,7 +227,7 @@ def test_a_row_that_cannot_be_trained_on_is_told_with_its_line(mistake: str) -> 
 def test_rows_are_shaped_one_at_a_time() -> None:
     given: list[tuple[str, dict[str, Any]]] = [("f:1", {"text": "t"}), ("f:2", {"bad": 1})]
     rows = training_rows(iter(given), {}, chat=False)
-    assert next(rows) == ("text", {"text": "t"})
+    assert next(rows) == ("f:1", "text", {"text": "t"})
     assert error_of(lambda: next(rows)).startswith("f:2: ")
 
 

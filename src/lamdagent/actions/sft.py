@@ -179,7 +179,19 @@ def training_rows(file: Path) -> list[dict[str, Any]]:
     """Rows as TRL takes them; a conversation becomes one example for each of its assistant turns."""
     with file.open(encoding="utf-8") as lines:  # str.splitlines would also split at separators inside a text
         rows = [json.loads(line) for line in lines]
-    return [example for row in rows for example in (_turns(row["messages"]) if "messages" in row else [row])]
+    return [example for row in rows for example in examples_of(row)]
+
+
+def examples_of(row: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What a kept row is trained on as: a conversation as one example for each turn of the assistant that is learnt."""
+    if "messages" not in row:
+        return [dict(row)]
+    turns = [{key: value for key, value in turn.items() if key != "weight"} for turn in row["messages"]]
+    ends = [
+        i for i, turn in enumerate(row["messages"]) if turn["role"] == "assistant" and turn.get("weight") != 0 and i > 0
+    ]
+    tools = {"tools": row["tools"]} if "tools" in row else {}
+    return [{"prompt": turns[:i], "completion": [turns[i]], **tools} for i in ends]
 
 
 def mixed(datasets: Sequence[list[dict[str, Any]]], mixture: str) -> list[dict[str, Any]]:
@@ -188,11 +200,6 @@ def mixed(datasets: Sequence[list[dict[str, Any]]], mixture: str) -> list[dict[s
         return [row for rows in datasets for row in rows]
     longest = max(map(len, datasets))
     return [rows[i % len(rows)] for i in range(longest) for rows in datasets]
-
-
-def _turns(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    ends = [i for i, message in enumerate(messages) if message["role"] == "assistant" and i > 0]
-    return [{"prompt": messages[:i], "completion": [messages[i]]} for i in ends]
 
 
 def _train(

@@ -76,7 +76,8 @@ class DatasetMeta(_DatasetNeeds, total=False):
     It is trained on as so many `examples`, one for each answer of a conversation; all together have `characters`, and
     about as many `tokens` under a model's tokenizer, by `ModelMeta.tokenizer`.
     `dropped` rows were left out of the dataset `whole`, or of what an action made, because they held evaluation items;
-    `overlapping` ones hold some and stayed. `digest` is that of the rows; a provided dataset's is its id.
+    `overlapping` ones hold some and stayed. `digest` is that of the rows; a provided dataset's is its id. `unused` columns
+    are not trained on, each with the number of rows that have something in it.
     """
 
     split: str
@@ -87,6 +88,7 @@ class DatasetMeta(_DatasetNeeds, total=False):
     dropped: int
     overlapping: int
     whole: ObjectId
+    unused: Mapping[str, int]
 
 
 class _SettingNeeds(TypedDict):

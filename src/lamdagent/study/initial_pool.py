@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -87,7 +88,7 @@ def write_datasets(study: Study, provided: InitialPool, artifacts: ArtifactStore
             continue
         with artifacts.write(obj.id, {"id": obj.id, "kind": obj.kind, "meta": dict(obj.meta)}) as folder:
             with (folder / "data.jsonl").open("w", encoding="utf-8") as out:
-                for _, line in _lines(study, study.body.datasets[obj.name]):
+                for _, _, line in _lines(study, study.body.datasets[obj.name]):
                     out.write(line)
 
 
@@ -105,7 +106,7 @@ def kept_bytes(study: Study, entry: DatasetEntry) -> int | None:
     """How much a dataset takes as an artifact; None where it must be fetched first."""
     if dataset_source(study, entry).file is None:
         return None
-    return sum(len(line.encode()) for _, line in _lines(study, entry))
+    return sum(len(line.encode()) for _, _, line in _lines(study, entry))
 
 
 def _models(study: Study, known: Mapping[str, Object], offline: bool) -> tuple[list[Object], dict[ObjectId, Path]]:
@@ -195,29 +196,38 @@ def _tokenizers(study: Study, models: Sequence[Object]) -> dict[str, Any]:
 
 
 def _dataset(study: Study, name: str, entry: DatasetEntry, tokenizers: Mapping[str, Any]) -> Object:
-    digest, rows, shapes, size = rows_digest(), 0, set(), Size()
-    for shape, line in _lines(study, entry):
+    digest, rows, shapes, size, unused = rows_digest(), 0, set(), Size(), Counter[str]()
+    for _, shape, line in _lines(study, entry, unused):
         digest.update(line.encode())
         size.add(json.loads(line))
         rows += 1
         shapes.add(shape)
     if len(shapes) > 1:
         raise DataError(
-            f"dataset {name!r}: mixes rows of the shapes {', '.join(sorted(shapes))}; make one dataset of each."
+            f"dataset {name!r}: mixes rows of the shapes {', '.join(sorted(shapes))}; make one dataset of each, or "
+            "give it chat: true where prompts are beside messages."
         )
     meta = {"rows": rows, "format": shapes.pop(), "split": entry.split, **size.meta(tokenizers)}
+    if unused:
+        meta["unused"] = dict(sorted(unused.items()))
     return Object(id=digest.hexdigest(), kind="dataset", name=name, uri=entry.path, meta=meta)
 
 
-def _lines(study: Study, entry: DatasetEntry) -> Iterator[tuple[str, str]]:
-    rows = training_rows(read_rows(dataset_source(study, entry)), entry.columns, chat=entry.chat)
+def dataset_rows(study: Study, name: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The rows of a dataset as they are kept, each with where it stands in what the user gave."""
+    for where, _, line in _lines(study, study.body.datasets[name]):
+        yield where, json.loads(line)
+
+
+def _lines(study: Study, entry: DatasetEntry, unused: Counter[str] | None = None) -> Iterator[tuple[str, str, str]]:
+    rows = training_rows(read_rows(dataset_source(study, entry)), entry.columns, chat=entry.chat, unused=unused)
     left_out = frozenset(entry.leave_out)
-    for number, (shape, row) in enumerate(rows):
+    for number, (where, shape, row) in enumerate(rows):
         if entry.limit is not None and number >= entry.limit:
             return
         if number in left_out:
             continue
-        yield shape, json.dumps(row, ensure_ascii=False) + "\n"
+        yield where, shape, json.dumps(row, ensure_ascii=False) + "\n"
 
 
 def _named_place(study: Study, path: tuple[str, ...], make: Any) -> Any:

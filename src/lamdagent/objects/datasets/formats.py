@@ -1,9 +1,12 @@
 """The shapes that rows come in, and the four that they are kept in.
 
-    prompt + completion           also alpaca columns: instruction (+ input) + output or response
-    messages                      also sharegpt columns: conversations of {from, value}
+    prompt + completion           also alpaca columns: instruction (+ input or context) + output or response
+    messages                      also sharegpt columns: conversations of {from, value}; with tools where there are any
     prompt + chosen + rejected    preferences
     text
+
+Every column is used, counted as not used, or refused: what carries something to be learnt is never dropped. A `system`
+or `history` beside prompt and completion makes turns of them.
 
 `columns` renames on the way: a value is a column's name, or a Jinja template over the row's columns, as in lm-eval's
 task files: `{prompt: "{{question}}\\nAnswer:", completion: " {{choices[answer]}}"}`.
@@ -11,34 +14,85 @@ task files: `{prompt: "{{question}}\\nAnswer:", completion: " {{choices[answer]}
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from numbers import Number
 from typing import Any, Literal
 
 from lamdagent.core.errors import DataError, nearest
+from lamdagent.objects.datasets.conversations import CARRIES, REASONING, conversation, missing, tools_of
 
 Shape = Literal["prompt_completion", "messages", "preference", "text"]
-ROLES = {"human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant", "system": "system"}
 ACCEPTED = "prompt and completion; messages; conversations; instruction and output; prompt, chosen and rejected; text"
+TO_BE_LEARNT = frozenset(
+    {
+        "context",
+        "input",
+        "system",
+        "system_prompt",
+        "history",
+        "tools",
+        "functions",
+        "tool_calls",
+        "weight",
+        *REASONING,
+        *CARRIES,
+    }
+)
+"""Columns that say what is to be learnt, or from what: a row that has one is refused where it is not used."""
 
 
 def training_rows(
-    rows: Iterable[tuple[str, Mapping[str, Any]]], columns: Mapping[str, str], *, chat: bool
-) -> Iterator[tuple[Shape, dict[str, Any]]]:
-    """Rows in their kept shape.
+    rows: Iterable[tuple[str, Mapping[str, Any]]],
+    columns: Mapping[str, str],
+    *,
+    chat: bool,
+    unused: Counter[str] | None = None,
+) -> Iterator[tuple[str, Shape, dict[str, Any]]]:
+    """Rows in their kept shape, each with where it stands.
 
     Args:
         chat: put prompt and completion into `messages`, so that the model's chat template is applied.
+        unused: counts the rows that have something in a column which is not used, by column.
     Raises:
-        DataError: a row lacks its columns, or holds something else than text in them.
+        DataError: a row lacks its columns, holds something else than text in them, or has what is to be learnt in others.
     """
-    pick = selector(columns)
+    pick, unused, named = selector(columns), Counter() if unused is None else unused, _columns_read(columns)
     for where, row in rows:
-        shape, kept = _shaped(pick(where, row), where)
+        picked = pick(where, row)
+        shape, kept, used = _shaped(picked, where, unused)
         if chat and shape == "prompt_completion":
             turns = (("user", kept["prompt"]), ("assistant", kept["completion"]))
             shape, kept = "messages", {"messages": [{"role": r, "content": c.strip()} for r, c in turns]}
-        yield shape, kept
+        for key, value in picked.items():
+            if key not in used and not missing(value):
+                _refuse_what_is_learnt(key, value, shape, used, where)
+                unused[key] += 1
+        if columns:
+            unused.update(key for key, value in row.items() if key not in named and not missing(value))
+        yield where, shape, _encodable(kept, where)
+
+
+def _refuse_what_is_learnt(key: str, value: Any, shape: Shape, used: set[str], where: str) -> None:
+    if key in TO_BE_LEARNT and shape != "text" and not (key == "weight" and value == 1):
+        raise DataError(
+            f"{where}: {key!r} is not used in a row of {', '.join(sorted(used))}, and may be what is to be learnt, or from "
+            "what. Say with columns what is trained on."
+        )
+
+
+def _columns_read(columns: Mapping[str, str]) -> set[str]:
+    """The columns that a mapping takes, by name or in a template."""
+    from jinja2 import Environment, TemplateError, meta
+
+    read = set(columns.values())
+    for source in columns.values():
+        try:
+            read |= meta.find_undeclared_variables(Environment().parse(source))
+        except TemplateError:  # the row says so
+            continue
+    return read
 
 
 def task_items(
@@ -65,9 +119,10 @@ def task_items(
         drawn = {} if cluster is None else {"cluster": str(item[cluster])}
         prompt, answer, choices = _text(item, "prompt", where), item["answer"], item.get("choices")
         if choices is not None:
-            yield {"prompt": prompt, "choices": choices, "answer": _index(answer, choices, where), **drawn}
+            made = {"prompt": prompt, "choices": choices, "answer": _index(answer, choices, where), **drawn}
         else:
-            yield {"prompt": prompt, "answer": _accepted(answer, where), **drawn}
+            made = {"prompt": prompt, "answer": _accepted(answer, where), **drawn}
+        yield _encodable(made, where)
 
 
 def selector(columns: Mapping[str, str]) -> Callable[[str, Mapping[str, Any]], dict[str, Any]]:
@@ -79,7 +134,7 @@ def selector(columns: Mapping[str, str]) -> Callable[[str, Mapping[str, Any]], d
     from jinja2 import StrictUndefined, TemplateError
     from jinja2.sandbox import SandboxedEnvironment
 
-    environment = SandboxedEnvironment(undefined=StrictUndefined, keep_trailing_newline=True)
+    environment = SandboxedEnvironment(undefined=StrictUndefined, keep_trailing_newline=True, finalize=_filled_in)
     templates = {}
     for target, source in columns.items():
         if "{{" in source or "{%" in source:
@@ -105,43 +160,92 @@ def selector(columns: Mapping[str, str]) -> Callable[[str, Mapping[str, Any]], d
     return pick
 
 
-def _shaped(row: dict[str, Any], where: str) -> tuple[Shape, dict[str, Any]]:
-    if "messages" in row or "conversations" in row:
-        turns = row["messages"] if "messages" in row else row["conversations"]
-        return "messages", {"messages": _conversation(turns, where)}
-    if {"prompt", "chosen", "rejected"} <= set(row):
-        return "preference", {key: _text(row, key, where) for key in ("prompt", "chosen", "rejected")}
-    if {"prompt", "completion"} <= set(row):
-        return "prompt_completion", {key: _text(row, key, where) for key in ("prompt", "completion")}
-    answer = next((key for key in ("output", "response") if key in row), None)
-    if "instruction" in row and answer:
-        given = f"{_text(row, 'instruction', where)}\n\n{row.get('input') or ''}".strip()
-        return "prompt_completion", {"prompt": f"{given}\n\n", "completion": _text(row, answer, where)}
-    if "text" in row:
-        return "text", {"text": _text(row, "text", where)}
-    raise DataError(f"{where}: the columns {', '.join(row)} are none of: {ACCEPTED}. Map them with columns.")
+def _filled_in(value: Any) -> Any:
+    """What a template writes for a value: nothing for one that is missing.
+
+    Raises:
+        TypeError: it is a list or an object, which Python would write in its own spelling.
+    """
+    if isinstance(value, list | tuple | dict):
+        raise TypeError(f"{value!r:.40} is no text; write it with a filter, such as `| join(', ')` or `| tojson`")
+    return "" if missing(value) else value
 
 
-def _conversation(turns: Any, where: str) -> list[dict[str, str]]:
-    if not isinstance(turns, list) or not turns:
-        raise DataError(f"{where}: messages must be a list with at least one message.")
-    kept = [_turn(turn, where) for turn in turns]
-    if not any(turn["role"] == "assistant" for turn in kept[1:]):
-        raise DataError(f"{where}: messages need one of the assistant, after at least one other, to learn from.")
+def _encodable(kept: dict[str, Any], where: str) -> dict[str, Any]:
+    try:
+        json.dumps(kept, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        bad = error.object[error.start : error.end]
+        raise DataError(
+            f"{where}: holds half of a surrogate pair ({bad!r}), as of an emoji that was cut; it is no Unicode text."
+        ) from error
     return kept
 
 
-def _turn(turn: Any, where: str) -> dict[str, str]:
-    role = turn.get("role", turn.get("from")) if isinstance(turn, dict) else None
-    content = turn.get("content", turn.get("value")) if isinstance(turn, dict) else None
-    if role not in ROLES or not isinstance(content, str):
-        raise DataError(f"{where}: a message needs a role ({', '.join(ROLES)}) and text as content, not {turn!r:.80}.")
-    return {"role": ROLES[role], "content": content}
+def _shaped(row: dict[str, Any], where: str, unused: Counter[str]) -> tuple[Shape, dict[str, Any], set[str]]:
+    """A row's shape, what is kept of it, and the columns that this used."""
+    if "messages" in row or "conversations" in row:
+        key = "messages" if "messages" in row else "conversations"
+        return "messages", _as_messages(row, where, row[key], unused), {key, "system", "tools"}
+    if {"prompt", "chosen", "rejected"} <= set(row):
+        used = {"prompt", "chosen", "rejected"}
+        return "preference", {key: _text(row, key, where) for key in ("prompt", "chosen", "rejected")}, used
+    if {"prompt", "completion"} <= set(row):
+        pair = (_text(row, "prompt", where), _text(row, "completion", where))
+        return _pair_or_turns(row, where, pair, {"prompt", "completion"}, unused)
+    answer = next((key for key in ("output", "response") if key in row), None)
+    if "instruction" in row and answer:
+        parts = [_text(row, "instruction", where), *(_optional(row, key, where) for key in ("input", "context"))]
+        given = "\n\n".join(filter(None, parts)).strip()
+        used = {"instruction", "input", "context", answer}
+        return _pair_or_turns(row, where, (f"{given}\n\n", _text(row, answer, where)), used, unused)
+    if "text" in row:
+        return "text", {"text": _text(row, "text", where)}, {"text"}
+    raise DataError(f"{where}: the columns {', '.join(row)} are none of: {ACCEPTED}. Map them with columns.")
+
+
+def _pair_or_turns(
+    row: Mapping[str, Any], where: str, pair: tuple[str, str], used: set[str], unused: Counter[str]
+) -> tuple[Shape, dict[str, Any], set[str]]:
+    """Prompt and completion, or turns where something was said before them."""
+    if all(missing(row.get(key)) for key in ("system", "history", "tools")):
+        return "prompt_completion", dict(zip(("prompt", "completion"), pair, strict=True)), used
+    turns = [*_history(row, where), ("user", pair[0]), ("assistant", pair[1])]
+    messages = [{"role": role, "content": text.strip()} for role, text in turns]
+    return "messages", _as_messages(row, where, messages, unused), {*used, "system", "history", "tools"}
+
+
+def _as_messages(row: Mapping[str, Any], where: str, turns: Any, unused: Counter[str]) -> dict[str, Any]:
+    kept: dict[str, Any] = {"messages": conversation(turns, where, unused)}
+    if system := _optional(row, "system", where):
+        if kept["messages"][0]["role"] == "system":
+            raise DataError(f"{where}: has 'system' and a system turn; leave one out.")
+        kept["messages"].insert(0, {"role": "system", "content": system})
+    if not missing(row.get("tools")):
+        kept["tools"] = tools_of(row["tools"], where)
+    return kept
+
+
+def _history(row: Mapping[str, Any], where: str) -> list[tuple[str, str]]:
+    """Earlier turns, as alpaca rows have them: pairs of what was said and what was answered."""
+    if missing(pairs := row.get("history")):
+        return []
+    if not isinstance(pairs, list) or not all(
+        isinstance(pair, list) and len(pair) == 2 and all(isinstance(said, str) for said in pair) for pair in pairs
+    ):
+        raise DataError(f"{where}: 'history' must be a list of pairs of texts, not {pairs!r:.60}.")
+    return [(role, said) for pair in pairs for role, said in zip(("user", "assistant"), pair, strict=True)]
+
+
+def _optional(row: Mapping[str, Any], key: str, where: str) -> str:
+    """A column that may be missing; NaN is how tables write that."""
+    value = row.get(key)
+    return "" if missing(value) or (isinstance(value, str) and not value.strip()) else _text(row, key, where)
 
 
 def _text(row: Mapping[str, Any], key: str, where: str) -> str:
     value = row[key]
-    if not isinstance(value, str) or not value:
+    if not isinstance(value, str) or not value.strip():
         raise DataError(f"{where}: {key!r} must be text, not {value!r:.60}.")
     return value
 

@@ -22,7 +22,7 @@ def examples_of(row: Mapping[str, Any]) -> Iterator[str]:
         said = ""
         for i, message in enumerate(row["messages"]):
             said += message["content"]
-            if message["role"] == "assistant" and i > 0:
+            if message["role"] == "assistant" and i > 0 and message.get("weight") != 0:
                 yield said
     else:
         yield "".join(value for value in row.values() if isinstance(value, str))

@@ -134,7 +134,11 @@ def _about(obj: Object) -> str:
         return f"{obj.setting['action']}, {setting(obj)}"
     if obj.kind == "dataset":
         about = obj.dataset
-        return f"{about['rows']:,} rows, {about['format']}, of {obj.uri}" if about else f"{obj.uri}, to be fetched"
+        if not about:
+            return f"{obj.uri}, to be fetched"
+        unused = [f"{column} ({n:,} rows)" for column, n in about.get("unused", {}).items()]
+        left = f"; not used: {', '.join(unused)}" if unused else ""
+        return f"{about['rows']:,} rows, {about['format']}, of {obj.uri}{left}"
     if "parameters" in obj.model:
         return f"{obj.model['parameters']:,} parameters, {obj.model['architecture']}, of {obj.uri}"
     return f"{obj.uri}, to be {'imported' if obj.uri.endswith('.gguf') else 'fetched'}"
