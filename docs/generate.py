@@ -39,8 +39,9 @@ NOTES = {
     "`rejected`, which `sft` refuses); alpaca (`instruction`, `input` or `context`, `output`) and sharegpt "
     "(`conversations`) columns are converted; `system`, `history` and `tools` beside them become turns and tools. A turn "
     "keeps its `tool_calls` and `reasoning_content`; one with `weight: 0` (or `train` or `loss: false`) is read and not "
-    "learnt. Other columns are counted and said, and refused where they say what is to be learnt. `columns` maps other names: a value is a column's name, or a Jinja template over the row's "
-    'columns, as in lm-eval: `{prompt: "{{question}}\\nAnswer:", completion: " {{choices[answer]}}"}`. Loss is on '
+    "learnt. Other columns are counted and said, and refused where they say what is to be learnt. "
+    "`columns` maps other names: a value is a column's name, or a Jinja template over the row's columns, as in lm-eval: "
+    '`{prompt: "{{question}}\\nAnswer:", completion: " {{choices[answer]}}"}`. Loss is on '
     "completions only; of `messages`, on each assistant turn, through the model's own chat template.",
     "tasks[] (kind: rows)": "The search reads the validation side only: the validation split of an lm-eval task that has "
     "a test split too, else one fixed half of the only split it has. The objective is the mean of the scores, each divided "
