@@ -70,7 +70,7 @@ def workers(folder: Path, **options: Any) -> Iterator[Process]:
     ("kind", "cause", "message"),
     [
         ("exit", "crash", "ended with exit code 3"),
-        ("killed", "crash", "killed by SIGKILL (often: the machine ran out of memory)"),
+        ("killed", "crash", "killed by SIGKILL (often: the machine ran out of memory). It was tried twice."),
         ("memory", "oom", "MemoryError"),
     ],
 )
@@ -87,6 +87,14 @@ def test_a_worker_that_dies_fails_its_trial_and_the_next_job_is_done(
     log = (tmp_path / "100.log").read_text()
     assert "about to fail" in log
     assert ("Traceback" in log) == (kind == "memory")
+
+
+def test_a_job_whose_worker_is_killed_from_outside_is_done_again(tmp_path: Path) -> None:
+    heard: list[str] = []
+    with workers(tmp_path, watch=lambda key, progress: heard.append(progress.phase)) as runner:
+        ended = dict(outcomes(runner, [mishap("killed once"), *step_jobs(1)]))
+    assert isinstance(ended[100], Made) and isinstance(ended[0], Made)
+    assert any("killed by SIGTERM" in phase for phase in heard)
 
 
 def test_the_log_of_a_crashed_job_comes_back_with_it(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -29,9 +30,21 @@ def halt(error: Exception) -> None:
     raise error
 
 
+def killed_once() -> None:
+    """Killed in the first worker of a driver, and not in the next."""
+    marker = Path(tempfile.gettempdir()) / f"mishap-of-{os.getppid()}"
+    if marker.exists():
+        marker.unlink()
+    else:
+        marker.touch()
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(60)
+
+
 MISHAPS: dict[str, Callable[[], object]] = {
     "exit": lambda: os._exit(3),
     "killed": lambda: os.kill(os.getpid(), signal.SIGKILL),
+    "killed once": killed_once,
     "hang": lambda: time.sleep(600),
     "memory": lambda: halt(MemoryError()),
     "full": lambda: halt(OSError(28, "No space left on device")),
@@ -53,7 +66,7 @@ class Mishap:
     def execute(self, inputs: Mapping[str, Sequence[Object]], seed: int, ctx: Context) -> Mapping[str, Any]:
         print("about to fail", flush=True)
         MISHAPS[list(MISHAPS)[seed]]()
-        return {}
+        return dict(inputs["model"][0].meta)
 
 
 class KeyedClient(FakeClient):

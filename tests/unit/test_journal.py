@@ -9,6 +9,7 @@ import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from lamdagent.core.errors import JournalError
@@ -16,7 +17,7 @@ from lamdagent.core.events import Event, Scored, TimeSpent
 from lamdagent.core.state import reduce_events
 from lamdagent.core.types import Score
 from lamdagent.study import journal as journal_module
-from lamdagent.study.journal import MIGRATIONS, SqliteJournal, from_json, kind_of, to_json
+from lamdagent.study.journal import MIGRATIONS, SqliteJournal, from_json, kind_of, mend_journal, to_json
 from lamdagent.testing.contracts.journal import EVERY_EVENT
 
 
@@ -176,12 +177,104 @@ def test_a_full_disk_is_the_users_to_mend_and_loses_nothing(file: Path) -> None:
         assert list(journal.read())[-1] == TimeSpent(wall_s=3.0)
 
 
-def test_an_event_of_an_unknown_kind_asks_for_an_upgrade(file: Path) -> None:
+def test_an_event_of_an_unknown_kind_asks_for_an_upgrade() -> None:
+    with pytest.raises(JournalError, match="event of kind 'Dreamt': it is of a newer release; upgrade"):
+        from_json("Dreamt", "{}")
+
+
+DAMAGES = {
+    "a changed time": "update events set body = '{\"wall_s\": 9.0}' where seq = 3",
+    "a changed date": "update events set at = '2020-01-01T00:00:00.000Z' where seq = 3",
+    "another kind": "update events set kind = 'Told' where seq = 3",
+    "no digest": "update events set digest = null where seq = 3",
+    "no text": "update events set kind = x'ff' where seq = 3",
+    "a lost event": "delete from events where seq = 3",
+    "a doubled event": "insert into events select 100, at, kind, body, digest from events where seq = 3;"
+    "update events set seq = seq + 1000 where seq > 2; update events set seq = 3 where seq = 1100;"
+    "update events set seq = seq - 999 where seq > 1000",
+    "two events swapped": "update events set seq = 100 where seq = 4; update events set seq = 4 where seq = 3;"
+    "update events set seq = 3 where seq = 100",
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_the_first_damaged_event_is_named_and_those_before_it_can_be_kept(file: Path, damage: str) -> None:
+    with writing(file) as journal:
+        journal.append(*(TimeSpent(wall_s=float(i)) for i in range(6)))
+    with contextlib.closing(sqlite3.connect(file, isolation_level=None)) as db:
+        (at,) = db.execute("select at from events where seq = 2").fetchone()
+        db.executescript(damage)
+    sound = 3 if "1000" in damage else 2  # a doubled event is whole at its first place
+    written = [TimeSpent(wall_s=float(i)) for i in range(sound)]
+    with reading(file) as journal:
+        found = journal.read()
+        assert [next(found) for _ in range(sound)] == written
+        with pytest.raises(JournalError, match=rf"event {sound + 1} .*The {sound} before it are whole: .* --mend"):
+            next(found)
+    assert mend_journal(file.parent) == (sound, file.parent / "journal.damaged-1.sqlite")
+    with writing(file) as journal:
+        assert list(journal.read()) == written
+        assert journal._db.execute("select at from events where seq = 2").fetchone() == (at,)
+        journal.append(TimeSpent(wall_s=7.0))
+        assert len(list(journal.read())) == sound + 1
+    assert sorted(p.name for p in file.parent.iterdir()) == ["journal.damaged-1.sqlite", "journal.sqlite", "lock"]
+
+
+def test_nothing_is_mended_where_nothing_is_damaged(file: Path) -> None:
     with writing(file) as journal:
         journal.append(TimeSpent(wall_s=1.0))
-        journal._db.execute("insert into events (kind, body) values ('Dreamt', '{}')")
-        with pytest.raises(JournalError, match="event of kind 'Dreamt': it is of a newer release; upgrade"):
-            reduce_events(journal.read())
+    with pytest.raises(JournalError, match="nothing is damaged"):
+        mend_journal(file.parent)
+
+
+def test_of_two_writers_that_hold_the_journal_since_its_lock_was_deleted_one_stops(file: Path) -> None:
+    with writing(file) as first:
+        first.append(TimeSpent(wall_s=1.0))
+        (file.parent / "lock").unlink()
+        with writing(file) as second:
+            second.append(TimeSpent(wall_s=2.0))
+            with pytest.raises(
+                JournalError, match=r"another process wrote to this study \(event 2\), so this one stops"
+            ):
+                first.append(TimeSpent(wall_s=3.0))
+            second.append(TimeSpent(wall_s=4.0))
+            assert [event.wall_s for event in second.read() if isinstance(event, TimeSpent)] == [1.0, 2.0, 4.0]
+
+
+def test_a_journal_of_a_release_without_digests_gets_them(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as older:
+        older.setattr(journal_module, "MIGRATIONS", MIGRATIONS[:1])
+        older.setattr(SqliteJournal, "_last", lambda self: (0, ""))
+        with writing(file) as journal:
+            journal._db.execute("insert into events (kind, body) values ('Worked', '{\"wall_s\": 1.0}')")
+    with reading(file) as journal:
+        assert list(journal.read()) == [TimeSpent(wall_s=1.0)]
+    with writing(file) as journal:
+        journal.append(TimeSpent(wall_s=2.0))
+        assert list(journal.read()) == [TimeSpent(wall_s=1.0), TimeSpent(wall_s=2.0)]
+        assert all(len(digest) == 20 for *_, digest in journal.rows())
+
+
+def test_no_flipped_bit_of_a_journal_is_taken_for_what_was_written(file: Path, tmp_path: Path) -> None:
+    with writing(file) as journal:
+        journal.append(*EVERY_EVENT)
+    whole, written = file.read_bytes(), list(EVERY_EVENT)
+    flips, copy = np.random.default_rng(0), tmp_path / "copy" / "journal.sqlite"
+    copy.parent.mkdir()
+    seen = {"refused": 0, "as written": 0}
+    for _ in range(300):
+        flipped = bytearray(whole)
+        flipped[int(flips.integers(len(whole)))] ^= 1 << int(flips.integers(8))
+        copy.write_bytes(flipped)
+        try:
+            with reading(copy) as journal:
+                found = list(journal.read())
+        except JournalError:
+            seen["refused"] += 1
+        else:
+            assert found == written
+            seen["as written"] += 1
+    assert min(seen.values()) > 0, seen
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,8 @@
 """Run jobs in persistent worker processes of this machine.
 
-A worker that crashes, is killed, hangs past the timeout or runs out of memory fails its trial with the cause and the
-tail of its log; a new one takes its slot at the next job.
+A worker that crashes, hangs past the timeout or runs out of memory fails its trial with the cause and the tail of its log; a
+new one takes its slot at the next job. One that is killed from outside is no fault of its job, which is done again; only
+where that happens to it twice has it failed.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,8 @@ from lamdagent.runners.job import LOG_TAIL_LINES
 from lamdagent.runners.wire import CALL, JOB, OUTCOME, PREPARE_REQUEST, PREPARED, PROGRESS, WORKER_SPEC
 
 LISTEN_S = 0.2
+FROM_OUTSIDE = (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
+"""What kills a worker without its job's doing. The first is also what a machine without memory sends, to whom it likes."""
 
 
 class ProcessConfig(Config):
@@ -87,6 +91,7 @@ class Process:
         self._timeout_s, self._watch, self._answered, self._command = timeout_s, watch, answered, list(command)
         self._slots = [_Slot(number) for number in range(capacity)]
         self._queue: list[Job] = []
+        self._lost_s: dict[int | str, float] = {}  # by job that a killed worker was at: what that took
         self._ended: list[tuple[int | str, Outcome]] = []
         self._heard: queue.Queue[tuple[_Slot, subprocess.Popen[str], dict[str, Any] | None]] = queue.Queue()
 
@@ -142,6 +147,7 @@ class Process:
             self._kill(slot)
             slot.process = slot.job = None
         self._queue.clear()
+        self._lost_s.clear()
         self._ended.clear()
 
     def _hand_out(self) -> None:
@@ -182,14 +188,32 @@ class Process:
 
     def _hear(self, slot: _Slot, message: dict[str, Any] | None) -> None:
         if message is None:
-            self._fail(slot, "crash", _death(slot.process))
+            self._died(slot)
             return
         self._raise_halt(message)
         if slot.job is not None and "progress" in message:
             self._watch(slot.job.key, PROGRESS.validate_python(message["progress"]))
         if slot.job is not None and "outcome" in message:
-            key, slot.job = slot.job.key, None
-            self._ended.append((key, OUTCOME.validate_python(message["outcome"])))
+            self._end(slot, OUTCOME.validate_python(message["outcome"]))
+
+    def _died(self, slot: _Slot) -> None:
+        code, job = slot.process.returncode if slot.process else None, slot.job
+        if job is None or code is None or -code not in FROM_OUTSIDE or job.key in self._lost_s:
+            again = ". It was tried twice." if job is not None and job.key in self._lost_s else ""
+            self._fail(slot, "crash", _death(code) + again)
+            return
+        self._lost_s[job.key] = time.monotonic() - slot.started
+        slot.process = slot.job = None
+        self._watch(job.key, Progress(phase=f"again ({_death(code)})", done=0))
+        self._queue.insert(0, job)
+        self._hand_out()
+
+    def _end(self, slot: _Slot, outcome: Outcome) -> None:
+        assert slot.job is not None
+        key, slot.job = slot.job.key, None
+        if lost_s := self._lost_s.pop(key, 0.0):
+            outcome = replace(outcome, cost=replace(outcome.cost, wall_s=round(outcome.cost.wall_s + lost_s, 3)))
+        self._ended.append((key, outcome))
 
     def _raise_halt(self, message: Mapping[str, Any]) -> None:
         if "halt" in message:
@@ -206,9 +230,8 @@ class Process:
         slot.process = None
         if slot.job is None:
             return
-        key, slot.job = slot.job.key, None
         cost = Cost(wall_s=round(time.monotonic() - slot.started, 3))
-        self._ended.append((key, Failed(cause=cause, message=message, log_tail=_tail(slot.log), cost=cost)))
+        self._end(slot, Failed(cause=cause, message=message, log_tail=_tail(slot.log), cost=cost))
 
     def _kill(self, slot: _Slot) -> None:
         if slot.process is not None and slot.process.poll() is None:
@@ -216,8 +239,7 @@ class Process:
             slot.process.wait()
 
 
-def _death(process: subprocess.Popen[str] | None) -> str:
-    code = process.returncode if process else None
+def _death(code: int | None) -> str:
     if code is not None and code < 0:
         hint = " (often: the machine ran out of memory)" if code == -signal.SIGKILL else ""
         return f"the worker process was killed by {signal.Signals(-code).name}{hint}"

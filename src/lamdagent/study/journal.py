@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import hashlib
+import itertools
 import json
 import os
+import shutil
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NewType, cast
 
@@ -16,6 +20,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from lamdagent.core import events
 from lamdagent.core.errors import JournalError
 from lamdagent.core.events import Event
+from lamdagent.objects.durable import rename
 
 # Events keep the names that they were first stored under, so that every journal ever written still folds.
 STORED_AS = {
@@ -39,6 +44,8 @@ def _llm_tokens(opened: dict[str, Any]) -> dict[str, Any]:
     return {**opened, "config": {key: _renamed(v, "tokens", "llm_tokens") if key == "budget" else v
                                  for key, v in config.items()}}  # fmt: skip
 
+
+SELECT = "select seq, at, kind, body"
 
 RENAMED: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "Exchanged": lambda body: _renamed(body, "exchange", "call"),
@@ -64,6 +71,13 @@ MIGRATIONS: tuple[str, ...] = (
     left join events told on told.kind = 'Told' and told.body ->> '$.number' = asked.body ->> '$.number'
     where asked.kind = 'Asked';
     """,
+    "alter table events add column digest text;",
+)
+CHAINED = 2
+"""The schema from which on each event carries the digest of itself and of all before it."""
+
+BY_DAMAGE = (
+    "The {sound} before it are whole: `lamdagent verify {folder} --mend` keeps them, and the damaged file beside."
 )
 
 
@@ -103,8 +117,20 @@ def _codec(kind: str) -> TypeAdapter[Any]:
     return _CODECS[kind]
 
 
+def _chained(before: str, at: str, kind: str, body: str) -> str:
+    """The digest of an event and of all before it."""
+    return hashlib.blake2b("\n".join((before, at, kind, body)).encode(), digest_size=10).hexdigest()
+
+
+Row = tuple[int, str, str, str, str]
+"""An event as it is stored: number, time, kind, body, digest."""
+
+
 class SqliteJournal:
     """Events in a SQLite file, in write-ahead mode, each append one transaction.
+
+    Each event carries the digest of itself and of all before it, so one that was changed, lost, doubled or moved since is
+    named when it is read. A writer whose journal grew by another hand writes no more.
 
     Args:
         writer: take the study's lock, which ends with the process however it dies; a reader needs none.
@@ -120,11 +146,13 @@ class SqliteJournal:
         try:
             self._db = sqlite3.connect(file, isolation_level=None)
             self._db.execute("pragma busy_timeout = 10000")
+            self._db.text_factory = lambda raw: raw.decode(errors="replace")  # what is damaged is found by its digest
             if writer:
                 self._db.execute("pragma journal_mode = wal")
                 # In WAL a commit under `normal` is not synced: a power cut would lose trials that were told of.
                 self._db.execute("pragma synchronous = full")
             self._migrate(file, writer)
+            self._end = self._last() if writer else (0, "")
         except BaseException as error:
             self.close()
             if isinstance(error, sqlite3.Error):
@@ -132,11 +160,23 @@ class SqliteJournal:
             raise
 
     def append(self, *events: Event) -> None:
-        rows = [(kind_of(event), to_json(event)) for event in events]
+        bodies = [(kind_of(event), to_json(event)) for event in events]
         try:
             self._db.execute("begin immediate")
-            self._db.executemany("insert into events (kind, body) values (?, ?)", rows)
+            # The lock can be deleted from under us, and a second process let in: what it wrote must not be written twice.
+            if (last := self._last()) != self._end:
+                raise JournalError(
+                    f"{self._file}: another process wrote to this study (event {last[0]}), so this one stops. "
+                    f"Watch the other with: lamdagent show {self._file.parent}"
+                )
+            end, rows = self._end, list[Row]()
+            for kind, body in bodies:
+                at = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+                end = end[0] + 1, _chained(end[1], at, kind, body)
+                rows.append((end[0], at, kind, body, end[1]))
+            self.insert(rows)
             self._db.execute("commit")
+            self._end = end
         except BaseException as error:
             if self._db.in_transaction:
                 self._db.execute("rollback")
@@ -147,8 +187,36 @@ class SqliteJournal:
             raise
 
     def read(self, after: int = 0) -> Iterator[Event]:
-        for kind, body in self._rows(after):
+        for _, _, kind, body, _ in self.rows(after):
             yield from_json(kind, body)
+
+    def rows(self, after: int = 0) -> Iterator[Row]:
+        """The events after that number as they are stored.
+
+        Raises:
+            JournalError: at the first that is not what was written.
+        """
+        sound = after
+        try:
+            if self._schema() == 0 and not self._has_events():
+                return  # the writer was killed, or is about to make its table
+            if not self._has_digests():  # of a release before them: nothing to hold it against
+                for seq, at, kind, body in self._db.execute(
+                    f"{SELECT} from events where seq > ? order by seq", (after,)
+                ):
+                    yield seq, at, kind, body, ""
+                return
+            (before,) = self._db.execute("select max(digest) from events where seq = ?", (after,)).fetchone()
+            before = before or ""
+            for row in self._db.execute(f"{SELECT}, digest from events where seq > ? order by seq", (after,)):
+                if row[0] != sound + 1 or row[4] != _chained(before, *row[1:4]):
+                    raise JournalError(self._damaged(sound, "is not what was written"))
+                yield row
+                sound, before = sound + 1, row[4]
+        except sqlite3.OperationalError as error:
+            raise JournalError(f"{self._file}: cannot be read ({error}).") from error
+        except (sqlite3.DatabaseError, TypeError) as error:  # a text may have become bytes, or nothing
+            raise JournalError(self._damaged(sound, f"cannot be read ({error})")) from error
 
     def close(self) -> None:
         """Let go of the file and, for a writer, of the lock."""
@@ -158,26 +226,80 @@ class SqliteJournal:
             os.close(self._lock)
             self._lock = None
 
-    def _rows(self, after: int) -> Iterator[tuple[str, str]]:
-        try:
-            if self._schema() > 0:  # else the writer was killed, or is about to make its table: there are no events
-                # seq counts from 1 without gaps: no row is ever deleted, and one that was rolled back leaves none.
-                yield from self._db.execute("select kind, body from events where seq > ? order by seq", (after,))
-        except sqlite3.DatabaseError as error:
-            raise JournalError(
-                f"{self._file}: cannot be read ({error}). If it is damaged, restore it from a copy."
-            ) from error
+    def insert(self, rows: Sequence[Row]) -> None:
+        """Take rows in as they are stored."""
+        self._db.executemany("insert into events (seq, at, kind, body, digest) values (?, ?, ?, ?, ?)", rows)
+
+    def _damaged(self, sound: int, what: str) -> str:
+        help = BY_DAMAGE.format(sound=sound, folder=self._file.parent)
+        return f"{self._file}: damaged: event {sound + 1} {what}. {help if sound else 'Restore it from a copy.'}"
+
+    def _last(self) -> tuple[int, str]:
+        """The number and the digest of the last event."""
+        last = self._db.execute("select seq, digest from events order by seq desc limit 1").fetchone()
+        return last or (0, "")
 
     def _schema(self) -> int:
         (version,) = self._db.execute("pragma user_version").fetchone()
         return int(version)
 
+    def _has_events(self) -> bool:
+        return bool(self._db.execute("pragma table_info(events)").fetchall())
+
+    def _has_digests(self) -> bool:
+        return any(column[1] == "digest" for column in self._db.execute("pragma table_info(events)"))
+
     def _migrate(self, file: Path, writer: bool) -> None:
         version = self._schema()
         if version > len(MIGRATIONS):
             raise JournalError(f"{file}: written by a newer release (schema {version}); upgrade lamdagent")
+        if (version > 0) != self._has_events() or (version >= CHAINED) != self._has_digests():
+            raise JournalError(f"{file}: damaged: schema {version} has other tables. Restore it from a copy.")
         for number, script in enumerate(MIGRATIONS[version:], version + 1) if writer else ():
-            self._db.executescript(f"begin; {script} pragma user_version = {number}; commit;")
+            self._db.executescript(f"begin; {script}")
+            if number == CHAINED:
+                self._chain()
+            self._db.execute(f"pragma user_version = {number}")
+            self._db.execute("commit")
+
+    def _chain(self) -> None:
+        """Give each event that an older release wrote its digest."""
+        before = ""
+        for seq, at, kind, body in self._db.execute(f"{SELECT} from events order by seq").fetchall():
+            before = _chained(before, at, kind, body)
+            self._db.execute("update events set digest = ? where seq = ?", (before, seq))
+
+
+def mend_journal(folder: Path) -> tuple[int, Path]:
+    """Keep the events before the first that is damaged, and the damaged file under another name.
+
+    Returns how many were kept, and where the damaged file is now.
+
+    Raises:
+        JournalError: nothing is damaged, no event is whole, or another process runs the study.
+    """
+    file, beside = folder / "journal.sqlite", folder / ".mended"
+    kept, damage = list[Row](), None
+    lock = _lock(folder)
+    try:
+        with contextlib.closing(SqliteJournal(file, writer=False)) as damaged:
+            try:
+                for row in damaged.rows():
+                    kept.append(row)
+            except JournalError as error:
+                damage = error
+        if not kept or damage is None:
+            raise damage or JournalError(f"{file}: nothing is damaged, so there is nothing to mend.")
+        shutil.rmtree(beside, ignore_errors=True)
+        with contextlib.closing(SqliteJournal(beside / "journal.sqlite", writer=True)) as mended:
+            mended.insert(kept)
+        aside = next(p for n in itertools.count(1) if not (p := folder / f"journal.damaged-{n}.sqlite").exists())
+        file.rename(aside)
+        rename(beside / "journal.sqlite", file)
+        shutil.rmtree(beside)
+    finally:
+        os.close(lock)
+    return len(kept), aside
 
 
 def read_journal(folder: Path) -> list[Event]:

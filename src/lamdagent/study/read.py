@@ -46,19 +46,32 @@ def read_study(path: Path) -> ReadStudy:
     Raises:
         UserError: there is no such study, or it has not begun.
     """
-    file = path / "study.yaml" if (path / "study.yaml").is_file() else path
-    if file.is_file():
-        study = load_study(file)
-        folder, home = study.folder, study.home
-    elif path.is_dir():
-        folder, home = path, path.parent.parent
-    else:
-        raise UserError(f"{path}: no such study file or run folder. See what is there with: ls {path.parent}/runs")
-    if not (folder / "journal.sqlite").exists():
-        hint = f"Begin it with: lamdagent run {file}" if file.is_file() else "It is no run folder of a study."
-        raise JournalError(f"{folder}: no search has begun here. {hint}")
+    file = _study_file(path)
+    folder, home = folder_of(path), path.parent.parent if file is None else load_study(file).home
     state = reduce_events(read_journal(folder))
-    return ReadStudy(name=folder.name, folder=folder, home=home, state=state, file=file if file.is_file() else None)
+    return ReadStudy(name=folder.name, folder=folder, home=home, state=state, file=file)
+
+
+def folder_of(path: Path) -> Path:
+    """The folder that holds the journal of a study, of a study file or that folder itself.
+
+    Raises:
+        UserError: there is no such study, or it has not begun.
+    """
+    file = _study_file(path)
+    if file is None and not path.is_dir():
+        raise UserError(f"{path}: no such study file or run folder. See what is there with: ls {path.parent}/runs")
+    folder = path if file is None else load_study(file).folder
+    journal = folder / "journal.sqlite"
+    if not journal.exists() or not journal.stat().st_size:
+        hint = "It is no run folder of a study." if file is None else f"Begin it with: lamdagent run {file}"
+        raise JournalError(f"{folder}: no search has begun here. {hint}")
+    return folder
+
+
+def _study_file(path: Path) -> Path | None:
+    file = path / "study.yaml" if (path / "study.yaml").is_file() else path
+    return file if file.is_file() else None
 
 
 def find_trial(study: ReadStudy, wanted: str) -> Trial:
