@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from lamdagent.actions import merge
 from lamdagent.actions.merge import Ties
@@ -122,10 +123,67 @@ class TestOrderedTies(ActionTypeContract):
         (model("x", shapes="bigger"), "'a' and 'x' have tensors of different shapes"),
         (model("x", tokenizer="other"), "'a' and 'x' have different vocabularies"),
         (BASE, "'base' is a base model: merging it with its own descendants adds nothing"),
+        (
+            model("x", unlike_base="'base' and 'x' have different vocabularies"),
+            "'x' is not merged, since a merge is relative to a base: 'base' and 'x' have different vocabularies",
+        ),
+        (model("x", config={"rope": {"rope_theta": 1e6}}), "disagree on rope ({'rope_theta': 10000.0} and"),
+        (
+            model("x", conventions={"eos_token": "<|im_end|>", "chat_template": "h2"}),
+            "'a' and 'x' disagree on chat_template, eos_token (<|end|> and <|im_end|>); tokenizer_source says",
+        ),
     ],
 )
 def test_ties_says_why_two_models_cannot_be_merged(other: Object, words: str) -> None:
-    assert words in str(why_refused(Ties(), merged(A, other)))
+    known = {"config": {"rope": {"rope_theta": 1e4}}, "conventions": {"eos_token": "<|end|>", "chat_template": "h"}}
+    assert words in str(why_refused(Ties(), merged(model("a", **known), other)))
+
+
+@pytest.mark.parametrize("source", ["base", "first"])
+def test_models_that_are_spoken_to_in_different_ways_are_merged_where_a_setting_says_whose_it_takes(
+    source: str,
+) -> None:
+    a, b = model("a", conventions={"eos_token": "<|end|>"}), model("b", conventions={"eos_token": "<|eos|>"})
+    assert why_refused(Ties(), merged(a, b)) is not None
+    assert why_refused(Ties(), merged(a, b, tokenizer_source=source)) is None
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ({"weight": 0.0}, "must be finite and not 0"),
+        ({"weight": [1.0, 0.0]}, "must be finite and not 0"),
+        ({"weight": float("nan")}, "must be finite and not 0"),
+        ({"weight": float("inf")}, "must be finite and not 0"),
+        ({"density": float("nan")}, "density must lie above 0"),
+        ({"weight": [1.0, -1.0]}, "cancel each other"),
+        ({"weight": [0.1, 0.2, -0.3]}, "cancel each other"),
+        ({"weight": -1.0}, "do the same as positive ones"),
+        ({"weight": [-1.0, -0.5]}, "do the same as positive ones"),
+        ({"weight": [1.0, 2.0, 3.0, 4.0]}, "gives 4 weight values, and a merge takes"),
+        ({"weight": [1.0, 2.0], "density": [0.1, 0.2, 0.3]}, "never possible"),
+        ({"wieght": 0.5}, "Did you mean 'weight'?"),
+        ({"tokenizer_source": "union"}, "'models', 'base' or 'first'"),
+    ],
+)
+def test_a_merge_setting_that_is_misspelt_or_means_nothing_is_refused(setting: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValidationError) as raised:
+        merge.TiesConfig.model_validate({"hyperparameters": {"odd": setting}})
+    assert words in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        {"weight": [1.0, -0.95]},
+        {"weight": [0.7, 0.3], "density": [0.2, 0.9]},
+        {"weight": -1.0, "normalize": False},
+        {"weight": [0.5, 0.3, -0.2]},
+        {"density": 0.0001},
+    ],
+)
+def test_odd_weights_that_mean_something_are_taken(setting: dict[str, Any]) -> None:
+    merge.TiesConfig.model_validate({"hyperparameters": {"odd": setting}})
 
 
 def test_preferences_and_base_models_are_refused_by_their_slots_alone() -> None:

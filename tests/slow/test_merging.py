@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -45,8 +47,9 @@ def test_our_merge_equals_mergekit_yaml_on_the_same_recipe(
 ) -> None:
     from safetensors.torch import load_file
 
-    recipe = merge_recipe(specialists, str(world / "models" / "base"), values, "float32")
-    merge(recipe, tmp_path / "ours", device="cpu")
+    base = world / "models" / "base"
+    recipe = merge_recipe(specialists, str(base), values, "float32")
+    merge(recipe, tmp_path / "ours", config_of=base, conventions_of=base, device="cpu")
     (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(recipe))
     tool = Path(sys.executable).parent / "mergekit-yaml"
     subprocess.run([tool, tmp_path / "recipe.yaml", tmp_path / "theirs"], check=True, capture_output=True)
@@ -56,14 +59,85 @@ def test_our_merge_equals_mergekit_yaml_on_the_same_recipe(
         assert tensor.equal(theirs[name]), name
 
 
-def test_a_merged_model_is_a_plain_folder_with_its_tokenizer_and_generation_config(
+def test_a_merge_speaks_as_the_models_do_and_not_as_their_base(
     world: Path, tmp_path: Path, specialists: list[str]
 ) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
+    base = tmp_path / "base"  # a pretrained model: no template, another EOS, and other positions
+    shutil.copytree(world / "models" / "base", base)
+    (base / "chat_template.jinja").unlink()
+    edit(base / "tokenizer_config.json", eos_token="<|pad|>")
+    edit(base / "generation_config.json", eos_token_id=0)
+    edit(base / "config.json", eos_token_id=0, rope_parameters={"rope_theta": 9.0, "rope_type": "default"})
     values = {"density": 0.5, "weight": 1.0, "normalize": True}
-    merge(merge_recipe(specialists, str(world / "models" / "base"), values, "float32"), tmp_path / "m", device="cpu")
-    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "m")
+    recipe = merge_recipe(specialists, str(base), values, "float32")
+    first = Path(specialists[0])
+    for name, speaker in (("as-models", first), ("as-base", base)):
+        merge(recipe, tmp_path / name, config_of=first, conventions_of=speaker, device="cpu")
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "as-models")
+    model = AutoModelForCausalLM.from_pretrained(tmp_path / "as-models")
+    assert (tokenizer.eos_token, bool(tokenizer.chat_template)) == ("<|end|>", True)
+    assert model.generation_config.eos_token_id == model.config.eos_token_id == tokenizer.eos_token_id == 1
+    assert model.config.rope_parameters["rope_theta"] == 100.0
+    assert model.config.tie_word_embeddings and model.lm_head.weight is model.model.embed_tokens.weight
+    as_base = AutoTokenizer.from_pretrained(tmp_path / "as-base")
+    assert (as_base.eos_token, bool(as_base.chat_template)) == ("<|pad|>", False)
+    chosen = json.loads((tmp_path / "as-base" / "config.json").read_text())
+    assert (chosen["eos_token_id"], chosen["rope_parameters"]["rope_theta"]) == (0, 100.0)
+
+
+def test_a_merge_of_models_with_an_output_head_of_their_own_keeps_it(
+    world: Path, tmp_path: Path, specialists: list[str]
+) -> None:
+    import torch
+    from safetensors.torch import load_file, save_file
+    from transformers import AutoModelForCausalLM
+
+    generator = torch.Generator().manual_seed(3)
+    base = tmp_path / "base"
+    shutil.copytree(world / "models" / "base", base)
+    for folder in (base, *map(Path, specialists)):
+        tensors = load_file(folder / "model.safetensors")
+        tensors["lm_head.weight"] = torch.randn(tensors["model.embed_tokens.weight"].shape, generator=generator)
+        save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})  # and config.json still says tied
+    values = {"density": 1.0, "weight": 1.0, "normalize": True}
+    first = Path(specialists[0])
+    recipe = merge_recipe(specialists, str(base), values, "float32")
+    merge(recipe, tmp_path / "m", config_of=first, conventions_of=first, device="cpu")
     model = AutoModelForCausalLM.from_pretrained(tmp_path / "m")
-    assert tokenizer.eos_token_id == model.generation_config.eos_token_id
-    assert tokenizer.chat_template
+    assert not model.config.tie_word_embeddings
+    assert model.lm_head.weight.equal(load_file(tmp_path / "m" / "model.safetensors")["lm_head.weight"])
+    assert not model.lm_head.weight.equal(model.model.embed_tokens.weight)
+
+
+def test_a_merge_of_brought_models_scores_what_its_weights_answer_and_records_what_it_is(
+    world: Path, study: Path, specialists: list[str]
+) -> None:
+    import lamdagent
+    from lamdagent.core.types import Made
+
+    base = study.parent / "models" / "base"
+    (base / "chat_template.jinja").unlink()
+    edit(base / "tokenizer_config.json", eos_token="<|pad|>")
+    edit(base / "generation_config.json", eos_token_id=0)
+    edit(base / "config.json", eos_token_id=0)
+    a, b = (f"{{path: {folder}, base: base}}" for folder in specialists)
+    overrides = [
+        f"models={{base: {{path: models/base}}, a: {a}, b: {b}}}",
+        "-actions.sft",
+        "datasets={}",
+        "budget.trials=1",
+        "policy={kind: random}",
+    ]
+    state = lamdagent.run_study(study, overrides)
+    (outcome,) = [trial.outcome for trial in state.trials]
+    assert isinstance(outcome, Made)
+    assert outcome.object.model["eos"] == "<|end|>" and outcome.object.model["chat_template"]
+    weights = next((study.parent / "runs" / "artifacts").glob(f"{outcome.object.id}/weights"))
+    assert json.loads((weights / "tokenizer_config.json").read_text())["eos_token"] == "<|end|>"
+    assert (weights / "chat_template.jinja").read_text() == (world / "models/base/chat_template.jinja").read_text()
+
+
+def edit(file: Path, **changes: object) -> None:
+    file.write_text(json.dumps(json.loads(file.read_text()) | changes))

@@ -5,17 +5,19 @@ Source: Yadav et al. 2023 (arXiv 2306.01708), as mergekit's merge method `ties`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from lamdagent.core.action_type import Context
 from lamdagent.core.config import Config, Parts
 from lamdagent.core.training import NO_TRAINING, Training
 from lamdagent.core.types import Kind, Object, Slot
-from lamdagent.objects.models.metadata import inherited
+from lamdagent.objects.models.companions import write_companions
+from lamdagent.objects.models.metadata import ALIKE, CONVENTIONS, inherited, why_unlike
 
 
 class TiesHyperparameters(Config):
@@ -26,6 +28,11 @@ class TiesHyperparameters(Config):
     )
     weight: float | list[float] = Field(1.0, description="weight of each task vector; one, or one per model")
     normalize: bool = Field(True, description="divide by the sum of the weights that agree in sign")
+    tokenizer_source: Literal["models", "base", "first"] = Field(
+        "models",
+        description="whose tokenizer, EOS, chat template and generation settings the merge has: `models`, which must agree "
+        "on them, those of their `base`, or of the `first` of the models in the order of the study",
+    )
 
     @field_validator("density")
     @classmethod
@@ -33,6 +40,29 @@ class TiesHyperparameters(Config):
         if not all(0 < v <= 1 for v in (value if isinstance(value, list) else [value])):
             raise ValueError(f"density must lie above 0 and at most 1, not {value}")
         return value
+
+    @field_validator("weight")
+    @classmethod
+    def _counts(cls, value: float | list[float]) -> float | list[float]:
+        each = value if isinstance(value, list) else [value]
+        if not all(math.isfinite(v) and v != 0 for v in each):
+            raise ValueError(f"a weight must be finite and not 0, which leaves its model out, not {value}")
+        if abs(math.fsum(each)) <= CANCELLED * math.fsum(map(abs, each)):
+            raise ValueError(f"the weights {value} cancel each other: where models agree, nothing of them is left")
+        return value
+
+    @model_validator(mode="after")
+    def _as_meant(self) -> Self:
+        each = self.weight if isinstance(self.weight, list) else [self.weight]
+        if self.normalize and max(each) < 0:
+            raise ValueError(
+                f"under normalize, weights that are all negative ({self.weight}) do the same as positive ones; give those, "
+                "or normalize: false to subtract what the models learnt"
+            )
+        return self
+
+
+CANCELLED = 1e-6  # of the sum of the sizes of weights: less is nothing but rounding
 
 
 class TiesConfig(Config):
@@ -50,24 +80,36 @@ class TiesConfig(Config):
             raise ValueError(f"a merge takes 2 or more models, given as [n] or [least, most], not {value}")
         return value
 
+    @model_validator(mode="after")
+    def _one_value_per_model(self) -> Self:
+        for name, setting in self.hyperparameters.items():
+            sizes = {k: len(v) for k in ("density", "weight") if isinstance(v := getattr(setting, k), list)}
+            if any(not self.models[0] <= n <= self.models[-1] for n in sizes.values()) or len(set(sizes.values())) > 1:
+                given = " and ".join(f"{n} {key} values" for key, n in sizes.items())
+                raise ValueError(
+                    f"setting {name!r} gives {given}, and a merge takes {self.models} models: never possible"
+                )
+        return self
+
     def arguments(self, parts: Parts) -> dict[str, Any]:
         # Which model gets which weight is a choice of its own only where a setting gives one for each.
         lists = any(isinstance(v, list) for s in self.hyperparameters.values() for v in (s.density, s.weight))
         return {**super().arguments(parts), "ordered": lists}
 
 
-def no_base_model(model: Object) -> str | None:
-    """Why a merge relative to the base model does not take a model; None if it does."""
-    if model.root != model.id:
-        return None
-    return f"{model.name!r} is a base model: merging it with its own descendants adds nothing"
+def relative_to_base(model: Object) -> str | None:
+    """Why a merge relative to its base model does not take a model; None if it does."""
+    if model.root == model.id:
+        return f"{model.name!r} is a base model: merging it with its own descendants adds nothing"
+    reason = model.model.get("unlike_base")
+    return None if reason is None else f"{model.name!r} is not merged, since a merge is relative to a base: {reason}"
 
 
 class Ties:
     """Merge models by trimming their task vectors, electing signs, and averaging what agrees."""
 
     Config = TiesConfig
-    name, version = "ties", 1
+    name, version = "ties", 2
     makes: Kind = "model"
 
     def __init__(self, *, models: Sequence[int] = (2, 3), ordered: bool = False) -> None:
@@ -78,14 +120,18 @@ class Ties:
                 at_least=models[0],
                 at_most=models[-1],
                 ordered=ordered,
-                accepts=no_base_model,
+                accepts=relative_to_base,
             ),
             Slot(name="hyperparameters", kind="hyperparameters"),
         )
 
     def validate(self, inputs: Mapping[str, Sequence[Object]]) -> str | None:
         models, (setting,) = inputs["models"], inputs["hyperparameters"]
-        return _differ(models) or (_uneven(models, setting) if self.slots[0].ordered else None)
+        if reason := why_unlike(models, ALIKE):
+            return reason
+        if _source(setting) == "models" and (reason := why_unlike(models, ("conventions",))):
+            return f"{reason}; tokenizer_source says whose a merge takes"
+        return _uneven(models, setting) if self.slots[0].ordered else None
 
     def cost(self, inputs: Mapping[str, Sequence[Object]]) -> Training:
         return NO_TRAINING
@@ -100,9 +146,21 @@ class Ties:
             base.model["dtype"],
         )
         ctx.progress("merge", 0, 1)
-        merge(recipe, ctx.workdir / "weights", device=ctx.models.device)
+        speaker = base if _source(setting) == "base" else models[0]
+        merge(
+            recipe,
+            ctx.workdir / "weights",
+            config_of=ctx.weights(models[0]),
+            conventions_of=ctx.weights(speaker),
+            device=ctx.models.device,
+        )
         ctx.progress("merge", 1, 1)
-        return inherited(models[0].model)
+        return {**inherited(models[0].model), **{k: speaker.meta[k] for k in CONVENTIONS if k in speaker.meta}}
+
+
+def _source(setting: Object) -> str:
+    """Settings of before it could be given have none."""
+    return str(setting.setting["values"].get("tokenizer_source", "models"))
 
 
 def merge_recipe(folders: Sequence[str], base: str, values: Mapping[str, Any], dtype: str) -> dict[str, Any]:
@@ -124,30 +182,29 @@ def merge_recipe(folders: Sequence[str], base: str, values: Mapping[str, Any], d
     }
 
 
-def merge(recipe: Mapping[str, Any], folder: Path, *, device: str) -> None:
-    """Run a mergekit recipe and write a plain Hugging Face folder."""
+def merge(recipe: Mapping[str, Any], folder: Path, *, config_of: Path, conventions_of: Path, device: str) -> None:
+    """Run a mergekit recipe and write a plain Hugging Face folder.
+
+    mergekit takes all that is not weights from the base model, which the merged ones may have left behind.
+
+    Args:
+        config_of: the model folder whose config.json the merge computes with.
+        conventions_of: the one whose tokenizer, special tokens, chat template and generation settings it has.
+    """
     from mergekit.config import MergeConfiguration
     from mergekit.merge import run_merge
     from mergekit.options import MergeOptions
 
     options = MergeOptions(
-        device=device, quiet=True, write_model_card=False, copy_tokenizer=True, lazy_unpickle=True, low_cpu_memory=False
+        device=device,
+        quiet=True,
+        write_model_card=False,
+        copy_tokenizer=False,
+        lazy_unpickle=True,
+        low_cpu_memory=False,
     )
     run_merge(MergeConfiguration.model_validate(recipe), str(folder), options)
-
-
-def _differ(models: Sequence[Object]) -> str | None:
-    first = models[0]
-    for key, what in (
-        ("root", "do not descend from one base model"),
-        ("architecture", "have different architectures"),
-        ("shapes", "have tensors of different shapes"),
-        ("tokenizer", "have different vocabularies"),
-    ):
-        for other in models[1:]:
-            if first.meta.get(key) != other.meta.get(key):
-                return f"{first.name!r} and {other.name!r} {what}"
-    return None
+    write_companions(folder, config_of=config_of, conventions_of=conventions_of, dtype=recipe["dtype"])
 
 
 def _uneven(models: Sequence[Object], setting: Object) -> str | None:

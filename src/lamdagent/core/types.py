@@ -51,8 +51,9 @@ class _ModelNeeds(TypedDict):
 class ModelMeta(_ModelNeeds, total=False):
     """What is known of a model: `root` is the base model it descends from, which for a base model is itself.
 
-    Models with equal `architecture`, `shapes` and `tokenizer` can be merged. `distance` is how far a made model's
-    weights lie from those of its root.
+    Models with equal `architecture`, `shapes`, `tokenizer`, `config` and `conventions` can be merged (see
+    `objects.models.metadata`); `unlike_base` is what keeps one from being merged relative to its root. `distance` is how
+    far a made model's weights lie from those of its root.
     """
 
     architecture: str
@@ -62,6 +63,9 @@ class ModelMeta(_ModelNeeds, total=False):
     tokenizer: str
     chat_template: bool
     eos: str
+    config: Mapping[str, Any]
+    conventions: Mapping[str, Any]
+    unlike_base: str
     distance: float
 
 

@@ -84,6 +84,8 @@ class Examiner:
         if result.faults:
             raise Invalid("; ".join(result.faults))
         moved = distance(context.workdir / "weights", context.weights(root))
+        if moved == 0.0:
+            raise Invalid(f"its weights are those of its base model {root.name!r}: nothing was changed")
         return result.facts if moved is None else {**result.facts, "distance": moved}
 
 

@@ -17,7 +17,7 @@ from lamdagent.objects.datasets.formats import training_rows
 from lamdagent.objects.datasets.readers import Source, read_rows, rows_digest
 from lamdagent.objects.datasets.size import Size, open_tokenizer
 from lamdagent.objects.models.hub import HUB, HubModel, folder_id, gguf_id, hub_id, resolve
-from lamdagent.objects.models.metadata import read_facts
+from lamdagent.objects.models.metadata import beside_their_bases, read_facts
 from lamdagent.study.config import DatasetEntry, Study
 from lamdagent.study.config.schema import ModelEntry
 from lamdagent.study.config.settings import settings_of
@@ -39,7 +39,7 @@ def with_facts(provided: InitialPool, facts: Mapping[ObjectId, Mapping[str, Any]
     objects = tuple(
         replace(obj, meta={**facts[obj.id], **obj.meta}) if obj.id in facts else obj for obj in provided.objects
     )
-    return replace(provided, objects=objects)
+    return replace(provided, objects=beside_their_bases(objects))
 
 
 def to_fetch(study: Study, tasks: Sequence[Task]) -> list[str]:
@@ -73,7 +73,7 @@ def load_pool(study: Study, known: Mapping[ObjectId, Object], *, offline: bool =
         for action, config in study.actions.items()
         for name, setting in settings_of(config).items()
     ]
-    objects = (*models, *datasets, *settings)
+    objects = (*beside_their_bases(models), *datasets, *settings)
     seen: dict[ObjectId, str] = {}
     for obj in objects:
         if (other := seen.setdefault(obj.id, obj.name)) != obj.name:

@@ -22,6 +22,7 @@ from lamdagent.study.config import Study
 from lamdagent.study.initial_pool import InitialPool, load_pool, with_facts, write_datasets
 from lamdagent.study.journal import SqliteJournal, read_journal
 from lamdagent.study.parts import StudyParts, Watch
+from lamdagent.study.unmerged import unmerged
 
 log = logging.getLogger(__name__)
 
@@ -97,6 +98,8 @@ def _new(parts: StudyParts, pool: InitialPool, runner: Runner) -> list[Event]:
     study = parts.study
     write_datasets(study, pool, parts.artifacts)
     pool, overlaps = _prepared(parts, pool, pool.objects, runner)
+    for line in unmerged(parts.action_types, pool.objects):
+        log.warning("%s", line)
     objects = gate.close(overlaps, study.body.contamination, pool.objects, parts.artifacts)
     opened = StudyOpened(
         config=study.dump(), seed=study.body.seed, goals=study.goals, guards=study.guards, id_formula=ID_FORMULA,

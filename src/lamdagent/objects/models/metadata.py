@@ -9,23 +9,39 @@ from __future__ import annotations
 import json
 import math
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from lamdagent.core.errors import DataError
-from lamdagent.core.types import content_id
+from lamdagent.core.types import Object, content_id
 
 WEIGHT_FILES = ("model.safetensors", "model.safetensors.index.json")
-KIN = ("root", "architecture", "dtype", "parameters", "shapes", "tokenizer", "chat_template", "eos")
+KIN = (
+    "root", "architecture", "dtype", "parameters", "shapes", "tokenizer", "chat_template", "eos", "config", "conventions",
+    "unlike_base",
+)  # fmt: skip
+CONVENTIONS = ("chat_template", "eos", "conventions")
+"""Of KIN, how a model is spoken to and how it answers."""
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt")
+OUTPUT_HEADS = ("lm_head.weight", "embed_out.weight")
+COMPUTED_WITH = (
+    "num_attention_heads", "num_key_value_heads", "max_position_embeddings", "sliding_window", "rms_norm_eps",
+    "layer_norm_epsilon", "hidden_act", "tie_word_embeddings",
+)  # fmt: skip
+"""Keys of config.json by which equal tensors compute something else, beside those of the positions."""
+NO_GENERATION_SETTING = ("_from_model_config", "transformers_version", "pad_token_id", "use_cache")
 
 
 def read_facts(folder: Path) -> dict[str, Any]:
-    """The `meta` of a model object: architecture, dtype, parameters, shapes, tokenizer, chat template, eos.
+    """The `meta` of a model object: architecture, dtype, parameters, shapes, tokenizer, chat template, eos, config,
+    conventions.
 
-    `shapes` is the hash of every tensor's name and shape, and `tokenizer` that of the vocabulary: models can be merged
-    where both are equal.
+    `shapes` is the hash of every tensor's name and shape, a tied output head left out, and `tokenizer` that of the
+    vocabulary. `config` is what of config.json changes what equal tensors compute, and `conventions` how the model is
+    spoken to: BOS, EOS, the hash of its chat template, and its generation settings. Models can be merged where all of
+    these are equal.
 
     Raises:
         DataError: the folder is no model, lacks a tokenizer or an EOS token, or a safetensors file is damaged.
@@ -36,15 +52,60 @@ def read_facts(folder: Path) -> dict[str, Any]:
     if not isinstance(config.get("architectures"), list) or not config["architectures"]:
         raise DataError(f"{folder / 'config.json'}: no 'architectures'; this is no Hugging Face language model folder.")
     tensors = {name: shape for file in weight_files(folder) for name, shape in tensor_shapes(file).items()}
+    parameters = sum(math.prod(shape) for shape in tensors.values())
+    if config.get("tie_word_embeddings"):  # a copy of the embeddings, which some tools write out and others do not
+        tensors = {name: shape for name, shape in tensors.items() if name not in OUTPUT_HEADS}
     return {
         "architecture": config["architectures"][0],
         "dtype": str(config.get("dtype") or config.get("torch_dtype") or "float32"),
-        "parameters": sum(math.prod(shape) for shape in tensors.values()),
+        "parameters": parameters,
         "shapes": content_id(tensors),
         "tokenizer": _vocabulary_id(folder),
         "chat_template": _has_chat_template(folder),
         "eos": _eos(folder, config),
+        "config": _computed_with(config),
+        "conventions": _conventions(folder, config),
     }
+
+
+def why_unlike(models: Sequence[Object], keys: Sequence[str]) -> str | None:
+    """Where the `meta` of models differs under these keys, in words; None where it does not. What is not known of one of
+    them is not compared."""
+    first = models[0]
+    for other in models[1:]:
+        for key in keys:
+            one, two = first.meta.get(key), other.meta.get(key)
+            if isinstance(one, Mapping) and isinstance(two, Mapping):
+                both = sorted(k for k in one.keys() & two.keys() if one[k] != two[k])
+                if differs := [k if k == "chat_template" else f"{k} ({one[k]} and {two[k]})" for k in both]:
+                    return f"{first.name!r} and {other.name!r} disagree on {', '.join(differs)}"
+            elif one != two and None not in (one, two):
+                return f"{first.name!r} and {other.name!r} {UNLIKE[key]}"
+    return None
+
+
+UNLIKE = {
+    "root": "do not descend from one base model",
+    "architecture": "have different architectures",
+    "shapes": "have tensors of different shapes",
+    "tokenizer": "have different vocabularies",
+}
+ALIKE = (*UNLIKE, "config")
+"""What models must have in common for their weights to be mixed."""
+
+
+def beside_their_bases(objects: Sequence[Object]) -> tuple[Object, ...]:
+    """The objects, each brought model of another one with what keeps it from being merged relative to that base, as
+    `unlike_base` in its `meta`."""
+    known = {obj.id: obj for obj in objects}
+    found = []
+    for obj in objects:
+        base = known.get(obj.root) if obj.kind == "model" and "shapes" in obj.meta else None
+        if base is not None and base is not obj:
+            reason = why_unlike([base, obj], ("architecture", "shapes", "tokenizer"))
+            obj = obj if reason is None else replace(obj, meta={**obj.meta, "unlike_base": reason})
+        found.append(obj)
+    return tuple(found)
 
 
 def inherited(meta: Mapping[str, Any]) -> dict[str, Any]:
@@ -117,6 +178,47 @@ def _vocabulary_id(folder: Path) -> str:
         return content_id(file.read_bytes().hex())
     whole = _json(file)
     return content_id([whole.get("model", {}).get("vocab"), [t["content"] for t in whole.get("added_tokens", [])]])
+
+
+def _computed_with(config: Mapping[str, Any]) -> dict[str, Any]:
+    rope = config.get("rope_parameters") or {
+        **(config.get("rope_scaling") or {}),
+        "rope_theta": config.get("rope_theta"),
+    }
+    rope = {"rope_type" if key == "type" else key: value for key, value in rope.items() if value is not None}
+    if rope:
+        rope.setdefault("rope_type", "default")
+    found = {key: config[key] for key in COMPUTED_WITH if config.get(key) is not None}
+    return {**found, **({"rope": rope} if rope else {})}
+
+
+def _conventions(folder: Path, config: Mapping[str, Any]) -> dict[str, Any]:
+    """What is None is known to be absent. `eos_token_id` is that of generation_config.json, else of config.json."""
+    file = folder / "tokenizer_config.json"
+    said = _json(file) if file.is_file() else {}
+    generation = _json(folder / "generation_config.json") if (folder / "generation_config.json").is_file() else config
+    ends = generation.get("eos_token_id", config.get("eos_token_id"))
+    settings = (
+        {k: v for k, v in generation.items() if k not in NO_GENERATION_SETTING} if generation is not config else {}
+    )
+    settings.pop("eos_token_id", None)
+    template = _chat_template(folder, said)
+    bos = said.get("bos_token")
+    return {
+        "bos_token": bos.get("content") if isinstance(bos, dict) else bos,
+        "add_bos_token": said.get("add_bos_token"),
+        "eos_token": _eos(folder, dict(config)),
+        "eos_token_id": sorted(ends) if isinstance(ends, list) else [ends],
+        "chat_template": None if template is None else content_id(template),
+        "generation_config": dict(sorted((k, v) for k, v in settings.items() if v not in (None, False))),
+    }
+
+
+def _chat_template(folder: Path, tokenizer_config: Mapping[str, Any]) -> Any:
+    file = folder / "chat_template.jinja"
+    if file.is_file():
+        return file.read_text(encoding="utf-8")
+    return tokenizer_config.get("chat_template")
 
 
 def _has_chat_template(folder: Path) -> bool:

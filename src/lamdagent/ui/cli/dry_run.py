@@ -18,6 +18,7 @@ from lamdagent.study.config.schema import BudgetEntry
 from lamdagent.study.initial_pool import kept_bytes, load_pool, to_fetch
 from lamdagent.study.open import check_tasks
 from lamdagent.study.parts import StudyParts
+from lamdagent.study.unmerged import unmerged
 
 BYTES_PER_PARAMETER = {"float32": 4, "bfloat16": 2, "float16": 2}
 
@@ -62,6 +63,8 @@ class RunPlan:
     """What the search starts with."""
     actions: Mapping[str, int]
     """How many actions of each type can be done first."""
+    unmerged: tuple[str, ...]
+    """Which provided models no action puts together, and why."""
     tasks: tuple[PlannedTask, ...]
     """What models are scored on."""
     policy: str
@@ -87,6 +90,7 @@ class RunPlan:
             Facts(rows=[(f"{o.kind} {o.name}", o.about) for o in self.pool]),
             "actions that can be done first (the number grows with every model made):",
             Facts(rows=[(name, f"{n:,}") for name, n in self.actions.items()]),
+            *self.unmerged,
             "tasks:",
             Facts(rows=tasks),
             f"policy {self.policy}, memory {self.memory}, budget {self.budget}",
@@ -114,6 +118,7 @@ def plan_of(study: Study) -> RunPlan:
         folder=str(study.folder),
         pool=tuple(PlannedObject(kind=o.kind, name=o.name, about=_about(o)) for o in objects),
         actions={name: sum(1 for _ in space.of_type(name)) for name in types},
+        unmerged=tuple(unmerged(types, objects)),
         tasks=tuple(_task(task, config) for task, (_, config) in zip(parts.tasks, study.tasks, strict=True)),
         policy=study.policy[0],
         memory=study.memory[0],
