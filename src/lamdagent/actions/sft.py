@@ -20,6 +20,7 @@ from lamdagent.core.training import Training
 from lamdagent.core.types import ALL, Kind, Object, Slot
 from lamdagent.objects.datasets.size import examples_seen, foreseen, rows_of
 from lamdagent.objects.models.metadata import inherited
+from lamdagent.objects.models.rendering import Renderer
 
 log = logging.getLogger(__name__)
 
@@ -119,7 +120,7 @@ class Sft:
     """
 
     Config = SftConfig
-    name, version = "sft", 1
+    name, version = "sft", 2
     makes: Kind = "model"
 
     def __init__(self, *, datasets: Sequence[int] = (1, 1), free: Free | None = None) -> None:
@@ -168,11 +169,18 @@ class Sft:
         rows = mixed([training_rows(ctx.folder(d) / "data.jsonl") for d in datasets], values.mixture)
         in_rows = rows_of(datasets, len(rows))
         told = _Told(ctx, model.model.get("parameters"), values, examples=len(rows), rows=in_rows)
-        losses, cut = _train(loaded, rows, values, seed, ctx, told)
+        examples, cut = tokens_of(loaded.tokenizer, rows, values.max_length)
+        losses = _train(loaded, examples, values, seed, ctx, told)
         ctx.models.save(loaded, ctx.workdir / "weights")
         ctx.keep(loaded)
-        facts = {"examples": len(rows), "cut_examples": cut, "steps": len(losses), "last_loss": losses[-1]}
-        return {**inherited(model.model), **facts, "first_loss": losses[0]}
+        facts = {"examples": len(rows), "cut_examples": cut, "dropped_examples": len(rows) - len(examples)}
+        return {
+            **inherited(model.model),
+            **facts,
+            "steps": len(losses),
+            "last_loss": losses[-1],
+            "first_loss": losses[0],
+        }
 
 
 def training_rows(file: Path) -> list[dict[str, Any]]:
@@ -202,10 +210,36 @@ def mixed(datasets: Sequence[list[dict[str, Any]]], mixture: str) -> list[dict[s
     return [rows[i % len(rows)] for i in range(longest) for rows in datasets]
 
 
+NO_LOSS = -100
+
+
+def tokens_of(
+    tokenizer: Any, rows: Sequence[Mapping[str, Any]], max_length: int | None
+) -> tuple[list[dict[str, list[int]]], int]:
+    """Examples as TRL takes them, `input_ids` and `labels`, and how many were cut to `max_length`; those of which nothing
+    that is learnt is left are left out.
+
+    Raises:
+        DataError: a chat template refuses a row.
+    """
+    renderer, examples, cut = Renderer(tokenizer), list[dict[str, list[int]]](), 0
+    for made in renderer.tokens([renderer.texts(row) for row in rows]):
+        ids, labels = [*made.prompt, *made.completion], [*[NO_LOSS] * len(made.prompt), *made.completion]
+        cut += max_length is not None and len(ids) > max_length
+        if any(label != NO_LOSS for label in labels[:max_length]):
+            examples.append({"input_ids": ids[:max_length], "labels": labels[:max_length]})
+    return examples, cut
+
+
 def _train(
-    loaded: Loaded, rows: list[dict[str, Any]], values: SftHyperparameters, seed: int, ctx: Context, told: _Told
-) -> tuple[list[float], int]:
-    """Train in place; the loss of every step, and how many examples were cut to `max_length`.
+    loaded: Loaded,
+    examples: list[dict[str, list[int]]],
+    values: SftHyperparameters,
+    seed: int,
+    ctx: Context,
+    told: _Told,
+) -> list[float]:
+    """Train in place; the loss of every step.
 
     Raises:
         Diverged: a loss or a weight is not finite.
@@ -229,14 +263,11 @@ def _train(
             logging_nan_inf_filter=False, seed=seed, data_seed=seed, bf16=autocast,
             use_cpu=ctx.models.device == "cpu", dataloader_pin_memory=ctx.models.device != "cpu", **keys,
         ),
-        train_dataset=Dataset.from_list(rows),
+        train_dataset=Dataset.from_list(examples),
         processing_class=loaded.tokenizer,
         peft_config=LoraConfig(task_type="CAUSAL_LM", **values.peft.model_dump()) if values.peft else None,
         callbacks=[_watch(losses, ctx, told)],
     )  # fmt: skip
-    cut = sum(len(ids) >= (values.max_length or math.inf) for ids in trainer.train_dataset["input_ids"])
-    if cut and not values.packing:
-        log.warning("%d of %d examples are cut to max_length %s", cut, len(rows), values.max_length)
     trainer.train()
     shutil.rmtree(scratch, ignore_errors=True)
     model = trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)
@@ -245,7 +276,7 @@ def _train(
         loaded.model.gradient_checkpointing_disable()
     if not all(bool(torch.isfinite(p).all()) for p in loaded.model.parameters()):
         raise Diverged(f"weights are not finite after {len(losses)} steps; try a lower learning_rate")
-    return losses, cut
+    return losses
 
 
 class _Told:

@@ -18,6 +18,7 @@ from lamdagent.core.errors import Invalid
 from lamdagent.core.protocols import Task
 from lamdagent.core.types import Example, Object, ObjectId
 from lamdagent.objects.models.metadata import tensor_shapes, weight_files
+from lamdagent.objects.models.rendering import Renderer
 
 MARGIN_NATS = 2.0  # above a uniform guess; a healthy model thrown away costs more than a broken one scored
 PROMPT_TOKENS = 512  # a prompt is cut to its last ones,
@@ -98,7 +99,9 @@ def end_rate(loaded: Loaded, examples: Sequence[Example]) -> float | None:
         return None
     model, tokenizer, ends = loaded.model, loaded.tokenizer, _end_ids(loaded)
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else min(ends, default=0)
-    prompts = [_fitting(loaded, loaded.tokenizer(example.prompt).input_ids, example.new_tokens) for example in asked]
+    prompts = [
+        _fitting(loaded, Renderer(tokenizer).prompt_ids(example.prompt), example.new_tokens) for example in asked
+    ]
     width = max(map(len, prompts))
     ids = torch.tensor([[pad] * (width - len(prompt)) + prompt for prompt in prompts], device=model.device)
     mask = torch.tensor([[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts], device=model.device)
@@ -156,12 +159,11 @@ def answer_losses(loaded: Loaded, examples: Sequence[Example]) -> list[float]:
 
 
 def _loss(loaded: Loaded, prompt: str, target: str) -> float | None:
-    """None for an answer without tokens. Prompt and answer are one text to the tokenizer, and spaces between them belong
-    to the answer, as lm-eval has it."""
+    """None for an answer without tokens. It stands after the tokens of the prompt, as in training and scoring."""
     import torch
 
-    head = loaded.tokenizer(prompt.rstrip()).input_ids
-    answer = loaded.tokenizer(prompt + target).input_ids[len(head) :][:ANSWER_TOKENS] if target else []
+    head, answer = Renderer(loaded.tokenizer).divided(prompt, target) if target else ([], [])
+    answer = answer[:ANSWER_TOKENS]
     if not answer:
         return None
     start = _fitting(loaded, head, len(answer))
@@ -205,9 +207,7 @@ def _rows(layer: Any) -> int:
 
 
 def _end_ids(loaded: Loaded) -> set[int]:
-    own = getattr(loaded.model.generation_config, "eos_token_id", None)
-    ids = {loaded.tokenizer.eos_token_id, *(own if isinstance(own, list) else [own])}
-    return {i for i in ids if i is not None}
+    return Renderer(loaded.tokenizer).stop_ids(loaded.model.generation_config)
 
 
 def _fitting(loaded: Loaded, prompt: list[int], answer_tokens: int) -> list[int]:

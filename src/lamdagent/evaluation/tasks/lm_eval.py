@@ -29,12 +29,13 @@ from lamdagent.evaluation.tasks.fewshot import with_examples_by_item
 from lamdagent.evaluation.tasks.requests import example_of, right_answer
 from lamdagent.evaluation.tasks.source import ItemSource, cluster_keys, shares
 from lamdagent.evaluation.tasks.task_files import task_files_id
+from lamdagent.evaluation.tasks.tokens import as_trained
 from lamdagent.objects.artifacts import kept_values
 from lamdagent.objects.durable import rename
 
 ITEM_ORDER = "lamdagent items"  # seed of the fixed order
 SHOWN_CHARS = 500
-PROMPTS_VERSION = 2  # goes up where the same task is asked in other words, which makes other scores
+PROMPTS_VERSION = 3  # goes up where the same task is asked in other words, which makes other scores
 
 
 CLUSTER = (
@@ -335,7 +336,7 @@ def _write(file: Path, record: Mapping[str, Any]) -> None:
 def _watched(loaded: Loaded, batch_size: int | str, ctx: Context | None, name: str) -> Any:
     from lm_eval.models.huggingface import HFLM
 
-    class Watched(HFLM):  # type: ignore[misc]
+    class Watched(as_trained(HFLM)):  # type: ignore[misc]
         """lm-eval's model, telling how many of its requests are answered."""
 
         answered, asked = 0, 0
