@@ -128,10 +128,26 @@ def test_a_server_that_is_down_is_asked_again_after_a_growing_wait() -> None:
     assert state.trials[0].choice.by == "agent"
 
 
+@pytest.mark.parametrize("line", [IndexError("list index out of range"), OverflowError("year 10000"), None, 7])
+def test_whatever_a_client_raises_or_returns_is_a_failure_that_may_pass(line: Any) -> None:
+    class Odd(FakeClient):
+        def complete(self, **asked: Any) -> Any:
+            if len(self.asked) != 2:
+                return super().complete(**asked)
+            self.asked.append(("", ""))
+            if isinstance(line, Exception):
+                raise line
+            return line
+
+    state = searched(Odd(), budget=Budget(trials=2))
+    assert [trial.choice.by for trial in state.trials] == ["agent", "agent"]
+    assert type(line).__name__ in (state.llm_calls[2].error or "") or "attribute" in (state.llm_calls[2].error or "")
+
+
 def test_ten_failures_in_a_row_pause_the_study_ready_to_resume() -> None:
     journal = MemoryJournal()
     with pytest.raises(UserError, match=r"last 10 answers of 'fake'.*paused and nothing is lost"):
-        run(opened(FakeClient([NoReply("down")] * 50), journal), toy.inline())
+        run(opened(FakeClient([obliging] * 3 + [NoReply("down")] * 50), journal), toy.inline())
     state = run(opened(FakeClient(), journal), toy.inline())
     assert len(state.trials) == 5
     assert all(trial.outcome is not None for trial in state.trials)

@@ -94,7 +94,9 @@ def test_the_reason_names_a_refusal_and_what_was_done() -> None:
 
 def test_a_fallback_says_why_the_model_was_not_heard_and_how_it_chose_itself() -> None:
     deaf = Agent(chat=fake_chat(FakeClient(["no"] * 3)), fallback=Surrogate())
-    assert why(deaf, UNSCORED, STEP) == ("no answer of fake could be used; drawn at random: no model has scores yet")
+    said = why(deaf, UNSCORED, STEP)
+    assert said.startswith("no answer of fake could be used (it was not JSON (")
+    assert said.endswith("; drawn at random: no model has scores yet")
     client = FakeClient()
     asked_once = Agent(chat=fake_chat(client), fallback=Random(), shortlist=Surrogate())
     assert why(asked_once, UNSCORED, STEP) == (

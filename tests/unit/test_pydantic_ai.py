@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,10 +15,14 @@ from pydantic_ai import exceptions  # noqa: E402
 from pydantic_ai.messages import ModelResponse, TextPart, ToolCallPart  # noqa: E402
 from pydantic_ai.models.function import AgentInfo, FunctionModel  # noqa: E402
 
-from lamdagent.core.errors import UserError  # noqa: E402
+from lamdagent.core.errors import ConfigError, UserError  # noqa: E402
+from lamdagent.core.text import told  # noqa: E402
 from lamdagent.llm.chat import NoReply  # noqa: E402
 from lamdagent.llm.config import ChatConfig  # noqa: E402
 from lamdagent.llm.pydantic_ai import PydanticAi, open_model  # noqa: E402
+from lamdagent.study.config import load_study  # noqa: E402
+
+from ..study_file import STUDY  # noqa: E402
 
 
 class Answer(BaseModel):
@@ -80,7 +85,7 @@ def test_a_failure_that_may_pass_is_no_reply(error: Exception) -> None:
 
 def test_a_refused_key_is_for_the_user_to_mend() -> None:
     made, _ = client(exceptions.ModelAuthenticationError("m", "bad key"), output="native")
-    with pytest.raises(UserError, match="Mend that"):
+    with pytest.raises(UserError, match="Is the key in the environment the right one"):
         ask(made)
 
 
@@ -110,3 +115,31 @@ def test_a_server_that_is_not_there_is_no_reply() -> None:
     settings = ChatConfig(model="mine", base_url="http://127.0.0.1:9/v1", timeout_s=2)
     with pytest.raises(NoReply):
         ask(PydanticAi(settings))
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("http://user:hunter2@127.0.0.1/v1", "no user, password"),
+        ("https://127.0.0.1/v1?key=hunter2", "no user, password"),
+        ("https://127.0.0.1/v1#hunter2", "no user, password"),
+        ("user:hunter2@127.0.0.1/v1", "no user, password"),
+        ("127.0.0.1:8000/v1", "http://HOST"),
+        ("http://127.0.0.1:8000/v1/chat/completions", "without /chat/completions"),
+    ],
+)
+def test_an_address_that_carries_a_secret_or_is_none_is_refused_and_the_secret_is_not_repeated(
+    url: str, said: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "study.yaml"
+    file.write_text(STUDY, encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"policy\.base_url") as error:
+        load_study(file, [f"policy={{kind: agent, model: mine, base_url: '{url}'}}"])
+    assert said in str(error.value)
+    assert "hunter2" not in str(error.value)
+
+
+def test_what_an_error_says_is_kept_on_one_line_without_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOME_API_KEY", "sk-0123456789")
+    error = ValueError("no\x1b[2J route to http://me:pa@ss@host/v1?key=abc with sk-0123456789 \ud83d\nand so on")
+    assert told(error) == "ValueError: no [2J route to http://host/v1 with [SOME_API_KEY] \ufffd and so on"

@@ -379,7 +379,9 @@ class LLMCall:
 
     `key` is the hash of all that was sent: an answer in the journal under the same key is never paid for again.
     `answer` is None where none came; `error` says why an answer, or its absence, was of no use. `job` is the key of the
-    job that asked; None where the search itself did. `trial` is None where a provided model was scored.
+    job that asked; None where the search itself did. `trial` is None where a provided model was scored. `finish` is why
+    the answer ended, as the provider says: `stop`, `length`, … `estimated`: the server reported no tokens, so these, and
+    `usd`, are estimated from the text. `adapted` is what of the question the provider refused, and was changed.
     """
 
     key: str
@@ -395,3 +397,6 @@ class LLMCall:
     usd: float | None = None
     wall_s: float = 0.0
     job: int | str | None = None
+    finish: str | None = None
+    estimated: bool = False
+    adapted: tuple[str, ...] = ()

@@ -2,7 +2,8 @@
 
 Every answer goes into a log before it is used, under the hash of all that was sent: into the journal where the search
 asks, into the study's `calls/` where a job does. The same question is therefore answered from there when a killed search
-is resumed, and never paid for twice.
+is resumed, and never paid for twice. Whatever a client returns or raises becomes an answer, a failure that may pass, or one
+that only the user can mend.
 """
 
 from __future__ import annotations
@@ -10,35 +11,50 @@ from __future__ import annotations
 import copy
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, Self, TypeVar
+from typing import Protocol, Self, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from lamdagent.core.budget import Budget
-from lamdagent.core.errors import BudgetSpent, UserError
+from lamdagent.core.errors import BudgetSpent, LamdagentError, UserError
 from lamdagent.core.protocols import CallLog
 from lamdagent.core.spent import Spent
+from lamdagent.core.text import told, writable
 from lamdagent.core.types import LLMCall, content_id
+from lamdagent.llm.reading import read
+from lamdagent.llm.usage import estimated_tokens, used
 
 Answer = TypeVar("Answer", bound=BaseModel)
-CHARS_PER_TOKEN = 3  # low, so that an estimate is rather too high
 LONGEST_WAIT_S = 60.0
+LONGEST_ANSWER = 1_000_000  # characters that are kept of an answer
+LENGTH, WITHHELD = "length", "content_filter"
+AGAIN = "Nothing is lost: change that, all under policy may change, and run the same command again."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """An answer as text, with what it took. `usd` is None where no price is known."""
+    """An answer as text, with what it took as far as the provider says: None is not known.
+
+    `thought` is what the model wrote before the answer, where the provider tells; `finish` is why the answer ended;
+    `adapted` is what of the question the provider refused, and was changed.
+    """
 
     text: str
-    tokens_in: int
-    tokens_out: int
-    usd: float | None = None
+    tokens_in: int | None = None
+    tokens_out: int | None = None
+    thought: str = ""
+    finish: str | None = None
+    adapted: tuple[str, ...] = ()
 
 
 class NoReply(Exception):
-    """No answer came: a time-out, a rate limit, a server that is down. Asking again may help."""
+    """No answer came: a time-out, a rate limit, a server that is down. Asking again, after `wait_s`, may help."""
+
+    def __init__(self, message: str, *, wait_s: float | None = None) -> None:
+        super().__init__(message)
+        self.wait_s = wait_s or 0.0
 
 
 class Client(Protocol):
@@ -76,12 +92,15 @@ class _Unlogged:
 @dataclass(slots=True)
 class _Failures:
     in_a_row: int = 0
+    last: str | None = None
+    answered: bool = False  # since this process began
 
 
 class Chat:
     """Questions to one client, with retries, a budget, and a log as memory of all answers.
 
     Args:
+        answer_tokens: the least that every answer may take, whatever its asker grants.
         attempts: times a question is asked, each time with what was wrong with the last answer.
         max_failures: failures in a row, over all questions, that pause the study.
         sleep: waits between attempts after no reply; tests pass one that does not.
@@ -92,11 +111,12 @@ class Chat:
         client: Client,
         *,
         budget: Budget,
+        answer_tokens: int | None = None,
         attempts: int = 3,
         max_failures: int = 10,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self.client, self._budget = client, budget
+        self.client, self._budget, self._answer_tokens = client, budget, answer_tokens or 0
         self._attempts, self._max_failures, self._sleep = attempts, max_failures, sleep
         self._failures = _Failures()  # shared by all that are bound of it: a server that is down is down for all
         self._log: CallLog = _Unlogged()
@@ -105,6 +125,11 @@ class Chat:
                 f"budget.usd is set, but no price is known for {client.model!r}. "
                 "Set policy.price: {input: USD, output: USD} per million tokens, or use budget.llm_tokens."
             )
+
+    @property
+    def last_failure(self) -> str | None:
+        """What was wrong with the last answer, or why none came; None where it was of use."""
+        return self._failures.last
 
     def bind(self, log: CallLog) -> None:
         """Ask for whoever keeps this log."""
@@ -134,45 +159,70 @@ class Chat:
 
         Raises:
             BudgetSpent: the call would pass the budget.
-            UserError: too many failures in a row, or a failure that only the user can mend.
+            UserError: too many failures in a row, none but failures since this process began, or one that only the
+                user can mend.
         """
-        asked = prompt
+        max_tokens = max(max_tokens, self._answer_tokens)
+        system, prompt = writable(system), writable(prompt)
+        asked, seen, ever_fresh = prompt, list[LLMCall](), False
         for attempt in range(self._attempts):
             key = content_id([self.client.model, system, asked, schema.model_json_schema(), max_tokens])
             draft = LLMCall(key=key, trial=trial, purpose=purpose, model=self.client.model, system=system, prompt=asked)
-            call, fresh = self._log.answered(key), False
+            call, fresh, wait_s = self._log.answered(key), False, 0.0
             if call is None:
-                call, fresh = self._call(draft, schema, max_tokens), True
-            answer, wrong = _read(call, schema, check)
+                (call, wait_s), fresh = self._call(draft, schema, max_tokens), True
+            answer, wrong = _read(call, schema, check, max_tokens)
             if fresh:
                 self._log.record(replace(call, error=call.error or wrong))
                 self._count(answer is not None, call.error or wrong)
             if answer is not None:
                 return answer
-            if call.answer is None:
-                self._sleep(min(LONGEST_WAIT_S, 2.0**attempt))
-            else:
+            seen, ever_fresh = [*seen, call], ever_fresh or fresh
+            if call.answer is not None:
                 asked = f"{prompt}\n\nYour last answer could not be used: {wrong}\nAnswer again."
+            elif attempt + 1 < self._attempts:
+                self._sleep(min(LONGEST_WAIT_S, max(2.0**attempt, wait_s)))
+        if ever_fresh and not self._failures.answered:
+            self._stop_before_any_answer(seen, max_tokens)
         return None
 
     def close(self) -> None:
         """Stop what the client started."""
         self.client.close()
 
-    def _call(self, draft: LLMCall, schema: type[BaseModel], max_tokens: int) -> LLMCall:
-        self._afford((len(draft.system) + len(draft.prompt)) // CHARS_PER_TOKEN, max_tokens)
-        started = time.monotonic()
+    def _call(self, draft: LLMCall, schema: type[BaseModel], max_tokens: int) -> tuple[LLMCall, float]:
+        """What came of a question, and for how many seconds the provider wants to be left alone."""
+        shape = json.dumps(schema.model_json_schema())
+        about = estimated_tokens(draft.system, draft.prompt, shape)
+        self._afford(about, max_tokens)
+        started, wait_s = time.monotonic(), 0.0
         try:
             reply = self.client.complete(system=draft.system, prompt=draft.prompt, schema=schema, max_tokens=max_tokens)
+            call = self._kept(draft, reply, about, max_tokens)
+        except LamdagentError as error:
+            self._log.record(replace(draft, error=told(str(error))))
+            raise
         except NoReply as error:
-            return replace(draft, error=str(error) or type(error).__name__, wall_s=time.monotonic() - started)
+            call, wait_s = replace(draft, error=told(str(error)) or type(error).__name__), error.wait_s
+        except Exception as error:  # a client is a library's code over a stranger's server: it may raise anything
+            call = replace(draft, error=told(error))
+        return replace(call, wall_s=round(time.monotonic() - started, 3)), wait_s
+
+    def _kept(self, draft: LLMCall, reply: Reply, about: int, max_tokens: int) -> LLMCall:
+        """A reply as what the log can hold, its tokens estimated where they are not known."""
+        cut = max_tokens if reply.finish == LENGTH else 0
+        wrote = max(cut, estimated_tokens(reply.text, reply.thought)) if reply.text or reply.thought or cut else 0
+        tokens_in, tokens_out = used(reply.tokens_in, about), used(reply.tokens_out, wrote)
+        counts = tokens_in or about, wrote if tokens_out is None else tokens_out
         return replace(
             draft,
-            answer=reply.text,
-            tokens_in=reply.tokens_in,
-            tokens_out=reply.tokens_out,
-            usd=reply.usd,
-            wall_s=round(time.monotonic() - started, 3),
+            answer=writable(reply.text[:LONGEST_ANSWER]),
+            tokens_in=counts[0],
+            tokens_out=counts[1],
+            usd=self.client.price(*counts),
+            finish=None if reply.finish is None else told(reply.finish, 40),
+            estimated=tokens_in is None or tokens_out is None,
+            adapted=reply.adapted,
         )
 
     def _afford(self, tokens_in: int, tokens_out: int) -> None:
@@ -189,32 +239,39 @@ class Chat:
             )
 
     def _count(self, succeeded: bool, wrong: str | None) -> None:
-        self._failures.in_a_row = 0 if succeeded else self._failures.in_a_row + 1
-        in_a_row = self._failures.in_a_row
-        if in_a_row >= self._max_failures:
+        failures = self._failures
+        failures.in_a_row, failures.last = (0, None) if succeeded else (failures.in_a_row + 1, wrong)
+        failures.answered = failures.answered or succeeded
+        if failures.in_a_row >= self._max_failures:
             raise UserError(
-                f"the last {in_a_row} answers of {self.client.model!r} could not be used (the last one: {wrong}). "
-                "The study is paused and nothing is lost: mend the model or its server (policy.base_url may change), "
-                "then run the same command again."
+                f"the last {failures.in_a_row} answers of {self.client.model!r} could not be used (the last one: "
+                f"{wrong}). The study is paused: mend the model or its server, or ask another one. {AGAIN}"
+            )
+
+    def _stop_before_any_answer(self, failed: Sequence[LLMCall], max_tokens: int) -> None:
+        """Stop where a process begins with failures that the next question would meet, too: trials that a fallback chooses
+        are no search by a language model."""
+        asked, last = f"all {len(failed)} questions to {self.client.model!r}", failed[-1].error
+        if all(call.answer is None for call in failed):
+            raise UserError(
+                f"{asked} were left without an answer (the last one: {last}). Is its server up, and is policy.base_url its "
+                f"address? {AGAIN}"
+            )
+        if all(call.finish == LENGTH for call in failed):
+            raise UserError(
+                f"{asked} were cut off at {max_tokens} tokens. A reasoning model thinks before it answers: raise "
+                f"policy.answer_tokens, to {max(2000, 4 * max_tokens)} say. {AGAIN}"
             )
 
 
 def _read(
-    call: LLMCall, schema: type[Answer], check: Callable[[Answer], str | None]
+    call: LLMCall, schema: type[Answer], check: Callable[[Answer], str | None], max_tokens: int
 ) -> tuple[Answer | None, str | None]:
     if call.answer is None:
         return None, call.error
-    if not call.answer.strip():
-        return None, "it was empty"
-    try:
-        answer = schema.model_validate(json.loads(call.answer))
-    except ValidationError as error:
-        return None, "; ".join(_problem(p) for p in error.errors(include_url=False))[:600]
-    except ValueError as error:
-        return None, f"it was not JSON ({error})"
-    wrong = check(answer)
-    return (None, wrong) if wrong else (answer, None)
-
-
-def _problem(problem: Any) -> str:
-    return f"{'.'.join(map(str, problem['loc'])) or 'the answer'}: {problem['msg']} (given: {problem['input']!r:.60})"
+    answer, wrong = read(call.answer, schema, check)
+    if answer is None and call.finish == LENGTH:
+        wrong = f"it was cut off at {max_tokens} tokens (policy.answer_tokens): {wrong}"
+    if answer is None and call.finish == WITHHELD:
+        wrong = f"it was withheld by the provider (finish reason content_filter): {wrong}"
+    return answer, wrong

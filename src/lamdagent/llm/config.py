@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
+from pydantic_core import PydanticCustomError
 
 from lamdagent.core.config import Config
+from lamdagent.core.text import has_credentials
+
+ENDPOINT = "/chat/completions"
 
 
 class Price(Config):
@@ -27,8 +31,29 @@ class ChatConfig(Config):
         "auto", description="how answers are held to a JSON schema; auto: native where the model has it, else a tool"
     )
     timeout_s: float = Field(120, gt=0, description="seconds to wait for one answer")
+    answer_tokens: int | None = Field(
+        None,
+        ge=1,
+        description="tokens that an answer may take, a reasoning model's thoughts among them; "
+        "unset: 400 for a choice, 850 for notes",
+    )
     attempts: int = Field(3, ge=1, le=10, description="times a question is asked before the fallback decides")
     max_failures: int = Field(10, ge=1, description="failures in a row that pause the study")
     price: Price | None = Field(
         None, description="unset: as known for the model; needed for budget.usd where it is not"
     )
+
+    @field_validator("base_url")
+    @classmethod
+    def _an_address(cls, url: str | None) -> str | None:
+        if url is None:
+            return None
+        if has_credentials(url):
+            # What is given is not repeated: it would stand on the screen and in logs.
+            words = "no user, password, ? or # in it: it is kept and shown. Put the key into OPENAI_API_KEY"
+            raise PydanticCustomError("has_credentials", words)
+        if not url.startswith(("http://", "https://")):
+            raise ValueError("expected http://HOST/… or https://HOST/…")
+        if url.rstrip("/").endswith(ENDPOINT):
+            raise ValueError(f"expected the address without {ENDPOINT}, which is added for each question")
+        return url

@@ -14,7 +14,6 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -60,8 +59,7 @@ class Local:
         self.model = f"local:{weights.stem}"
 
     def complete(self, *, system: str, prompt: str, schema: type[BaseModel], max_tokens: int) -> Reply:
-        reply = self._client.complete(system=system, prompt=prompt, schema=schema, max_tokens=max_tokens)
-        return replace(reply, usd=0.0)
+        return self._client.complete(system=system, prompt=prompt, schema=schema, max_tokens=max_tokens)
 
     def price(self, tokens_in: int, tokens_out: int) -> float | None:
         return 0.0

@@ -103,7 +103,8 @@ class Agent:
 
     @property
     def _unusable(self) -> str:
-        return f"no answer of {self._chat.client.model} could be used"
+        last = self._chat.last_failure
+        return f"no answer of {self._chat.client.model} could be used" + (f" ({last:.150})" if last else "")
 
     def _ask_in_two(self, state: State, space: ActionSpace, feasible: Sequence[str]) -> Choice | str:
         """A choice, or why there is none."""

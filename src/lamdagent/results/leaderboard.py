@@ -137,6 +137,8 @@ class Leaderboard:
     """What these cost, as far as prices are known."""
     unpriced: bool
     """Whether there are answers whose price is not known."""
+    estimated: bool
+    """Whether tokens and USD of some are estimated from the text, since the server reported none."""
     repeats: int
     """How many choices went on with a pattern that the five before had, too: a count of mode collapse."""
     stopped: SearchStopped | None
@@ -161,7 +163,8 @@ class Leaderboard:
         parts += ["\n".join(lines)] if (lines := self._verdicts()) else []
         parts += [self.ledger.words] if self.ledger.trials else []
         if self.tokens or self.unpriced:
-            spent = spending(self.tokens_in, self.tokens_out, None if self.unpriced else self.usd)
+            usd = None if self.unpriced else self.usd
+            spent = spending(self.tokens_in, self.tokens_out, usd, estimated=self.estimated)
             repeated = f"{self.repeats} of {len(self.trials)} choices repeat the {REPEATS} before"
             parts.append(f"language model: {spent}\nmode collapse: {repeated}")
         if running := [f"trial {t.number}" for t in self.trials if t.status == "running"]:
@@ -265,6 +268,7 @@ def leaderboard(
         tokens_out=sum(call.tokens_out for call in state.llm_calls),
         usd=state.usd,
         unpriced=any(call.usd is None for call in state.llm_calls),
+        estimated=any(call.estimated for call in state.llm_calls),
         repeats=collapsed(state),
         stopped=state.stopped,
         running=running,

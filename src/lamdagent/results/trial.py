@@ -145,9 +145,11 @@ def llm_calls_for(state: State, trial: Trial) -> tuple[LLMCall, ...]:
     return tuple(call for call in state.llm_calls if call.trial == trial.number)
 
 
-def spending(tokens_in: int, tokens_out: int, usd: float | None) -> str:
+def spending(tokens_in: int, tokens_out: int, usd: float | None, *, estimated: bool) -> str:
     """`1,200 tokens in, 80 out, 0.0012 USD`; None is a price that is not known."""
-    return f"{tokens_in:,} tokens in, {tokens_out:,} out, " + ("price unknown" if usd is None else f"{usd:.4f} USD")
+    price = "price unknown" if usd is None else f"{usd:.4f} USD"
+    about = " (estimated from the text, where the server reported no tokens)" if estimated else ""
+    return f"{tokens_in:,} tokens in, {tokens_out:,} out, {price}{about}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,6 +188,8 @@ class TrialDetail:
     """Tokens that it answered."""
     questions: int
     """How many questions these were."""
+    estimated: bool
+    """Whether tokens and USD of some are estimated from the text, since the server reported none."""
 
     @property
     def title(self) -> str:
@@ -236,7 +240,7 @@ class TrialDetail:
             made = f"; found already made in {duration(cost.saved_s)}" if cost.reused else ""
             lines += [trained_on(cost.training), f"took {duration(cost.wall_s)} ({phases}){memory}{made}"]
         if self.questions:
-            spent = spending(self.tokens_in, self.tokens_out, trial.usd)
+            spent = spending(self.tokens_in, self.tokens_out, trial.usd, estimated=self.estimated)
             lines.append(f"language model: {self.questions} questions, {spent}")
         return "\n".join(lines)
 
@@ -247,6 +251,8 @@ def _call(number: int, call: LLMCall) -> Section:
     for name, text in (("system", call.system), ("prompt", call.prompt), ("answer", answer)):
         parts += [f"{name}:", Verbatim(text=text)]
     parts += [f"of no use: {call.error}"] if call.error else []
+    parts += [f"asked otherwise, since the provider refused a part: {', '.join(call.adapted)}"] if call.adapted else []
+    parts += [f"ended by: {call.finish}"] if call.finish else []
     return Section(heading=f"Question {number}, {call.purpose}, to {call.model}, {duration(call.wall_s)}", parts=parts)
 
 
@@ -287,6 +293,7 @@ def trial_detail(
         tokens_in=sum(e.tokens_in for e in asked),
         tokens_out=sum(e.tokens_out for e in asked),
         questions=len(asked),
+        estimated=any(call.estimated for call in asked),
     )
 
 

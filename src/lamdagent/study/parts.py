@@ -215,7 +215,15 @@ class StudyParts:
 
     def _opened(self, config: ChatConfig) -> Chat:
         client = open_client(config, self.study.home)
-        self._chats.append(Chat(client, budget=self.budget, attempts=config.attempts, max_failures=config.max_failures))
+        self._chats.append(
+            Chat(
+                client,
+                budget=self.budget,
+                answer_tokens=config.answer_tokens,
+                attempts=config.attempts,
+                max_failures=config.max_failures,
+            )
+        )
         return self._chats[-1]
 
     def _made(self, family: registry.Family, kind: str, config: Config) -> Any:

@@ -12,14 +12,14 @@ from pydantic import BaseModel
 from lamdagent.core.budget import Budget
 from lamdagent.llm.chat import Chat, Reply
 
-Line = str | Exception | Callable[[str, type[BaseModel]], str]
+Line = str | Reply | Exception | Callable[[str, type[BaseModel]], str]
 
 
 class FakeClient:
     """Answers each question with the next line of a script; when that is used up, with `obliging`.
 
-    A line is the answer's text, an exception to raise, or a function of the prompt and the schema. `asked` keeps
-    (system, prompt) of every call.
+    A line is the answer's text, a whole reply, an exception to raise, or a function of the prompt and the schema. `asked`
+    keeps (system, prompt) of every call.
     """
 
     model = "fake"
@@ -36,9 +36,11 @@ class FakeClient:
         line = self._script.pop(0) if self._script else obliging
         if isinstance(line, Exception):
             raise line
+        if isinstance(line, Reply):
+            return line
         text = line if isinstance(line, str) else line(prompt, schema)
         tokens_in, tokens_out = len(prompt) // 4, len(text) // 4
-        return Reply(text=text, tokens_in=tokens_in, tokens_out=tokens_out, usd=self.price(tokens_in, tokens_out))
+        return Reply(text=text, tokens_in=tokens_in, tokens_out=tokens_out)
 
     def price(self, tokens_in: int, tokens_out: int) -> float | None:
         return None if self._usd_per_token is None else (tokens_in + tokens_out) * self._usd_per_token

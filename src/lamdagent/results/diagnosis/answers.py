@@ -65,11 +65,11 @@ def fallbacks(state: State, study: str) -> Signature:
 
 
 def cause(call: LLMCall) -> str:
-    """Why an answer was of no use, by the words that `llm.chat` and `space` have for it."""
+    """Why an answer was of no use, by the words that `llm.reading`, `llm.chat` and `space` have for it."""
     error = call.error or ""
     if call.answer is None:
         return NO_ANSWER
-    if error.startswith(("it was empty", "it was not JSON")) or "(given: " in error:
+    if error.startswith("it was ") or "(given: " in error:
         return UNREADABLE
     return REPEATED if error.startswith("already tried") else NOT_OFFERED
 

@@ -53,6 +53,8 @@ def in_words(
         loc, given = (*path, *_place(problem, data)), problem["input"]
         if problem["type"] == "unknown_key":
             loc, given = (*loc, problem["ctx"]["key"]), None
+        if problem["type"] == "has_credentials":
+            given = None
         shown = f" (given: {given!r:.60})" if isinstance(given, str | int | float | bool) else ""
         for place, written in elsewhere.items():
             if loc[: len(place)] == place:

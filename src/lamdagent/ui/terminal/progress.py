@@ -8,7 +8,8 @@ from lamdagent.core.budget import Budget
 from lamdagent.core.format import action_of, contents, duration, fault, scored, tally
 from lamdagent.core.jobs import Progress
 from lamdagent.core.state import State
-from lamdagent.core.types import Failed, Outcome
+from lamdagent.core.text import one_line
+from lamdagent.core.types import Failed, Outcome, Trial
 
 
 class SearchProgress:
@@ -24,11 +25,13 @@ class SearchProgress:
         self._began[key] = time.monotonic()
 
     def title(self, key: int | str, state: State) -> str:
-        """`trial 3 (4 of 20): sft(model=base, …)`."""
+        """`trial 3 (4 of 20): sft(model=base, …)`, and where a fallback chose it, that and why."""
         if isinstance(key, str):
             return f"scoring {key}"
         of = f" ({key + 1} of {self._budget.trials})" if self._budget.trials else ""
-        return f"trial {key}{of}: {action_of(state, state.trials[key])}"
+        trial = state.trials[key]
+        by = f", chosen by {trial.choice.by}: {one_line(trial.choice.reason)}" if fell_back(trial) else ""
+        return f"trial {key}{of}: {action_of(state, trial)}{by}"
 
     def step(self, progress: Progress) -> str:
         """`train 40/75 loss 0.43`."""
@@ -70,6 +73,11 @@ class SearchProgress:
         """The last line of a run."""
         why = f"; stopped: {state.stopped.message or state.stopped.reason}" if state.stopped else ""
         return f"{tally(state)}; {duration(state.wall_s)} in all; {best_of(state)}{why}"
+
+
+def fell_back(trial: Trial) -> bool:
+    """Whether another policy chose a trial than the one of the study file, which could not."""
+    return trial.choice.by.endswith("(fallback)")
 
 
 def best_of(state: State) -> str:
