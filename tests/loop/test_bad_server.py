@@ -26,8 +26,7 @@ from lamdagent.policies.random import Random
 from lamdagent.results.trial import llm_calls_for, trial_detail
 from lamdagent.study.journal import SqliteJournal
 from lamdagent.testing import toy
-
-from ..bad_server import Answer, BadServer, Body, bad_server, completion, fitting
+from tests.bad_server import Answer, BadServer, Body, bad_server, completion, fitting
 
 
 def searched(server: BadServer, folder: Path, *, budget: Budget = Budget(trials=2), **settings: Any) -> State:

@@ -14,6 +14,7 @@ pydantic_ai = pytest.importorskip("pydantic_ai")
 from pydantic_ai import exceptions  # noqa: E402
 from pydantic_ai.messages import ModelResponse, TextPart, ToolCallPart  # noqa: E402
 from pydantic_ai.models.function import AgentInfo, FunctionModel  # noqa: E402
+from tests.study_file import STUDY  # noqa: E402
 
 from lamdagent.core.errors import ConfigError, UserError  # noqa: E402
 from lamdagent.core.text import told  # noqa: E402
@@ -21,8 +22,6 @@ from lamdagent.llm.chat import NoReply  # noqa: E402
 from lamdagent.llm.config import ChatConfig  # noqa: E402
 from lamdagent.llm.pydantic_ai import PydanticAi, open_model  # noqa: E402
 from lamdagent.study.config import load_study  # noqa: E402
-
-from ..study_file import STUDY  # noqa: E402
 
 
 class Answer(BaseModel):

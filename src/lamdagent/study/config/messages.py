@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from lamdagent.core.config import NAME
+from lamdagent.core.text import without_credentials
 from lamdagent.study.config.yaml import Document, Path_
 
 DEVICE = r"^(auto|cpu|mps|cuda(:\d+)?)$"
@@ -49,11 +50,13 @@ def in_words(
         elsewhere: by a place in the data, where its value is written in the document instead, such as a shared setting.
     """
     found: dict[tuple[tuple[str | int, ...], str], list[str]] = {}
+    secrets: list[str] = []
     for problem in error.errors(include_url=False):
         loc, given = (*path, *_place(problem, data)), problem["input"]
         if problem["type"] == "unknown_key":
             loc, given = (*loc, problem["ctx"]["key"]), None
         if problem["type"] == "has_credentials":
+            secrets.append(str(given))
             given = None
         shown = f" (given: {given!r:.60})" if isinstance(given, str | int | float | bool) else ""
         for place, written in elsewhere.items():
@@ -61,11 +64,14 @@ def in_words(
                 loc, shown = (*written, *loc[len(place) :]), f"{shown} (as {'.'.join(map(str, place))})"
                 break
         found.setdefault((loc, shown), []).append(_plain(problem))
-    return "\n".join(
+    lines = "\n".join(
         f"{document.where(loc)}: {'.'.join(map(str, loc)) or 'study'}: {message}{shown}"
         for (loc, shown), messages in found.items()
         for message in _alternatives(messages)
     )
+    for secret in secrets:  # an override names the line that a value stands in by itself
+        lines = lines.replace(secret, "…")
+    return without_credentials(lines)
 
 
 def _plain(problem: Any) -> str:

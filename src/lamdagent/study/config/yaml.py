@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from lamdagent.core.errors import ConfigError, nearest
+from lamdagent.core.text import without_credentials
 
 Path_ = tuple[str | int, ...]
 MERGE = "tag:yaml.org,2002:merge"
@@ -129,7 +130,7 @@ class Document:
             self._remove(override[1:])
             return
         dotted, equals, text = override.partition("=")
-        source = f"--set {override}"
+        source = f"--set {without_credentials(override)}"
         if not equals or not dotted.strip():
             raise ConfigError(f"{source}: expected KEY.KEY=VALUE, such as budget.trials=50.")
         path: Path_ = ()
