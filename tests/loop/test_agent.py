@@ -146,7 +146,7 @@ def test_whatever_a_client_raises_or_returns_is_a_failure_that_may_pass(line: An
 
 def test_ten_failures_in_a_row_pause_the_study_ready_to_resume() -> None:
     journal = MemoryJournal()
-    with pytest.raises(UserError, match=r"last 10 answers of 'fake'.*paused and nothing is lost"):
+    with pytest.raises(UserError, match=r"last 10 answers of 'fake'.*paused.*Nothing is lost"):
         run(opened(FakeClient([obliging] * 3 + [NoReply("down")] * 50), journal), toy.inline())
     state = run(opened(FakeClient(), journal), toy.inline())
     assert len(state.trials) == 5
