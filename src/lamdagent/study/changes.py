@@ -12,12 +12,12 @@ from lamdagent.core.protocols import Task
 from lamdagent.core.state import State
 from lamdagent.core.types import ID_FORMULA
 from lamdagent.study.config import Document, Study
-from lamdagent.study.config.schema import BudgetEntry, study_of
+from lamdagent.study.config.schema import study_of
 
 FREE_TO_CHANGE = re.compile(
-    r"budget\.|execution\.((workers|threads|timeout_min|batch_size)$|runner\.)|tasks\..*\.test$"
-    r"|policy\.(base_url|timeout_s|attempts|max_failures|price|quick)"
+    r"(budget|policy|memory)\.|execution\.((workers|threads|timeout_min|batch_size)$|runner\.)|tasks\..*\.test$"
 )
+"""Where a search stops, who goes on with it, and how its jobs are run; each trial names who chose it."""
 
 
 def changes(study: Study, before: State, objects: Sequence[Any], tasks: Sequence[Task]) -> list[Event]:
@@ -38,10 +38,6 @@ def changes(study: Study, before: State, objects: Sequence[Any], tasks: Sequence
     old, new = _flat(began.dump()), _flat(study.dump())
     changed = [k for k in sorted({*old, *new}) if old.get(k) != new.get(k) and not FREE_TO_CHANGE.match(k)]
     lines = [f"  {key}: was {old.get(key, 'not there')}, is {new.get(key, 'not there')}" for key in changed]
-    for key in (f"budget.{bound}" for bound in BudgetEntry.model_fields):
-        was, now = old.get(key), new.get(key)
-        if now is not None and (was is None or now < was):
-            lines.append(f"  {key}: was {'unbounded' if was is None else was}, is {now} (a budget can only be raised)")
     ids = {obj.name: obj.id for obj in objects}
     for obj in before.pool.values():
         began_as = obj.dataset.get("whole", obj.id) if obj.kind == "dataset" else obj.id

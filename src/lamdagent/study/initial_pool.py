@@ -13,6 +13,9 @@ from lamdagent.core.errors import ConfigError, DataError
 from lamdagent.core.protocols import ArtifactStore, Task
 from lamdagent.core.settings import setting_object
 from lamdagent.core.types import Kind, Object, ObjectId, content_id
+from lamdagent.llm.clients import LOCAL
+from lamdagent.llm.config import ChatConfig
+from lamdagent.llm.llama_cpp import kept_smollm2
 from lamdagent.objects.datasets.formats import training_rows
 from lamdagent.objects.datasets.readers import Source, read_rows, rows_digest
 from lamdagent.objects.datasets.size import Size, open_tokenizer
@@ -47,7 +50,14 @@ def to_fetch(study: Study, tasks: Sequence[Task]) -> list[str]:
     models = [m.path for m in study.body.models.values() if not _local(study, m.path)]
     rows = [d.path for d in study.body.datasets.values() if dataset_source(study, d).file is None]
     asked = [what for task in tasks if (what := task.to_fetch()) is not None]
-    return [*(f"model {m}" for m in models), *(f"dataset {d}" for d in rows), *asked]
+    asks = study.policy[1]
+    served = isinstance(asks, ChatConfig) and asks.model == LOCAL and asks.gguf is None and kept_smollm2() is None
+    return [
+        *(f"model {m}" for m in models),
+        *(f"dataset {d}" for d in rows),
+        *asked,
+        *(["SmolLM2-135M-Instruct (98 MB), which policy.model: local asks"] if served else []),
+    ]
 
 
 def load_pool(study: Study, known: Mapping[ObjectId, Object], *, offline: bool = False) -> InitialPool:
@@ -63,7 +73,7 @@ def load_pool(study: Study, known: Mapping[ObjectId, Object], *, offline: bool =
     models, imports = _models(study, by_name, offline)
     tokenizers = _tokenizers(study, models)
     datasets = [
-        _stand_in("dataset", name, entry.path)
+        by_name.get(name) or _stand_in("dataset", name, entry.path)
         if offline and dataset_source(study, entry).file is None
         else _named_place(study, ("datasets", name), lambda e=entry, n=name: _dataset(study, n, e, tokenizers))
         for name, entry in study.body.datasets.items()
@@ -116,7 +126,7 @@ def _models(study: Study, known: Mapping[str, Object], offline: bool) -> tuple[l
     for name in sorted(entries, key=lambda n: _depth(study, n)):
         entry = entries[name]
         if offline and not _local(study, entry.path):
-            made[name] = _stand_in("model", name, entry.path)
+            made[name] = known.get(name) or _stand_in("model", name, entry.path)
             continue
         root = made[entry.base].id if entry.base in made else None
         obj, gguf = _named_place(

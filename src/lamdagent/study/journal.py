@@ -20,6 +20,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from lamdagent.core import events
 from lamdagent.core.errors import JournalError
 from lamdagent.core.events import Event
+from lamdagent.core.text import without_credentials
 from lamdagent.objects.durable import rename
 
 # Events keep the names that they were first stored under, so that every journal ever written still folds.
@@ -39,17 +40,31 @@ def _renamed(data: Any, old: str, new: str) -> Any:
     return {new if key == old else key: value for key, value in data.items()} if isinstance(data, dict) else data
 
 
-def _llm_tokens(opened: dict[str, Any]) -> dict[str, Any]:
-    config = opened["config"]
-    return {**opened, "config": {key: _renamed(v, "tokens", "llm_tokens") if key == "budget" else v
-                                 for key, v in config.items()}}  # fmt: skip
+def _opened(opened: dict[str, Any]) -> dict[str, Any]:
+    """The key of a budget as it is called today, and addresses of servers without the credentials that they could have."""
+    config = {
+        key: _renamed(value, "tokens", "llm_tokens") if key == "budget" else _addresses(value)
+        for key, value in opened["config"].items()
+    }
+    return {**opened, "config": config}
+
+
+def _addresses(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_addresses(one) for one in value]
+    if not isinstance(value, dict):
+        return value
+    return {
+        key: without_credentials(one) if key == "base_url" and isinstance(one, str) else _addresses(one)
+        for key, one in value.items()
+    }
 
 
 SELECT = "select seq, at, kind, body"
 
 RENAMED: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "Exchanged": lambda body: _renamed(body, "exchange", "call"),
-    "Opened": _llm_tokens,
+    "Opened": _opened,
     "SearchStopped": lambda body: {**body, "reason": {"tokens": "llm_tokens"}.get(body["reason"], body["reason"])},
 }
 """By kind, what an older release wrote as this one writes it."""

@@ -13,7 +13,7 @@ from lamdagent.core.jobs import DatasetOverlap, PrepareRequest
 from lamdagent.core.protocols import Runner
 from lamdagent.core.search import Search
 from lamdagent.core.state import State, reduce_events
-from lamdagent.core.types import ID_FORMULA, Object, ObjectId
+from lamdagent.core.types import ID_FORMULA, Object
 from lamdagent.evaluation.contamination import gate
 from lamdagent.evaluation.passages import unnamed
 from lamdagent.objects.artifacts import disk_full_as_user_error
@@ -47,7 +47,7 @@ def open_study(study: Study, *, watch: Watch = lambda key, progress: None, inlin
     """
     parts = StudyParts(study, watch=watch)
     check_tasks(parts)
-    pool = load_pool(study, _known_pool(study))
+    pool = load_pool(study, begun(study).pool)
     with contextlib.ExitStack() as open_until_the_end:
         open_until_the_end.callback(parts.close)
         language_model = parts.language_model
@@ -137,5 +137,16 @@ def _prepared(
     return with_facts(pool, prepared.models), prepared.overlaps
 
 
-def _known_pool(study: Study) -> Mapping[ObjectId, Object]:
-    return reduce_events(read_journal(study.folder)).pool if (study.folder / "journal.sqlite").exists() else {}
+def begun(study: Study) -> State:
+    """What is journalled of a study; an empty state where it has not begun."""
+    return reduce_events(read_journal(study.folder)) if (study.folder / "journal.sqlite").exists() else State()
+
+
+def check_parts(parts: StudyParts) -> None:
+    """Make whoever selects, remembers and observes, so that a run finds nothing missing later.
+
+    Raises:
+        UserError: one cannot be made here, such as for want of a key, a package or a price.
+    """
+    for _ in (parts.policy, parts.memory, parts.observers):
+        continue

@@ -43,10 +43,11 @@ class StudyParts:
 
     Args:
         watch: hears of the progress of every job.
+        start: start a language model that is served here when it is asked for; else it is only looked whether it can be.
     """
 
-    def __init__(self, study: Study, *, watch: Watch = lambda key, progress: None) -> None:
-        self.study, self._watch = study, watch
+    def __init__(self, study: Study, *, watch: Watch = lambda key, progress: None, start: bool = True) -> None:
+        self.study, self._watch, self._start = study, watch, start
         self._chats: list[Chat] = []
         self._record: Callable[[LLMCall], None] = lambda call: None
 
@@ -214,7 +215,7 @@ class StudyParts:
         return plan_of_trials(reduce_events(read_journal(folder)))
 
     def _opened(self, config: ChatConfig) -> Chat:
-        client = open_client(config, self.study.home)
+        client = open_client(config, self.study.home, start=self._start)
         self._chats.append(
             Chat(
                 client,

@@ -13,10 +13,11 @@ from lamdagent.core.state import State
 from lamdagent.core.types import Kind, Object
 from lamdagent.evaluation.tasks.config import TaskConfig
 from lamdagent.results.result import Facts, Part, Section
+from lamdagent.study.changes import changes
 from lamdagent.study.config import Study
 from lamdagent.study.config.schema import BudgetEntry
 from lamdagent.study.initial_pool import kept_bytes, load_pool, to_fetch
-from lamdagent.study.open import check_tasks
+from lamdagent.study.open import begun, check_parts, check_tasks
 from lamdagent.study.parts import StudyParts
 from lamdagent.study.unmerged import unmerged
 
@@ -106,9 +107,13 @@ def plan_of(study: Study) -> RunPlan:
     Raises:
         UserError: as a run would.
     """
-    parts = StudyParts(study)
+    parts = StudyParts(study, start=False)
     check_tasks(parts)
-    objects = load_pool(study, {}, offline=True).objects
+    check_parts(parts)
+    before = begun(study)
+    objects = load_pool(study, before.pool, offline=True).objects
+    if before.pool:
+        changes(study, before, objects, [task for task in parts.tasks if task.to_fetch() is None])
     state = State(seed=study.body.seed, pool={obj.id: obj for obj in objects})
     types = parts.action_types
     space = ActionSpace(state, types)
