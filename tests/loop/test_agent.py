@@ -13,11 +13,11 @@ from lamdagent.core.budget import Budget
 from lamdagent.core.errors import UserError
 from lamdagent.core.events import LLMCalled, ObjectAdded
 from lamdagent.core.evidence import collapsed, repeats
+from lamdagent.core.llm_call import LLMCall
 from lamdagent.core.plan import plan_of_trials
 from lamdagent.core.search import Search, run
 from lamdagent.core.space import ActionSpace
 from lamdagent.core.state import State, reduce_events
-from lamdagent.core.types import LLMCall
 from lamdagent.llm.chat import NoReply
 from lamdagent.memories.reflection import HEADING, Reflection
 from lamdagent.memories.table import Table

@@ -19,11 +19,12 @@ from lamdagent.core.budget import Budget
 from lamdagent.core.errors import BudgetSpent, ContractViolation
 from lamdagent.core.events import LLMCalled, Told
 from lamdagent.core.jobs import Job, WorkerSpec
+from lamdagent.core.llm_call import LLMCall
 from lamdagent.core.protocols import Journal, Runner
 from lamdagent.core.search import Search, run
 from lamdagent.core.spent import Spent
 from lamdagent.core.state import State, reduce_events
-from lamdagent.core.types import Action, Failed, LLMCall, Made
+from lamdagent.core.types import Action, Failed, Made
 from lamdagent.memories.table import Table
 from lamdagent.policies.random import Random
 from lamdagent.runners.calls import CallFolder, JobLog

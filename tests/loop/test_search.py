@@ -14,11 +14,12 @@ from lamdagent.core.budget import Budget
 from lamdagent.core.errors import ContractViolation, UserError
 from lamdagent.core.events import ObjectAdded, Told
 from lamdagent.core.jobs import Job
+from lamdagent.core.llm_call import LLMCall
 from lamdagent.core.protocols import Policy
 from lamdagent.core.search import job_of, run
 from lamdagent.core.spent import Spent
 from lamdagent.core.state import reduce_events
-from lamdagent.core.types import Choice, Failed, LLMCall, Made, Object, Outcome
+from lamdagent.core.types import Choice, Failed, Made, Object, Outcome
 from lamdagent.evaluation.evaluator import Evaluation
 from lamdagent.policies.random import Random
 from lamdagent.runners.inline import Inline

@@ -13,9 +13,9 @@ from lamdagent.core.errors import nearest
 
 if TYPE_CHECKING:
     from lamdagent.core.jobs import Progress, WorkerSpec
+    from lamdagent.core.llm_call import LLMCall
     from lamdagent.core.plan import Plan
     from lamdagent.core.protocols import Policy
-    from lamdagent.core.types import LLMCall
 
 NAME = r"^[A-Za-z0-9][\w.\-]*$"
 """What a name in a study file looks like: names become file names, lines of prompts, and words of --set."""

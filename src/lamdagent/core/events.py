@@ -10,18 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from lamdagent.core.types import (
-    Choice,
-    Cost,
-    Guard,
-    LLMCall,
-    Object,
-    ObjectId,
-    Outcome,
-    Score,
-    StopReason,
-    TaskWeight,
-)
+from lamdagent.core.llm_call import LLMCall
+from lamdagent.core.types import Choice, Cost, Guard, Object, ObjectId, Outcome, Score, StopReason, TaskWeight
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,10 +14,11 @@ from typing import Any, Protocol, Self
 from lamdagent.core.action_type import Context, Loaded
 from lamdagent.core.events import Event
 from lamdagent.core.jobs import Job, Prepared, PrepareRequest, Progress
+from lamdagent.core.llm_call import LLMCall
 from lamdagent.core.space import ActionSpace
 from lamdagent.core.spent import Spent
 from lamdagent.core.state import State
-from lamdagent.core.types import Choice, Example, LLMCall, Object, ObjectId, Outcome, Score, Split, Trial
+from lamdagent.core.types import Choice, Example, Object, ObjectId, Outcome, Score, Split, Trial
 
 
 class Policy(Protocol):

@@ -28,12 +28,13 @@ from lamdagent.core.events import (
     Told,
 )
 from lamdagent.core.jobs import Job
+from lamdagent.core.llm_call import LLMCall
 from lamdagent.core.observers import Observers
 from lamdagent.core.protocols import CallStore, Chat, Journal, Memory, Policy, Runner
 from lamdagent.core.space import ActionSpace
 from lamdagent.core.spent import Spent
 from lamdagent.core.state import State, reduce_events
-from lamdagent.core.types import Cost, Failed, LLMCall, Made, Object, ObjectId, Outcome, Trial
+from lamdagent.core.types import Cost, Failed, Made, Object, ObjectId, Outcome, Trial
 
 RECORD_EVERY_S = 30.0
 

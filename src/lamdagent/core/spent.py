@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from lamdagent.core.types import LLMCall
+from lamdagent.core.llm_call import LLMCall
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,13 +23,13 @@ from lamdagent.core.events import (
     Told,
 )
 from lamdagent.core.intervals import gain_interval, objective_interval
+from lamdagent.core.llm_call import LLMCall
 from lamdagent.core.spent import Spent
 from lamdagent.core.types import (
     ActionId,
     Cost,
     Guard,
     Kind,
-    LLMCall,
     Made,
     Object,
     ObjectId,

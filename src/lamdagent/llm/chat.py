@@ -19,10 +19,11 @@ from pydantic import BaseModel
 
 from lamdagent.core.budget import Budget
 from lamdagent.core.errors import BudgetSpent, LamdagentError, UserError
+from lamdagent.core.llm_call import LLMCall
 from lamdagent.core.protocols import CallLog
 from lamdagent.core.spent import Spent
 from lamdagent.core.text import told, writable
-from lamdagent.core.types import LLMCall, content_id
+from lamdagent.core.types import content_id
 from lamdagent.llm.reading import read
 from lamdagent.llm.usage import estimated_tokens, used
 

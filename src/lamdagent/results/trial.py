@@ -17,9 +17,10 @@ from lamdagent.core.format import (
     trained_on,
     with_interval,
 )
+from lamdagent.core.llm_call import LLMCall
 from lamdagent.core.protocols import ArtifactStore
 from lamdagent.core.state import State, objective_of
-from lamdagent.core.types import Cost, Failed, Kind, LLMCall, Made, Object, Status, Trial
+from lamdagent.core.types import Cost, Failed, Kind, Made, Object, Status, Trial
 from lamdagent.evaluation.estimates import Corrected
 from lamdagent.evaluation.ranking import luck_words, without_luck
 from lamdagent.results.holdout import HoldoutResults

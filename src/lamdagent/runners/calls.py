@@ -18,9 +18,10 @@ from pydantic import ValidationError
 
 from lamdagent.core.errors import DataError
 from lamdagent.core.jobs import Job
+from lamdagent.core.llm_call import LLMCall
 from lamdagent.core.protocols import CallStore
 from lamdagent.core.spent import Spent
-from lamdagent.core.types import LLMCall, content_id
+from lamdagent.core.types import content_id
 from lamdagent.objects.durable import rename
 from lamdagent.runners.wire import CALL
 

@@ -8,7 +8,8 @@ from typing import Any
 
 from lamdagent.core.config import Config, Parts
 from lamdagent.core.jobs import Job, Prepared, PrepareRequest, Progress
-from lamdagent.core.types import Failed, LLMCall, Outcome
+from lamdagent.core.llm_call import LLMCall
+from lamdagent.core.types import Failed, Outcome
 from lamdagent.runners.job import Toolkit, work
 from lamdagent.runners.prepare import prepare
 

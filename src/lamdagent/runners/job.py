@@ -21,6 +21,7 @@ from typing import Any
 from lamdagent.core.action_type import ActionType, AnyChat, Loaded, ModelLoader, cost_of
 from lamdagent.core.errors import BudgetSpent, Contaminated, ContractViolation, Diverged, Duplicate, Invalid, UserError
 from lamdagent.core.jobs import Job, Progress
+from lamdagent.core.llm_call import LLMCall
 from lamdagent.core.protocols import ArtifactStore, CallStore
 from lamdagent.core.training import NO_TRAINING, Training, training_flops
 from lamdagent.core.types import (
@@ -28,7 +29,6 @@ from lamdagent.core.types import (
     Cause,
     Cost,
     Failed,
-    LLMCall,
     Made,
     Object,
     ObjectId,

@@ -23,7 +23,8 @@ from typing import Any
 from lamdagent.core.config import Config, Parts
 from lamdagent.core.errors import ContractViolation, UserError
 from lamdagent.core.jobs import Job, Prepared, PrepareRequest, Progress, WorkerSpec
-from lamdagent.core.types import Cause, Cost, Failed, LLMCall, Outcome
+from lamdagent.core.llm_call import LLMCall
+from lamdagent.core.types import Cause, Cost, Failed, Outcome
 from lamdagent.runners.job import LOG_TAIL_LINES
 from lamdagent.runners.wire import CALL, JOB, OUTCOME, PREPARE_REQUEST, PREPARED, PROGRESS, WORKER_SPEC
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pydantic import TypeAdapter
 
 from lamdagent.core.jobs import Job, Prepared, PrepareRequest, Progress, WorkerSpec
-from lamdagent.core.types import LLMCall, Outcome
+from lamdagent.core.llm_call import LLMCall
+from lamdagent.core.types import Outcome
 
 CALL: TypeAdapter[LLMCall] = TypeAdapter(LLMCall)
 JOB: TypeAdapter[Job] = TypeAdapter(Job)

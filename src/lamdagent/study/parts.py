@@ -16,10 +16,10 @@ from lamdagent.core.budget import Budget
 from lamdagent.core.config import Config
 from lamdagent.core.errors import ConfigError
 from lamdagent.core.jobs import Progress, WorkerSpec
+from lamdagent.core.llm_call import LLMCall
 from lamdagent.core.plan import Plan, plan_of_trials
 from lamdagent.core.protocols import ArtifactStore, Memory, Observer, Policy, Runner, Task
 from lamdagent.core.state import reduce_events
-from lamdagent.core.types import LLMCall
 from lamdagent.evaluation.contamination.made import RowScreen
 from lamdagent.evaluation.evaluator import Evaluation
 from lamdagent.evaluation.sanity import Examiner

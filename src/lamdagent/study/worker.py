@@ -18,7 +18,7 @@ from typing import Any
 from lamdagent.core.errors import LamdagentError, UserError
 from lamdagent.core.hardware import cores
 from lamdagent.core.jobs import Progress
-from lamdagent.core.types import LLMCall
+from lamdagent.core.llm_call import LLMCall
 from lamdagent.runners.job import Toolkit, work
 from lamdagent.runners.prepare import prepare
 from lamdagent.runners.wire import CALL, JOB, OUTCOME, PREPARE_REQUEST, PREPARED, PROGRESS, WORKER_SPEC

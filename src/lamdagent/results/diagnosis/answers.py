@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
+from lamdagent.core.llm_call import LLMCall
 from lamdagent.core.state import State
-from lamdagent.core.types import LLMCall
 from lamdagent.results.diagnosis.signature import (
     FALLBACK_ALARM,
     FALLBACK_WATCH,

@@ -24,10 +24,11 @@ from lamdagent.core.events import (
     TimeSpent,
     Told,
 )
+from lamdagent.core.llm_call import LLMCall
 from lamdagent.core.protocols import Journal
 from lamdagent.core.state import reduce_events
 from lamdagent.core.training import Training
-from lamdagent.core.types import Action, Choice, Cost, Failed, Guard, LLMCall, Made, Object, Score, TaskWeight
+from lamdagent.core.types import Action, Choice, Cost, Failed, Guard, Made, Object, Score, TaskWeight
 from lamdagent.testing import toy
 
 _CHOICE = Choice(
