@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 
 import lamdagent
-from lamdagent.actions.sft import Peft, SftHyperparameters, training_rows
+from lamdagent.actions.faithful import Followed
+from lamdagent.actions.sft import Peft, SftHyperparameters, training_rows, why_diverged
+from lamdagent.core.errors import ConfigError, Invalid
 from lamdagent.core.search import job_of
 from lamdagent.core.types import Choice, Failed, Made, Object, Trial
 from lamdagent.runners.inline import Inline
@@ -132,6 +134,66 @@ def test_messages_go_through_the_models_own_chat_template(study: Path) -> None:
         made = train(opened, toolkit, base_of(opened), "reverse")
         assert isinstance(made, Made)
         assert made.object.meta["last_loss"] < made.object.meta["first_loss"]
+
+
+@pytest.mark.parametrize("wanted", [None, False, True])
+def test_gradient_checkpointing_is_on_where_a_setting_asks_for_it_and_nowhere_else(
+    study: Path, monkeypatch: pytest.MonkeyPatch, wanted: bool | None
+) -> None:
+    from trl import SFTTrainer
+
+    seen, train_as_before = list[tuple[bool, bool]](), SFTTrainer.train
+
+    def watched(trainer: Any, *args: Any, **kwargs: Any) -> Any:
+        done = train_as_before(trainer, *args, **kwargs)
+        seen.append((trainer.args.gradient_checkpointing, trainer.model.is_gradient_checkpointing))
+        return done
+
+    monkeypatch.setattr(SFTTrainer, "train", watched)
+    key = "" if wanted is None else f", gradient_checkpointing: {str(wanted).lower()}"
+    with opened_study(study, f"actions.sft.hyperparameters.one={{max_steps: 1{key}}}") as opened:
+        assert isinstance(train(opened, opened.parts.toolkit, base_of(opened), "reverse", "one"), Made)
+    assert seen == [(bool(wanted), bool(wanted))]
+
+
+@pytest.mark.parametrize(("modules", "lost"), [(["embed_tokens"], True), (["lm_head"], True), ("all-linear", False)])
+def test_an_adapter_that_is_lost_on_merging_is_noticed_whatever_it_is_on(
+    world: Path, modules: str | list[str], lost: bool
+) -> None:
+    import torch
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    torch.manual_seed(0)
+    model = AutoModelForCausalLM.from_pretrained(world / "models" / "base")
+    adapted = get_peft_model(model, LoraConfig(r=4, target_modules=modules, init_lora_weights=False))
+    followed = Followed(adapted, [[5, 6, 7], [8, 9, 10, 11]])
+    merged = adapted.merge_and_unload()
+    if not lost:
+        followed.after("merging", merged, "float32")
+        return
+    with pytest.raises(Invalid, match="merging changed what was trained"):
+        followed.after("merging", merged, "float32")
+
+
+def test_an_adapter_on_tied_embeddings_is_refused_before_the_first_trial(study: Path) -> None:
+    setting = "{learning_rate: 3e-3, peft: {r: 8, target_modules: [q_proj, embed_tokens]}}"
+    loaded = lamdagent.load_study(study, [f"actions.sft.hyperparameters.lora={setting}"])
+    with pytest.raises(ConfigError, match="'lora': an adapter on embed_tokens cannot be merged into model 'base'"):
+        with lamdagent.open_study(loaded, inline=True):
+            pass
+
+
+def test_a_cause_of_divergence_is_named_only_where_it_was_seen(study: Path) -> None:
+    half = "actions.sft.hyperparameters.half={dtype: float16, per_device_train_batch_size: 16}"
+    with opened_study(study, half) as opened:
+        outcome = train(opened, opened.parts.toolkit, base_of(opened), "reverse", "half")
+    assert isinstance(outcome, Failed)
+    assert "adam_epsilon 1e-08 is 0 in float16" in outcome.message and "lower" not in outcome.message
+    plain = SftHyperparameters()
+    assert why_diverged([2.0, 1.9], plain) == why_diverged([2.0], plain) == ""
+    assert "rose from 2 to 9: try a lower learning_rate" in why_diverged([2.0, 9.0], plain)
+    assert why_diverged([], SftHyperparameters(dtype="float16", adam_epsilon=1e-4)) == ""
 
 
 def test_a_loss_that_is_not_finite_fails_the_trial_as_diverged(study: Path) -> None:

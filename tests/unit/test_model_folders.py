@@ -99,3 +99,19 @@ def test_a_brought_model_that_is_unlike_its_base_says_so_and_so_do_those_made_fr
     assert found[0] == base
     assert found[1].model["unlike_base"] == "'base' and 'chatml' have tensors of different shapes"
     assert inherited(found[1].meta)["unlike_base"] == found[1].model["unlike_base"]
+
+
+@pytest.mark.parametrize(
+    ("flag", "tensors", "tied"),
+    [
+        (True, TENSORS, True),
+        (None, TENSORS, True),  # a class may tie by default, and config.json is then silent
+        (False, {**TENSORS, "lm_head.weight": [3, 2]}, False),
+        (None, {**TENSORS, "lm_head.weight": [3, 2]}, False),
+        (None, {**TENSORS, "output.weight": [3, 2]}, False),
+    ],
+)
+def test_embeddings_are_tied_where_the_flag_says_so_or_no_output_head_is_there(
+    tmp_path: Path, flag: bool | None, tensors: dict[str, list[int]], tied: bool
+) -> None:
+    assert folder(tmp_path / "m", config={"tie_word_embeddings": flag}, tensors=tensors)["tied"] is tied

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
+from lamdagent.actions.faithful import Followed, why_lost_on_merging
 from lamdagent.core.action_type import Context, Loaded
 from lamdagent.core.config import Config, Parts
 from lamdagent.core.errors import Diverged
@@ -145,7 +146,9 @@ class Sft:
             return f"datasets of one step have rows of one shape, but {holds}; `chat: true` makes messages of prompts"
         if "messages" in formats and not model.model.get("chat_template"):
             return f"dataset {datasets[0].name!r} holds messages, and model {model.name!r} has no chat template"
-        return None
+        (setting,) = inputs["hyperparameters"]
+        peft = setting.setting["values"].get("peft")
+        return None if peft is None else why_lost_on_merging(model, peft["target_modules"])
 
     def cost(self, inputs: Mapping[str, Sequence[Object]]) -> Training:
         (model,), (setting,) = inputs["model"], inputs["hyperparameters"]
@@ -170,8 +173,9 @@ class Sft:
         in_rows = rows_of(datasets, len(rows))
         told = _Told(ctx, model.model.get("parameters"), values, examples=len(rows), rows=in_rows)
         examples, cut = tokens_of(loaded.tokenizer, rows, values.max_length)
-        losses = _train(loaded, examples, values, seed, ctx, told)
+        losses, followed = _train(loaded, examples, values, seed, ctx, told)
         ctx.models.save(loaded, ctx.workdir / "weights")
+        followed.after("writing the model", loaded.model, loaded.dtype)
         ctx.keep(loaded)
         facts = {"examples": len(rows), "cut_examples": cut, "dropped_examples": len(rows) - len(examples)}
         return {
@@ -238,20 +242,19 @@ def _train(
     seed: int,
     ctx: Context,
     told: _Told,
-) -> list[float]:
-    """Train in place; the loss of every step.
+) -> tuple[list[float], Followed]:
+    """Train in place; the loss of every step, and what the model now says.
 
     Raises:
         Diverged: a loss or a weight is not finite.
+        Invalid: with its adapter merged in, the model is another one.
     """
     import torch
     from datasets import Dataset
     from peft import LoraConfig
     from trl import SFTConfig, SFTTrainer
 
-    # TRL's own default is on: false here leaves it on.
-    left_to_trl = {"gradient_checkpointing"} if not values.gradient_checkpointing else set()
-    keys = values.model_dump(exclude={"peft", "dtype", "bf16", "mixture", *left_to_trl})
+    keys = values.model_dump(exclude={"peft", "dtype", "bf16", "mixture"})
     autocast = loaded.dtype == "bfloat16" if values.bf16 is None else values.bf16
     scratch = ctx.workdir / "trainer"
     losses: list[float] = []
@@ -266,17 +269,35 @@ def _train(
         train_dataset=Dataset.from_list(examples),
         processing_class=loaded.tokenizer,
         peft_config=LoraConfig(task_type="CAUSAL_LM", **values.peft.model_dump()) if values.peft else None,
-        callbacks=[_watch(losses, ctx, told)],
+        callbacks=[_watch(losses, ctx, told, values)],
     )  # fmt: skip
     trainer.train()
     shutil.rmtree(scratch, ignore_errors=True)
     model = trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)
-    loaded.model = model.merge_and_unload() if values.peft else model
     if values.gradient_checkpointing:
-        loaded.model.gradient_checkpointing_disable()
-    if not all(bool(torch.isfinite(p).all()) for p in loaded.model.parameters()):
-        raise Diverged(f"weights are not finite after {len(losses)} steps; try a lower learning_rate")
-    return losses
+        model.gradient_checkpointing_disable()
+    if not all(bool(torch.isfinite(p).all()) for p in model.parameters()):
+        raise Diverged(f"weights are not finite after {len(losses)} steps{why_diverged(losses, values)}")
+    followed = Followed(model, [example["input_ids"] for example in examples])
+    loaded.model = model.merge_and_unload() if values.peft else model
+    if values.peft:
+        followed.after("merging the adapter", loaded.model, str(loaded.model.dtype).removeprefix("torch."))
+    return losses, followed
+
+
+def why_diverged(losses: Sequence[float], values: SftHyperparameters) -> str:
+    """What was seen that explains weights or a loss that are not finite, and what would help; empty where nothing was.
+
+    Args:
+        losses: those of the steps before.
+    """
+    import torch
+
+    if values.dtype == "float16" and not values.peft and not torch.tensor(values.adam_epsilon, dtype=torch.float16):
+        return f"; adam_epsilon {values.adam_epsilon:g} is 0 in float16, by which AdamW then divides: leave dtype at float32"
+    if len(losses) > 1 and losses[-1] > losses[0]:
+        return f"; before, the loss rose from {losses[0]:.3g} to {losses[-1]:.3g}: try a lower learning_rate"
+    return ""
 
 
 class _Told:
@@ -298,7 +319,7 @@ class _Told:
         self._ctx.trained(rows=round(seen * self._rows), tokens=tokens, parameters=self._parameters)
 
 
-def _watch(losses: list[float], ctx: Context, told: _Told) -> Any:
+def _watch(losses: list[float], ctx: Context, told: _Told, values: SftHyperparameters) -> Any:
     from transformers import TrainerCallback
 
     class Watch(TrainerCallback):  # type: ignore[misc]
@@ -307,7 +328,10 @@ def _watch(losses: list[float], ctx: Context, told: _Told) -> Any:
                 return
             told.step(state.global_step, state.epoch, int(logs["num_tokens"]))
             if not math.isfinite(loss) or not math.isfinite(logs.get("grad_norm") or 0.0):
-                raise Diverged(f"loss is {loss} at step {state.global_step}; try a lower learning_rate")
+                found = (
+                    f"loss is {loss} and the norm of its gradient {logs.get('grad_norm')} at step {state.global_step}"
+                )
+                raise Diverged(f"{found}, learning_rate {values.learning_rate:g}{why_diverged(losses, values)}")
             losses.append(loss)
             ctx.progress("train", state.global_step, state.max_steps, loss=loss)
 

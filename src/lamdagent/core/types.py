@@ -65,6 +65,7 @@ class ModelMeta(_ModelNeeds, total=False):
     eos: str
     config: Mapping[str, Any]
     conventions: Mapping[str, Any]
+    tied: bool
     unlike_base: str
     distance: float
 

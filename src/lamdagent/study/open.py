@@ -22,7 +22,7 @@ from lamdagent.study.config import Study
 from lamdagent.study.initial_pool import InitialPool, load_pool, with_facts, write_datasets
 from lamdagent.study.journal import SqliteJournal, read_journal
 from lamdagent.study.parts import StudyParts, Watch
-from lamdagent.study.unmerged import unmerged
+from lamdagent.study.unused import refuse_unusable, unmerged
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +48,7 @@ def open_study(study: Study, *, watch: Watch = lambda key, progress: None, inlin
     parts = StudyParts(study, watch=watch)
     check_tasks(parts)
     pool = load_pool(study, begun(study).pool)
+    refuse_unusable(study, parts.action_types, pool.objects)
     with contextlib.ExitStack() as open_until_the_end:
         open_until_the_end.callback(parts.close)
         language_model = parts.language_model

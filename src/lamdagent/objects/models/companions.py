@@ -7,12 +7,11 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from lamdagent.objects.models.metadata import OUTPUT_HEADS, tensor_shapes, weight_files
+from lamdagent.objects.models.metadata import INPUT_EMBEDDINGS, OUTPUT_HEADS, has_no_head, tensor_shapes, weight_files
 
 TOKEN_IDS = ("bos_token_id", "eos_token_id", "pad_token_id")
 GENERATION = "generation_config.json"
 NAMES = ("vocab.json", "vocab.txt", "merges.txt", "special_tokens_map.json", "added_tokens.json", GENERATION)
-INPUT_EMBEDDINGS = ("embed_tokens.weight", "wte.weight", "embed_in.weight")
 
 
 def write_companions(folder: Path, *, config_of: Path, conventions_of: Path, dtype: str) -> None:
@@ -47,20 +46,17 @@ def _tied(folder: Path) -> bool | None:
     import torch
     from safetensors import safe_open
 
-    shapes = {name: (shape, file) for file in weight_files(folder) for name, shape in tensor_shapes(file).items()}
-    embedding = next((name for name in shapes if name.endswith(INPUT_EMBEDDINGS)), None)
-    if embedding is None:
-        return None
-    head = next((name for name in shapes if name in OUTPUT_HEADS), None)
-    if head is None:  # unless it goes by another name
-        others = [name for name, (shape, _) in shapes.items() if shape == shapes[embedding][0] and name != embedding]
-        return None if others else True
+    shapes = {file: tensor_shapes(file) for file in weight_files(folder)}
+    without_head = has_no_head({name: shape for one in shapes.values() for name, shape in one.items()})
+    if without_head is not False:
+        return without_head
 
-    def read(name: str) -> Any:
-        with safe_open(shapes[name][1], framework="pt") as tensors:
+    def read(names: tuple[str, ...]) -> Any:
+        file, name = next((file, name) for file, one in shapes.items() for name in one if name.endswith(names))
+        with safe_open(file, framework="pt") as tensors:
             return tensors.get_tensor(name)
 
-    return None if torch.equal(read(head), read(embedding)) else False
+    return None if torch.equal(read(OUTPUT_HEADS), read(INPUT_EMBEDDINGS)) else False
 
 
 def _read(file: Path) -> dict[str, Any]:

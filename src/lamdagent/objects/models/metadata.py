@@ -20,12 +20,13 @@ from lamdagent.core.types import Object, content_id
 WEIGHT_FILES = ("model.safetensors", "model.safetensors.index.json")
 KIN = (
     "root", "architecture", "dtype", "parameters", "shapes", "tokenizer", "chat_template", "eos", "config", "conventions",
-    "unlike_base",
+    "unlike_base", "tied",
 )  # fmt: skip
 CONVENTIONS = ("chat_template", "eos", "conventions")
 """Of KIN, how a model is spoken to and how it answers."""
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt")
 OUTPUT_HEADS = ("lm_head.weight", "embed_out.weight")
+INPUT_EMBEDDINGS = ("embed_tokens.weight", "wte.weight", "embed_in.weight", "word_embeddings.weight")
 COMPUTED_WITH = (
     "num_attention_heads", "num_key_value_heads", "max_position_embeddings", "sliding_window", "rms_norm_eps",
     "layer_norm_epsilon", "hidden_act", "tie_word_embeddings",
@@ -41,7 +42,7 @@ def read_facts(folder: Path) -> dict[str, Any]:
     `shapes` is the hash of every tensor's name and shape, a tied output head left out, and `tokenizer` that of the
     vocabulary. `config` is what of config.json changes what equal tensors compute, and `conventions` how the model is
     spoken to: BOS, EOS, the hash of its chat template, and its generation settings. Models can be merged where all of
-    these are equal.
+    these are equal. `tied`: the output head is the input embedding.
 
     Raises:
         DataError: the folder is no model, lacks a tokenizer or an EOS token, or a safetensors file is damaged.
@@ -52,7 +53,7 @@ def read_facts(folder: Path) -> dict[str, Any]:
     if not isinstance(config.get("architectures"), list) or not config["architectures"]:
         raise DataError(f"{folder / 'config.json'}: no 'architectures'; this is no Hugging Face language model folder.")
     tensors = {name: shape for file in weight_files(folder) for name, shape in tensor_shapes(file).items()}
-    parameters = sum(math.prod(shape) for shape in tensors.values())
+    parameters, tied = sum(math.prod(shape) for shape in tensors.values()), bool(has_no_head(tensors))
     if config.get("tie_word_embeddings"):  # a copy of the embeddings, which some tools write out and others do not
         tensors = {name: shape for name, shape in tensors.items() if name not in OUTPUT_HEADS}
     return {
@@ -63,6 +64,7 @@ def read_facts(folder: Path) -> dict[str, Any]:
         "tokenizer": _vocabulary_id(folder),
         "chat_template": _has_chat_template(folder),
         "eos": _eos(folder, config),
+        "tied": tied or bool(config.get("tie_word_embeddings")),
         "config": _computed_with(config),
         "conventions": _conventions(folder, config),
     }
@@ -131,6 +133,18 @@ def weight_files(folder: Path) -> list[Path]:
                 "AutoModelForCausalLM.from_pretrained(folder).save_pretrained(new_folder)."
             )
     return files
+
+
+def has_no_head(tensors: Mapping[str, Sequence[int]]) -> bool | None:
+    """Whether tensors of a model, by name and shape, have an input embedding and no output head beside it; None where
+    that cannot be told, since one may go by another name."""
+    embedding = next((name for name in tensors if name.endswith(INPUT_EMBEDDINGS)), None)
+    if embedding is None:
+        return None
+    if any(name in OUTPUT_HEADS for name in tensors):
+        return False
+    others = [name for name, shape in tensors.items() if shape == tensors[embedding] and name != embedding]
+    return None if others else True
 
 
 def tensor_shapes(file: Path) -> dict[str, list[int]]:

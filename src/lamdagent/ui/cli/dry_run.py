@@ -19,7 +19,7 @@ from lamdagent.study.config.schema import BudgetEntry
 from lamdagent.study.initial_pool import kept_bytes, load_pool, to_fetch
 from lamdagent.study.open import begun, check_parts, check_tasks
 from lamdagent.study.parts import StudyParts
-from lamdagent.study.unmerged import unmerged
+from lamdagent.study.unused import refuse_unusable, unmerged
 
 BYTES_PER_PARAMETER = {"float32": 4, "bfloat16": 2, "float16": 2}
 
@@ -116,6 +116,7 @@ def plan_of(study: Study) -> RunPlan:
         changes(study, before, objects, [task for task in parts.tasks if task.to_fetch() is None])
     state = State(seed=study.body.seed, pool={obj.id: obj for obj in objects})
     types = parts.action_types
+    refuse_unusable(study, types, objects)
     space = ActionSpace(state, types)
     return RunPlan(
         study=study.body.study,
