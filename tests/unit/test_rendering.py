@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from lamdagent.actions.sft import tokens_of
+from lamdagent.actions._trl import tokens_of
 from lamdagent.core.errors import DataError
 from lamdagent.objects.models.rendering import Renderer
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from lamdagent.actions.sft import examples_of
+from lamdagent.actions._trl import examples_of
 from lamdagent.core.errors import DataError
 from lamdagent.objects.datasets.formats import task_items, training_rows
 from lamdagent.objects.datasets.readers import Source, read_rows

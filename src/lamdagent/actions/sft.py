@@ -6,14 +6,17 @@ import json
 import logging
 import math
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
+from lamdagent.actions._trl import examples_of, lora_config, tokens_of, trainer_arguments
 from lamdagent.actions.faithful import Followed, why_lost_on_merging
+from lamdagent.actions.sft_audit import audited
 from lamdagent.core.action_type import Context, Loaded
+from lamdagent.core.audit import AuditContext, Finding
 from lamdagent.core.config import Config, Parts
 from lamdagent.core.errors import Diverged
 from lamdagent.core.settings import Free, Freedom, Settings
@@ -21,7 +24,6 @@ from lamdagent.core.training import Training
 from lamdagent.core.types import ALL, Kind, Object, Slot
 from lamdagent.objects.datasets.size import examples_seen, foreseen, rows_of
 from lamdagent.objects.models.metadata import inherited
-from lamdagent.objects.models.rendering import Renderer
 
 log = logging.getLogger(__name__)
 
@@ -68,6 +70,19 @@ class SftHyperparameters(Config):
         description="of several datasets: all rows of each a pass; or evenly many of each, small ones repeated until the "
         "largest is used up (interleave_datasets, all_exhausted)",
     )
+
+    @field_validator("max_steps")
+    @classmethod
+    def _some_or_all(cls, value: int) -> int:
+        if value == 0:
+            raise ValueError("0 steps train nothing; -1 follows num_train_epochs")
+        return value
+
+    @model_validator(mode="after")
+    def _packed_into_something(self) -> Self:
+        if self.packing and self.max_length is None:
+            raise ValueError("packing: true needs a max_length to pack into")
+        return self
 
 
 class SftSettings(Settings):
@@ -164,15 +179,20 @@ class Sft:
             even=values.get("mixture") == "even",
         )
 
+    def audit(self, ctx: AuditContext) -> Iterable[Finding]:
+        return audited(self, SftHyperparameters, ctx)
+
     def execute(self, inputs: Mapping[str, Sequence[Object]], seed: int, ctx: Context) -> Mapping[str, Any]:
         (model,), datasets, (setting,) = inputs["model"], inputs["dataset"], inputs["hyperparameters"]
         values = SftHyperparameters.model_validate(dict(setting.setting["values"]))
         train_dtype = values.dtype or (None if values.peft else "float32")
         loaded = ctx.models.fresh(model.id, ctx.weights(model), train_dtype=train_dtype)
         rows = mixed([training_rows(ctx.folder(d) / "data.jsonl") for d in datasets], values.mixture)
-        in_rows = rows_of(datasets, len(rows))
-        told = _Told(ctx, model.model.get("parameters"), values, examples=len(rows), rows=in_rows)
         examples, cut = tokens_of(loaded.tokenizer, rows, values.max_length)
+        if not examples:
+            raise ValueError(f"no prompt leaves room for its answer within max_length {values.max_length}")
+        in_rows = rows_of(datasets, len(rows))
+        told = _Told(ctx, model.model.get("parameters"), values, examples=len(examples), rows=in_rows)
         losses, followed = _train(loaded, examples, values, seed, ctx, told)
         ctx.models.save(loaded, ctx.workdir / "weights")
         followed.after("writing the model", loaded.model, loaded.dtype)
@@ -194,45 +214,12 @@ def training_rows(file: Path) -> list[dict[str, Any]]:
     return [example for row in rows for example in examples_of(row)]
 
 
-def examples_of(row: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """What a kept row is trained on as: a conversation as one example for each turn of the assistant that is learnt."""
-    if "messages" not in row:
-        return [dict(row)]
-    turns = [{key: value for key, value in turn.items() if key != "weight"} for turn in row["messages"]]
-    ends = [
-        i for i, turn in enumerate(row["messages"]) if turn["role"] == "assistant" and turn.get("weight") != 0 and i > 0
-    ]
-    tools = {"tools": row["tools"]} if "tools" in row else {}
-    return [{"prompt": turns[:i], "completion": [turns[i]], **tools} for i in ends]
-
-
 def mixed(datasets: Sequence[list[dict[str, Any]]], mixture: str) -> list[dict[str, Any]]:
     """The rows of one pass over several datasets; the trainer shuffles them."""
     if mixture == "concatenate" or len(datasets) == 1:
         return [row for rows in datasets for row in rows]
     longest = max(map(len, datasets))
     return [rows[i % len(rows)] for i in range(longest) for rows in datasets]
-
-
-NO_LOSS = -100
-
-
-def tokens_of(
-    tokenizer: Any, rows: Sequence[Mapping[str, Any]], max_length: int | None
-) -> tuple[list[dict[str, list[int]]], int]:
-    """Examples as TRL takes them, `input_ids` and `labels`, and how many were cut to `max_length`; those of which nothing
-    that is learnt is left are left out.
-
-    Raises:
-        DataError: a chat template refuses a row.
-    """
-    renderer, examples, cut = Renderer(tokenizer), list[dict[str, list[int]]](), 0
-    for made in renderer.tokens([renderer.texts(row) for row in rows]):
-        ids, labels = [*made.prompt, *made.completion], [*[NO_LOSS] * len(made.prompt), *made.completion]
-        cut += max_length is not None and len(ids) > max_length
-        if any(label != NO_LOSS for label in labels[:max_length]):
-            examples.append({"input_ids": ids[:max_length], "labels": labels[:max_length]})
-    return examples, cut
 
 
 def _train(
@@ -251,26 +238,19 @@ def _train(
     """
     import torch
     from datasets import Dataset
-    from peft import LoraConfig
-    from trl import SFTConfig, SFTTrainer
+    from trl import SFTTrainer
 
-    keys = values.model_dump(exclude={"peft", "dtype", "bf16", "mixture"})
-    autocast = loaded.dtype == "bfloat16" if values.bf16 is None else values.bf16
     scratch = ctx.workdir / "trainer"
+    args = trainer_arguments(values, scratch, device=ctx.models.device, stored=loaded.dtype, seed=seed)
     losses: list[float] = []
-    # Unless logging_nan_inf_filter is off, a loss of nan is logged as the mean of those before it, and seen by nobody.
     trainer = SFTTrainer(
         model=loaded.model,
-        args=SFTConfig(
-            output_dir=str(scratch), save_strategy="no", report_to="none", disable_tqdm=True, logging_steps=1,
-            logging_nan_inf_filter=False, seed=seed, data_seed=seed, bf16=autocast,
-            use_cpu=ctx.models.device == "cpu", dataloader_pin_memory=ctx.models.device != "cpu", **keys,
-        ),
+        args=args,
         train_dataset=Dataset.from_list(examples),
         processing_class=loaded.tokenizer,
-        peft_config=LoraConfig(task_type="CAUSAL_LM", **values.peft.model_dump()) if values.peft else None,
+        peft_config=lora_config(values.peft) if values.peft else None,
         callbacks=[_watch(losses, ctx, told, values)],
-    )  # fmt: skip
+    )
     trainer.train()
     shutil.rmtree(scratch, ignore_errors=True)
     model = trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)

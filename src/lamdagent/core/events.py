@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from lamdagent.core.audit import Finding
 from lamdagent.core.llm_call import LLMCall
 from lamdagent.core.types import Choice, Cost, Guard, Object, ObjectId, Outcome, Score, StopReason, TaskWeight
 
@@ -34,6 +35,15 @@ class ObjectAdded:
     """The user put an object into the pool."""
 
     object: Object
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditDone:
+    """What the user provided was looked at, and nothing was refused. `key` is the hash of all that was looked at and of
+    the libraries that looked."""
+
+    key: str
+    findings: tuple[Finding, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,6 +130,7 @@ Event = (
     LLMCalled
     | StudyOpened
     | ObjectAdded
+    | AuditDone
     | Scored
     | Asked
     | Told

@@ -6,8 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from lamdagent.core.audit import Finding
 from lamdagent.core.spent import Spent
 from lamdagent.core.types import Action, Object, ObjectId, Split
+
+AUDIT = "audit"
+"""The key that the progress of an audit is told under."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,12 +52,15 @@ class PrepareRequest:
     """What is to be done once before the first job.
 
     `imports` are the .gguf files to import, by the id of the model they become, and `dtype` what these are stored in.
-    `datasets` are held against the evaluation, by name.
+    `datasets` are held against the evaluation, by name. `audited` is looked at as it would be trained on and asked; with
+    `only_audit` nothing else is done, and nothing written.
     """
 
     imports: Mapping[ObjectId, str] = field(default_factory=dict)
     dtype: str = "auto"
     datasets: Mapping[str, ObjectId] = field(default_factory=dict)
+    audited: tuple[Object, ...] = ()
+    only_audit: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,12 +77,14 @@ class Prepared:
 
     `models` are the facts of each imported model, `sizes` the number of items on each side of each task. `overlaps` are
     those of the datasets that have any, by name; `passages` a line on each task whose prompts repeat long passages.
+    `findings` are those of the audit.
     """
 
     models: Mapping[ObjectId, Mapping[str, Any]]
     sizes: Mapping[str, Mapping[Split, int]]
     overlaps: Mapping[str, DatasetOverlap]
     passages: Mapping[str, str] = field(default_factory=dict)
+    findings: tuple[Finding, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

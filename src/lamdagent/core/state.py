@@ -9,6 +9,7 @@ from typing import Any
 
 from lamdagent.core.events import (
     Asked,
+    AuditDone,
     Event,
     HoldoutOpened,
     LLMCalled,
@@ -65,6 +66,7 @@ class State:
     gpu_s: float = 0.0
     stopped: SearchStopped | None = None
     references: Mapping[ObjectId, Referenced] = field(default_factory=dict)
+    audit: AuditDone | None = None
 
     @property
     def running(self) -> tuple[Trial, ...]:
@@ -249,6 +251,8 @@ def _step(state: State, event: Event) -> State:
             return replace(state, wall_s=state.wall_s + wall_s)
         case Referenced(model=model):
             return replace(state, references={**state.references, model.id: event})
+        case AuditDone():
+            return replace(state, audit=event)
         case SearchStopped():
             return replace(state, stopped=event)
         case HoldoutOpened() | Tested():

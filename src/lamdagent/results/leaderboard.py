@@ -149,6 +149,8 @@ class Leaderboard:
     """Models from elsewhere that `score` scored, which are in no ranking."""
     against_hand: AgainstHand | None
     """Where the search stands against what its user would try without one; null for a study that is no search."""
+    audit: tuple[str, ...]
+    """What the audit before the first trial warned of, and what it had to say."""
 
     @property
     def title(self) -> str:
@@ -173,6 +175,8 @@ class Leaderboard:
             parts.append(f"stopped: {self.stopped.message or self.stopped.reason}")
         if self.against_hand is not None and self.models:
             parts.append(self.against_hand.words)
+        if self.audit:
+            parts.append("audit:\n" + "\n".join(f"  {line}" for line in self.audit))
         if self.history.points:
             parts.append(Picture(name="history", caption="The objective of every trial", data=self.history))
         beside = References(study=self.study, tasks=self.tasks, references=self.references).sections()
@@ -274,6 +278,7 @@ def leaderboard(
         running=running,
         references=references_of(study, state, artifacts).references,
         against_hand=against_hand,
+        audit=() if state.audit is None else tuple(finding.text for finding in state.audit.findings),
     )
 
 

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from lamdagent.core.config import Config, Parts
-from lamdagent.core.jobs import Job, Prepared, PrepareRequest, Progress
+from lamdagent.core.jobs import AUDIT, Job, Prepared, PrepareRequest, Progress
 from lamdagent.core.llm_call import LLMCall
 from lamdagent.core.types import Failed, Outcome
 from lamdagent.runners.job import Toolkit, work
@@ -40,7 +40,7 @@ class Inline:
         self._cancelled: list[tuple[int | str, Outcome]] = []
 
     def prepare(self, request: PrepareRequest) -> Prepared:
-        return prepare(request, self._toolkit)
+        return prepare(request, self._toolkit, partial(self._watch, AUDIT))
 
     def submit(self, job: Job) -> None:
         self._queue.append(job)

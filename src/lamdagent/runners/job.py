@@ -13,12 +13,13 @@ import resource
 import sys
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from lamdagent.core.action_type import ActionType, AnyChat, Loaded, ModelLoader, cost_of
+from lamdagent.core.audit import Row
 from lamdagent.core.errors import BudgetSpent, Contaminated, ContractViolation, Diverged, Duplicate, Invalid, UserError
 from lamdagent.core.jobs import Job, Progress
 from lamdagent.core.llm_call import LLMCall
@@ -62,6 +63,7 @@ class Toolkit:
     `models` is None where objects have no weights, as in the toy world. `examine` looks at a model just made in the
     context's `workdir`: figures of it, or `Invalid` raised.
     `screen` holds the rows of a dataset just made against the evaluation; None leaves them unread.
+    `rows` gives the rows of a dataset of the study as they are kept, each with where it stands; None leaves them unaudited.
     `calls` keeps what jobs are answered by language models; None where no job may ask one.
     """
 
@@ -73,6 +75,7 @@ class Toolkit:
     examine: Callable[[ObjectId, Object, JobContext], Mapping[str, float]] | None = None
     screen: RowScreen | None = None
     calls: CallStore | None = None
+    rows: Callable[[str], Iterator[Row]] | None = None
 
 
 class JobContext:

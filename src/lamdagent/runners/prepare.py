@@ -2,35 +2,49 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from lamdagent.core.errors import DataError
-from lamdagent.core.jobs import Prepared, PrepareRequest
+from lamdagent.core.jobs import Prepared, PrepareRequest, Progress
 from lamdagent.evaluation.contamination.gate import overlaps
 from lamdagent.evaluation.contamination.made import RowScreen
 from lamdagent.evaluation.passages import audit
 from lamdagent.objects.models.metadata import read_facts
+from lamdagent.runners.audit import audit as audit_objects
 from lamdagent.runners.job import Toolkit
 
 
-def prepare(request: PrepareRequest, toolkit: Toolkit) -> Prepared:
-    """Import .gguf files, load every task's items, and hold datasets against them.
+def prepare(
+    request: PrepareRequest, toolkit: Toolkit, watch: Callable[[Progress], None] = lambda progress: None
+) -> Prepared:
+    """Import .gguf files, look at what is to be trained on and asked, load every task's items, and hold datasets against
+    them.
 
+    Args:
+        watch: hears how far it is.
     Raises:
         DataError: a model cannot be imported or a task has no validation items.
     """
     from lamdagent.objects.models.gguf import import_gguf
 
+    if request.only_audit:
+        return Prepared(models={}, sizes={}, overlaps={}, findings=audit_objects(request.audited, toolkit, watch))
     facts = {}
     for object_id, file in request.imports.items():
         if toolkit.artifacts.record(object_id) is None:
             with toolkit.artifacts.write(object_id, {"id": object_id, "kind": "model", "meta": {}}) as folder:
                 import_gguf(Path(file), folder / "weights", dtype=request.dtype)
         facts[object_id] = read_facts(toolkit.artifacts.open(object_id) / "weights")
+    known = tuple(replace(o, meta={**facts[o.id], **o.meta}) if o.id in facts else o for o in request.audited)
+    findings = audit_objects(known, toolkit, watch)
+    if any(finding.weight == "refused" for finding in findings):
+        return Prepared(models=facts, sizes={}, overlaps={}, findings=findings)
     sizes = {task.name: task.sizes() for task in toolkit.evaluation.tasks}
     if empty := [name for name, sides in sizes.items() if not sides["validation"]]:
         raise DataError(f"no validation items in task {', '.join(empty)}")
     screen = toolkit.screen or RowScreen(toolkit.evaluation.tasks, mode="fail")
     found = overlaps(request.datasets, screen.index, toolkit.artifacts) if request.datasets else {}
     passages = audit(toolkit.evaluation.tasks)
-    return Prepared(models=facts, sizes=sizes, overlaps=found, passages=passages)
+    return Prepared(models=facts, sizes=sizes, overlaps=found, passages=passages, findings=findings)

@@ -22,7 +22,7 @@ from typing import Any
 
 from lamdagent.core.config import Config, Parts
 from lamdagent.core.errors import ContractViolation, UserError
-from lamdagent.core.jobs import Job, Prepared, PrepareRequest, Progress, WorkerSpec
+from lamdagent.core.jobs import AUDIT, Job, Prepared, PrepareRequest, Progress, WorkerSpec
 from lamdagent.core.llm_call import LLMCall
 from lamdagent.core.types import Cause, Cost, Failed, Outcome
 from lamdagent.runners.job import LOG_TAIL_LINES
@@ -140,6 +140,8 @@ class Process:
                 log = self._logs / "worker-0.log"
                 raise UserError(f"the worker process died while preparing. The end of {log}:\n{_tail(log)}")
             self._raise_halt(message)
+            if "progress" in message:
+                self._watch(AUDIT, PROGRESS.validate_python(message["progress"]))
             if "prepared" in message:
                 return PREPARED.validate_python(message["prepared"])
 

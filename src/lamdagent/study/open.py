@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from lamdagent.core.errors import ConfigError, DataError
 from lamdagent.core.events import Event, ObjectAdded, StudyOpened
-from lamdagent.core.jobs import DatasetOverlap, PrepareRequest
+from lamdagent.core.jobs import Prepared, PrepareRequest
 from lamdagent.core.protocols import Runner
 from lamdagent.core.search import Search
 from lamdagent.core.state import State, reduce_events
@@ -17,6 +17,7 @@ from lamdagent.core.types import ID_FORMULA, Object
 from lamdagent.evaluation.contamination import gate
 from lamdagent.evaluation.passages import unnamed
 from lamdagent.objects.artifacts import disk_full_as_user_error
+from lamdagent.study.audit import audit_key, concluded
 from lamdagent.study.changes import changes, tests_of
 from lamdagent.study.config import Study
 from lamdagent.study.initial_pool import InitialPool, load_pool, with_facts, write_datasets
@@ -98,7 +99,9 @@ def _new(parts: StudyParts, pool: InitialPool, runner: Runner) -> list[Event]:
     """A study that begins: everything is imported and held against the evaluation first."""
     study = parts.study
     write_datasets(study, pool, parts.artifacts)
-    pool, overlaps = _prepared(parts, pool, pool.objects, runner)
+    given = pool.objects
+    pool, prepared = _prepared(parts, pool, given, runner)
+    looked, overlaps = concluded(study, given, prepared.findings), prepared.overlaps
     for line in unmerged(parts.action_types, pool.objects):
         log.warning("%s", line)
     objects = gate.close(overlaps, study.body.contamination, pool.objects, parts.artifacts)
@@ -106,7 +109,7 @@ def _new(parts: StudyParts, pool: InitialPool, runner: Runner) -> list[Event]:
         config=study.dump(), seed=study.body.seed, goals=study.goals, guards=study.guards, id_formula=ID_FORMULA,
         task_ids={task.name: task.ids["validation"] for task in parts.tasks},
     )  # fmt: skip
-    return [opened, *(ObjectAdded(object=obj) for obj in objects)]
+    return [opened, *(ObjectAdded(object=obj) for obj in objects), looked]
 
 
 def _resumed(parts: StudyParts, pool: InitialPool, before: State, runner: Runner) -> list[Event]:
@@ -118,24 +121,30 @@ def _resumed(parts: StudyParts, pool: InitialPool, before: State, runner: Runner
     new_tests = tests_of(before.config) != tests_of(study.dump())
     if new_tests or any(parts.artifacts.record(object_id) is None for object_id in pool.imports):
         mode = "fail" if study.body.contamination == "drop" else study.body.contamination
-        pool, overlaps = _prepared(parts, pool, tuple(before.pool.values()), runner)
-        gate.close(overlaps, mode, pool.objects, parts.artifacts)
+        given = pool.objects
+        pool, prepared = _prepared(parts, pool, tuple(before.pool.values()), runner)
+        gate.close(prepared.overlaps, mode, pool.objects, parts.artifacts)
+        return [*events, concluded(study, given, prepared.findings)]
+    if before.audit is None or before.audit.key != audit_key(pool.objects):
+        prepared = runner.prepare(PrepareRequest(audited=pool.objects, only_audit=True))
+        return [*events, concluded(study, pool.objects, prepared.findings)]
     return events
 
 
 def _prepared(
     parts: StudyParts, pool: InitialPool, trained_on: Sequence[Object], runner: Runner
-) -> tuple[InitialPool, Mapping[str, DatasetOverlap]]:
-    """The pool with the facts of imported models, and what the datasets among `trained_on` give away."""
+) -> tuple[InitialPool, Prepared]:
+    """The pool with the facts of imported models, and what was found in it and in the datasets among `trained_on`."""
     request = PrepareRequest(
         imports={object_id: str(file) for object_id, file in pool.imports.items()},
         dtype=parts.study.body.execution.dtype,
         datasets={obj.name: obj.id for obj in trained_on if obj.kind == "dataset"},
+        audited=pool.objects,
     )
     prepared = runner.prepare(request)
     for line in unnamed(prepared.passages, parts.study.dump()["tasks"]):
         log.warning("%s", line)
-    return with_facts(pool, prepared.models), prepared.overlaps
+    return with_facts(pool, prepared.models), prepared
 
 
 def begun(study: Study) -> State:

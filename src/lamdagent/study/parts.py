@@ -33,6 +33,7 @@ from lamdagent.runners.job import Toolkit
 from lamdagent.study import registry
 from lamdagent.study.config import Document, Study, load_study
 from lamdagent.study.config.schema import study_of
+from lamdagent.study.initial_pool import dataset_rows
 from lamdagent.study.journal import read_journal
 
 Watch = Callable[[int | str, Progress], None]
@@ -126,6 +127,7 @@ class StudyParts:
             examine=Examiner(models=models, tasks=self.tasks),
             screen=RowScreen(self.tasks, mode=self.study.body.contamination, leave_out=self.study.body.leave_out),
             calls=self.calls,
+            rows=partial(dataset_rows, self.study),
         )
 
     @cached_property

@@ -13,6 +13,7 @@ import queue
 import sys
 import threading
 import traceback
+from functools import partial
 from typing import Any
 
 from lamdagent.core.errors import LamdagentError, UserError
@@ -41,7 +42,8 @@ def main() -> None:
                 toolkit = _open(request)
                 answer: dict[str, Any] = {"ready": True}
             elif "prepare" in request:
-                prepared = prepare(PREPARE_REQUEST.validate_python(request["prepare"]), toolkit)
+                watch = partial(_tell, answers)
+                prepared = prepare(PREPARE_REQUEST.validate_python(request["prepare"]), toolkit, watch)
                 answer = {"prepared": PREPARED.dump_python(prepared, mode="json")}
             else:
                 answer = _do(request, toolkit, answers)
@@ -88,17 +90,18 @@ def _do(request: dict[str, Any], toolkit: Toolkit, answers: Any) -> dict[str, An
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
 
-    def watch(progress: Progress) -> None:
-        print(json.dumps({"progress": PROGRESS.dump_python(progress, mode="json")}), file=answers)
-
     def answered(call: LLMCall) -> None:
         print(json.dumps({"call": CALL.dump_python(call, mode="json")}), file=answers)
 
-    outcome = work(job, toolkit, watch, report=traceback.print_exception, answered=answered)
+    outcome = work(job, toolkit, partial(_tell, answers), report=traceback.print_exception, answered=answered)
     # What is still buffered would be written to the log of the next job.
     sys.stdout.flush()
     sys.stderr.flush()
     return {"outcome": OUTCOME.dump_python(outcome, mode="json")}
+
+
+def _tell(answers: Any, progress: Progress) -> None:
+    print(json.dumps({"progress": PROGRESS.dump_python(progress, mode="json")}), file=answers)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from typing import Any
 
 from lamdagent.core.action_type import Loaded
 from lamdagent.core.types import ObjectId
+from lamdagent.objects.models.examination import open_for_text
 
 DTYPES = ("float32", "bfloat16", "float16")
 KEPT_SHARE = 1 / 8  # of the memory that models are computed in
@@ -97,7 +98,7 @@ class Models:
 
     def _open(self, folder: Path, *, scoring: bool) -> Loaded:
         import torch
-        from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+        from transformers import AutoConfig, AutoModelForCausalLM
 
         # Left out, a model that brings code has transformers ask on standard input whether to run it, which in a worker
         # are the driver's requests.
@@ -107,10 +108,7 @@ class Models:
         dtype = own if self._dtype == "auto" else self._dtype
         computed = torch.float32 if self.device == "cpu" else getattr(torch, dtype)
         model = AutoModelForCausalLM.from_pretrained(folder, dtype=computed, **no_code)
-        tokenizer = AutoTokenizer.from_pretrained(folder, **no_code)
-        if tokenizer.pad_token is None:
-            tokenizer.pad_token = tokenizer.eos_token
-        loaded = Loaded(model.to(self.device), tokenizer, dtype)
+        loaded = Loaded(model.to(self.device), open_for_text(folder), dtype)
         if scoring:
             loaded.model.eval()
         return loaded

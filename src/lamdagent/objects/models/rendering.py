@@ -163,11 +163,20 @@ class Renderer:
         before = self._put_before
         return ids if ids[: len(before)] == before else [*before, *ids]
 
-    @cached_property
+    @property
+    def put_after(self) -> list[int]:
+        """What the tokenizer puts after every text."""
+        return self._around[1]
+
+    @property
     def _put_before(self) -> list[int]:
-        """What the tokenizer puts before every text."""
+        return self._around[0]
+
+    @cached_property
+    def _around(self) -> tuple[list[int], list[int]]:
+        """What the tokenizer puts before and after every text."""
         around, alone = list(self._tokenizer("a").input_ids), self.plain_ids("a")
         for start in range(len(around) - len(alone) + 1):
             if around[start : start + len(alone)] == alone:
-                return around[:start]
-        return []
+                return around[:start], around[start + len(alone) :]
+        return [], []

@@ -13,12 +13,13 @@ from lamdagent.core.state import State
 from lamdagent.core.types import Kind, Object
 from lamdagent.evaluation.tasks.config import TaskConfig
 from lamdagent.results.result import Facts, Part, Section
+from lamdagent.study.audit import audit_aside, lines_of, refuse
 from lamdagent.study.changes import changes
 from lamdagent.study.config import Study
 from lamdagent.study.config.schema import BudgetEntry
 from lamdagent.study.initial_pool import kept_bytes, load_pool, to_fetch
 from lamdagent.study.open import begun, check_parts, check_tasks
-from lamdagent.study.parts import StudyParts
+from lamdagent.study.parts import StudyParts, Watch
 from lamdagent.study.unused import refuse_unusable, unmerged
 
 BYTES_PER_PARAMETER = {"float32": 4, "bfloat16": 2, "float16": 2}
@@ -78,6 +79,10 @@ class RunPlan:
     """What it takes on the disk, in words."""
     to_fetch: tuple[str, ...]
     """What is fetched before it begins."""
+    audit: tuple[str, ...]
+    """What an audit of models, datasets and settings warns of, or has to say."""
+    not_audited: tuple[str, ...]
+    """What the audit could not look at, since it is not on this machine yet."""
 
     @property
     def title(self) -> str:
@@ -97,17 +102,22 @@ class RunPlan:
             f"policy {self.policy}, memory {self.memory}, budget {self.budget}",
             f"disk: {self.disk}",
             "to be fetched:\n" + "\n".join(f"  {w}" for w in self.to_fetch) if self.to_fetch else "nothing to fetch",
+            "audit:\n" + "\n".join(f"  {line}" for line in self.audit) if self.audit else "audit: nothing to say",
         ]
+        if self.not_audited:
+            parts.append("not audited before it is here:\n" + "\n".join(f"  {what}" for what in self.not_audited))
         return [Section(parts=parts)]
 
 
-def plan_of(study: Study) -> RunPlan:
-    """Check a study as a run would, and say what a run would do.
+def plan_of(study: Study, *, watch: Watch = lambda key, progress: None) -> RunPlan:
+    """Check a study as a run would, and say what a run would do. A worker is started to look at models and datasets.
 
+    Args:
+        watch: hears how far that is.
     Raises:
         UserError: as a run would.
     """
-    parts = StudyParts(study, start=False)
+    parts = StudyParts(study, watch=watch, start=False)
     check_tasks(parts)
     check_parts(parts)
     before = begun(study)
@@ -117,6 +127,8 @@ def plan_of(study: Study) -> RunPlan:
     state = State(seed=study.body.seed, pool={obj.id: obj for obj in objects})
     types = parts.action_types
     refuse_unusable(study, types, objects)
+    findings, unseen = audit_aside(parts, objects, before)
+    refuse(study, findings)
     space = ActionSpace(state, types)
     return RunPlan(
         study=study.body.study,
@@ -131,6 +143,8 @@ def plan_of(study: Study) -> RunPlan:
         budget=_budget(study.body.budget),
         disk=_disk(study, objects, {type.makes for type in types.values()}),
         to_fetch=tuple(to_fetch(study, parts.tasks)),
+        audit=(*lines_of(study, findings, "warning"), *lines_of(study, findings, "note")),
+        not_audited=tuple(unseen),
     )
 
 

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import typer
 
+from lamdagent.core.format import duration
+from lamdagent.core.jobs import Progress
 from lamdagent.core.protocols import Observer
 from lamdagent.study.config import Study
 from lamdagent.ui.cli._options import SET_HELP, dotted
@@ -21,8 +23,8 @@ def run(
     study: Path = typer.Argument(help="The study file. Run it again to go on where it stopped."),
     trials: int | None = typer.Option(None, min=1, help="Stop after this many trials in all; as --set budget.trials=N."),
     set_: list[str] = typer.Option([], "--set", help=SET_HELP),
-    dry_run: bool = typer.Option(False, "--dry-run", help="Check everything and print what a run would do. "
-                                 "Nothing is written, fetched or started."),
+    dry_run: bool = typer.Option(False, "--dry-run", help="Check everything, look at what would be trained on "
+                                 "in a worker of its own, and print what a run would do. Nothing is written or fetched."),
     plain: bool = typer.Option(False, "--plain", help="Plain lines, as where there is no terminal."),
     as_json: bool = typer.Option(False, "--json", help="Print the result (or the plan) as one JSON object."),
 ) -> None:  # fmt: skip
@@ -37,7 +39,7 @@ def run(
         from lamdagent.ui.cli._output import show_result
         from lamdagent.ui.cli.dry_run import plan_of
 
-        show_result(plan_of(load_study(study, overrides)), as_json=as_json)
+        show_result(plan_of(load_study(study, overrides), watch=_say_progress), as_json=as_json)
         return
     _search(study, overrides, plain=plain, as_json=as_json)
 
@@ -57,6 +59,14 @@ def _search(file: Path, overrides: Sequence[str], *, plain: bool, as_json: bool)
     show_result(found, as_json=as_json, sections=found.sections(LEADERS))
     if not as_json:
         typer.echo(f"\nnext: lamdagent lineage {file}, or lamdagent export {file} best --to FOLDER")
+
+
+def _say_progress(key: int | str, progress: Progress) -> None:
+    """One line that is written over, on standard error."""
+    left = progress.facts.get("seconds left", 0.0)
+    typer.echo(f"\r{progress.phase} {progress.done}/{progress.total}, about {duration(left)} left ", err=True, nl=False)
+    if progress.done == progress.total:
+        typer.echo("", err=True)
 
 
 def display_of(study: Study, *, plain: bool, as_json: bool) -> Observer:

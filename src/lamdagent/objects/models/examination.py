@@ -1,0 +1,141 @@
+"""Brought models are examined as made ones are: do weights, tokenizer and configs go together?"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lamdagent.core.audit import Finding
+from lamdagent.core.types import Object
+from lamdagent.objects.models.metadata import tensor_shapes, weight_files
+from lamdagent.objects.models.rendering import Renderer
+
+INPUT_EMBEDDING = re.compile(r"(^|\.)(embed_tokens|wte|word_embeddings|embed_in|tok_embeddings)\.weight$")
+OUTPUT_EMBEDDING = re.compile(r"(^|\.)(lm_head|embed_out|output)\.weight$")
+POSITIONS = re.compile(r"(^|\.)(wpe|embed_positions|position_embeddings)\.weight$")
+POSITIONS_BEFORE = {"embed_positions": 2}  # OPT keeps two rows before the first position
+GREEDY_NEUTRAL = {"repetition_penalty": 1.0, "no_repeat_ngram_size": 0, "encoder_repetition_penalty": 1.0}
+GREEDY_ABSENT = ("bad_words_ids", "suppress_tokens", "begin_suppress_tokens", "forced_eos_token_id", "sequence_bias")
+
+
+@dataclass(frozen=True, slots=True)
+class Shapes:
+    """Of a model's files: how many ids it has embeddings for, how many positions at most, and whether more cannot be
+    computed (learned positions) or are only unlearnt (rotary ones). None where the files do not say."""
+
+    ids: int | None
+    positions: int | None
+    positions_end: bool
+
+
+def shapes_of(folder: Path) -> Shapes:
+    """What the headers of weight files and the config say."""
+    from transformers import AutoConfig
+
+    tensors = {name: shape for file in weight_files(folder) for name, shape in tensor_shapes(file).items()}
+    config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+    ids = next((shape[0] for name, shape in tensors.items() if INPUT_EMBEDDING.search(name)), None)
+    for name, shape in tensors.items():
+        if match := POSITIONS.search(name):
+            return Shapes(ids, shape[0] - POSITIONS_BEFORE.get(match[2], 0), positions_end=True)
+    return Shapes(ids, getattr(config, "max_position_embeddings", None), positions_end=False)
+
+
+def open_for_text(folder: Path) -> Any:
+    """A model folder's tokenizer, padded as jobs pad."""
+    from transformers import AutoTokenizer
+
+    # Left out, a model that brings code has transformers ask on standard input whether to run it.
+    tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def examined(model: Object, folder: Path) -> Iterator[Finding]:
+    """What is wrong with a brought model, and which generation settings change its greedy answers."""
+    path = ("models", model.name)
+    for text in _faults(folder):
+        yield Finding(weight="refused", text=f"model {model.name}: {text}", path=path)
+    for text in _ending_warnings(folder):
+        yield Finding(weight="warning", text=f"model {model.name}: {text}", path=path)
+    for text in _generation_notes(folder):
+        yield Finding(weight="note", text=f"model {model.name}: {text}", path=path)
+
+
+def _faults(folder: Path) -> Iterator[str]:
+    tokenizer, shapes = open_for_text(folder), shapes_of(folder)
+    if shapes.ids is not None:
+        named = {
+            "pad_token": tokenizer.pad_token_id,
+            "eos_token": tokenizer.eos_token_id,
+            "bos_token": tokenizer.bos_token_id,
+        }
+        for name, i in named.items():
+            if i is not None and i >= shapes.ids:
+                yield (
+                    f"{name} {getattr(tokenizer, name)!r} has id {i}, and the embeddings have {shapes.ids} rows (ids 0 to "
+                    f"{shapes.ids - 1}). Name another token in {folder / 'tokenizer_config.json'}, or resize the embeddings."
+                )
+    yield from _tied_faults(folder)
+
+
+def _ending_warnings(folder: Path) -> Iterator[str]:
+    """Ends of answers that other programs may not know."""
+    from transformers import GenerationConfig
+
+    tokenizer = open_for_text(folder)
+    renderer, file = Renderer(tokenizer), folder / "tokenizer_config.json"
+    written = (folder / "generation_config.json").is_file()
+    own = GenerationConfig.from_pretrained(folder).eos_token_id if written else None
+    known = {tokenizer.eos_token_id, *(own if isinstance(own, list) else [own])}
+    end = renderer.turn_end
+    if end is None and tokenizer.chat_template:
+        yield f"its chat template puts nothing after an answer; {tokenizer.eos_token!r} is trained on there"
+    elif end is not None and end.token not in known:
+        yield (
+            f"its chat template ends a turn with {end.text!r}, and eos_token in {file} is {tokenizer.eos_token!r}: answers "
+            "end at both here, and elsewhere run on unless generation_config.json names both"
+        )
+    if after := renderer.put_after:
+        yield (
+            f"its tokenizer puts {tokenizer.decode(after)!r} after every text ({folder / 'tokenizer.json'}, or "
+            f"add_eos_token in {file.name}): prompts are trained on and asked without it here, and elsewhere have it"
+        )
+
+
+def _tied_faults(folder: Path) -> Iterator[str]:
+    """Configs that say embeddings are tied where the file has two different ones: the second would be dropped."""
+    import torch
+    from safetensors import safe_open
+    from transformers import AutoConfig
+
+    if not getattr(AutoConfig.from_pretrained(folder, trust_remote_code=False), "tie_word_embeddings", False):
+        return
+    found = {}
+    for file in weight_files(folder):
+        with safe_open(file, framework="pt") as tensors:
+            for name in tensors.keys():  # noqa: SIM118, safe_open has no iteration
+                for which, pattern in (("input", INPUT_EMBEDDING), ("output", OUTPUT_EMBEDDING)):
+                    if pattern.search(name):
+                        found[which] = tensors.get_tensor(name)
+    if len(found) == 2 and not (found["input"].shape == found["output"].shape and torch.equal(*found.values())):
+        yield (
+            f"{folder / 'config.json'} says tie_word_embeddings, and the weights have an output embedding that is another: "
+            "opening it drops one of them. Set tie_word_embeddings to false there."
+        )
+
+
+def _generation_notes(folder: Path) -> Iterator[str]:
+    from transformers import GenerationConfig
+
+    if not (folder / "generation_config.json").is_file():
+        return
+    config = GenerationConfig.from_pretrained(folder)
+    changed = {key: getattr(config, key, None) for key in (*GREEDY_NEUTRAL, *GREEDY_ABSENT)}
+    told = [f"{k}: {v}" for k, v in changed.items() if v not in (None, GREEDY_NEUTRAL.get(k))]
+    if told:
+        yield f"its generation_config.json changes greedy answers, so its scores: {', '.join(told)}"
