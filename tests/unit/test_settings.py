@@ -19,6 +19,7 @@ from lamdagent.study.parts import StudyParts
 from lamdagent.testing import toy
 from lamdagent.ui.cli.app import app
 
+INLINE = ("--set", "execution.runner.kind=inline")  # a worker knows no plug-in of a test
 START = """\
 study: mine
 models: {base: {path: hub/base}}
@@ -146,7 +147,7 @@ def test_an_action_of_a_plug_in_needs_no_settings(load: Load, tmp_path: Path) ->
         study = load(f"{START}actions:\n  blend: {options}\n")
         assert [obj.kind for obj in load_pool(study, {}, offline=True).objects] == ["model", "dataset"]
         assert StudyParts(study).action_types["blend"].slots == toy.ToyBlend.slots
-    shown = CliRunner().invoke(app, ["run", str(tmp_path / "study.yaml"), "--dry-run"])
+    shown = CliRunner().invoke(app, ["run", str(tmp_path / "study.yaml"), "--dry-run", *INLINE])
     assert shown.exit_code == 0, shown.output
     assert "blend" in shown.output
 

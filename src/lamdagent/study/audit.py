@@ -11,6 +11,7 @@ from lamdagent.core.audit import Finding
 from lamdagent.core.errors import DataError
 from lamdagent.core.events import AuditDone
 from lamdagent.core.jobs import PrepareRequest
+from lamdagent.core.protocols import Runner
 from lamdagent.core.state import State
 from lamdagent.core.types import Object, content_id
 from lamdagent.objects.models.hub import HUB
@@ -59,15 +60,17 @@ def audit_aside(
 ) -> tuple[Sequence[Finding], list[str]]:
     """What an audit finds before anything is written, and what it could not look at, in words.
 
-    A worker is started for it, unless the journal has an audit of the same.
+    A worker is started for it, unless jobs run in this process or the journal has an audit of the same.
     """
     here = [obj for obj in objects if obj.kind == "hyperparameters" or _is_here(parts, obj)]
     unseen = [f"{obj.kind} {obj.name} ({obj.uri})" for obj in objects if obj not in here]
     if before is not None and before.audit is not None and before.audit.key == audit_key(objects):
         return before.audit.findings, []
-    process = registry.find("runners", "process")
+    if not here:
+        return (), unseen
     with tempfile.TemporaryDirectory() as logs:
-        runner = process(parts.worker_spec, logs=Path(logs), watch=parts.watch)
+        inline, process = parts.study.runner[0] == "inline", registry.find("runners", "process")
+        runner: Runner = parts.runner() if inline else process(parts.worker_spec, logs=Path(logs), watch=parts.watch)
         try:
             found = runner.prepare(PrepareRequest(audited=tuple(here), only_audit=True)).findings
         finally:

@@ -9,8 +9,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
+from lamdagent.core.audit import Finding
 from lamdagent.core.events import (
     Asked,
+    AuditDone,
     Event,
     HoldoutOpened,
     LLMCalled,
@@ -64,6 +66,7 @@ _CALL = LLMCall(
 EVERY_EVENT: tuple[Event, ...] = (
     StudyOpened(config={"study": "toy", "nested": [{"a": None, "b": True}]}, seed=7, goals=_GOALS, guards=_GUARDS),
     ObjectAdded(object=Object(id="d", kind="dataset", name="données", uri="./d.jsonl", meta={"rows": 3, "rate": 2e-5})),
+    AuditDone(key="k", findings=(Finding(weight="warning", text="24 of 32", path=("datasets", "d")),)),
     Scored(object_id="m", scores=_SCORES, cost=_COST),
     Asked(number=0, choice=_CHOICE),
     Told(number=0, outcome=Made(object=_MADE, scores=_SCORES, cost=_COST, rescored={"m": _SCORES})),
