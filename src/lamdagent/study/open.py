@@ -126,7 +126,8 @@ def _resumed(parts: StudyParts, pool: InitialPool, before: State, runner: Runner
         gate.close(prepared.overlaps, mode, pool.objects, parts.artifacts)
         return [*events, concluded(study, given, prepared.findings)]
     if before.audit is None or before.audit.key != audit_key(pool.objects):
-        prepared = runner.prepare(PrepareRequest(audited=pool.objects, only_audit=True))
+        known = tuple(before.pool.get(obj.id, obj) for obj in pool.objects)  # with the facts of what was imported
+        prepared = runner.prepare(PrepareRequest(audited=known, only_audit=True))
         return [*events, concluded(study, pool.objects, prepared.findings)]
     return events
 
