@@ -114,7 +114,11 @@ def test_a_worker_reads_shared_settings_from_what_it_is_told(load: Load) -> None
         ),
         ("[half]", "[]", "16: actions.ties.hyperparameters: expected 1 or more entries"),
         ("[half]", "[gentle]", "7: settings.gentle.learning_rate: unknown key 'learning_rate'."),
-        ("[half]", "[gentle]", "Known: density, normalize, tokenizer_source, weight. (as actions.ties.hyperparameters.gentle)"),
+        (
+            "[half]",
+            "[gentle]",
+            "Known: density, normalize, tokenizer_source, weight. (as actions.ties.hyperparameters.gentle)",
+        ),
         ("1e-5", "-1", "7: settings.gentle.learning_rate: expected more than 0.0 (given: -1) (as actions.sft.hyper"),
         ("{density: 0.5}", "0.5", "9: settings.half: expected a mapping of keys"),
     ],

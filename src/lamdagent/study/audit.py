@@ -55,16 +55,14 @@ def lines_of(study: Study, findings: Sequence[Finding], weight: str) -> list[str
     return [f"{study.document.where(f.path)}: {f.text}" if f.path else f.text for f in findings if f.weight == weight]
 
 
-def audit_aside(
-    parts: StudyParts, objects: Sequence[Object], before: State | None
-) -> tuple[Sequence[Finding], list[str]]:
+def audit_aside(parts: StudyParts, objects: Sequence[Object], before: State) -> tuple[Sequence[Finding], list[str]]:
     """What an audit finds before anything is written, and what it could not look at, in words.
 
     A worker is started for it, unless jobs run in this process or the journal has an audit of the same.
     """
     here = [obj for obj in objects if obj.kind == "hyperparameters" or _is_here(parts, obj)]
     unseen = [f"{obj.kind} {obj.name} ({obj.uri})" for obj in objects if obj not in here]
-    if before is not None and before.audit is not None and before.audit.key == audit_key(objects):
+    if before.audit is not None and before.audit.key == audit_key(objects):
         return before.audit.findings, []
     if not here:
         return (), unseen
