@@ -6,9 +6,18 @@ import json
 from typing import Literal
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from pydantic import BaseModel
 
+from lamdagent.core.budget import Budget
+from lamdagent.core.events import LLMCalled
+from lamdagent.core.llm_call import LLMCall
+from lamdagent.core.spent import Spent
+from lamdagent.llm.chat import Chat, NoReply, Reply
 from lamdagent.llm.reading import read
+from lamdagent.study.journal import from_json, kind_of, to_json
+from lamdagent.testing.fake_chat import FakeClient, Line, obliging
 
 
 class Choice(BaseModel):
@@ -83,3 +92,42 @@ def test_half_a_surrogate_pair_becomes_a_character_that_can_be_written_and_a_who
     answer, _ = read(json.dumps({"reason": "\udc80", "type": "ties"}), Choice)
     assert answer is not None
     assert answer.reason.encode()
+
+
+ODD = st.text(st.characters() | st.characters(categories=["Cs", "Cc"]) | st.sampled_from('{}[]"`<>/'), max_size=60)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | ODD,
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(ODD | st.sampled_from(["reason", "type"]), inner, max_size=4)
+    ),
+    max_leaves=12,
+)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(answer=ODD | JSON.map(json.dumps), around=ODD, error=ODD)
+def test_whatever_is_said_is_an_answer_or_a_reason_and_can_be_journalled_and_read_back(
+    answer: str, around: str, error: str
+) -> None:
+    lines: list[Line] = [answer, around + answer, NoReply(error), IndexError(error), Reply(text=answer, finish=error)]
+    calls: list[LLMCall] = []
+
+    class Log:
+        spent = Spent()
+
+        def answered(self, key: str) -> LLMCall | None:
+            return None
+
+        def record(self, call: LLMCall) -> None:
+            event = LLMCalled(call=call)
+            assert from_json(kind_of(event), to_json(event)) == event
+            calls.append(call)
+
+    chat = Chat(
+        FakeClient([obliging, *lines]), budget=Budget(), attempts=3, max_failures=99, sleep=lambda seconds: None
+    )
+    chat.bind(Log())
+    for _ in range(3):
+        found = chat.ask(purpose="type", system=error, prompt=answer, schema=Choice, max_tokens=10)
+        assert found is None or found.reason.encode() is not None
+    assert len(calls) >= 3
