@@ -253,7 +253,16 @@ def test_a_conversation_without_an_assistant_turn_is_refused(messages: list[dict
         ({"prompt": "p", "choices": ["x", "y"], "answer": 1}, {"prompt": "p", "choices": ["x", "y"], "answer": 1}),
         ({"prompt": "p", "choices": ["x", "y"], "answer": "1"}, {"prompt": "p", "choices": ["x", "y"], "answer": 1}),
         ({"prompt": "p", "choices": ["x", "y"], "answer": "x"}, {"prompt": "p", "choices": ["x", "y"], "answer": 0}),
-        ({"prompt": "p", "choices": ["1", "0"], "answer": "0"}, {"prompt": "p", "choices": ["1", "0"], "answer": 1}),
+        (
+            {"prompt": "p", "choices": ["1", "0"], "answer_text": "0"},
+            {"prompt": "p", "choices": ["1", "0"], "answer": 1},
+        ),
+        (
+            {"prompt": "p", "choices": ["1", "0"], "answer_index": "0"},
+            {"prompt": "p", "choices": ["1", "0"], "answer": 0},
+        ),
+        ({"prompt": "p", "choices": ["3", "4"], "answer": "4"}, {"prompt": "p", "choices": ["3", "4"], "answer": 1}),
+        ({"prompt": "p", "choices": ["0", "1"], "answer": "1"}, {"prompt": "p", "choices": ["0", "1"], "answer": 1}),
     ],
 )
 def test_a_task_row_becomes_an_item(row: dict[str, Any], item: dict[str, Any]) -> None:
@@ -266,12 +275,34 @@ def test_columns_of_a_task_are_mapped_too() -> None:
     assert item == {"prompt": "Q: q", "choices": ["x", "y"], "answer": 1}
 
 
+def test_an_index_that_a_template_renders_is_an_index_where_the_key_says_so() -> None:
+    row = {"question": "q", "options": ["2", "0", "1"], "label": 2}
+    assert items(row, prompt="question", choices="options", answer_index="{{label}}")[0]["answer"] == 2
+    assert "Name the column answer_text" in error_of(
+        lambda: items(row, prompt="question", choices="options", answer="{{label}}")
+    )
+
+
 @pytest.mark.parametrize(
     ("row", "message"),
     [
         ({"prompt": "p", "target": "a"}, "f:1: a task's row needs prompt and answer; it has prompt, target."),
         ({"prompt": "", "answer": "a"}, "f:1: 'prompt' must be text, not ''."),
-        ({"prompt": "p", "choices": ["x"], "answer": "z"}, "f:1: answer 'z' is none of the 1 choices"),
+        ({"prompt": "p", "choices": ["x", "y"], "answer": "z"}, "f:1: answer 'z' is none of the 2 choices"),
+        ({"prompt": "p", "choices": ["x", "y"], "answer": True}, "f:1: answer True is none of the 2 choices"),
+        ({"prompt": "p", "choices": ["x", "y"], "answer_index": "x"}, "f:1: answer_index 'x' is none of the 2 choices"),
+        ({"prompt": "p", "choices": ["x", "y"], "answer_text": "1"}, "f:1: answer_text '1' is none of the 2 choices"),
+        (
+            {"prompt": "p", "choices": ["1", "0"], "answer": "0"},
+            "f:1: answer '0' is the text of choice 1 and the index of choice 0 (from 0). Name the column answer_text or",
+        ),
+        ({"prompt": "p", "choices": ["x"], "answer": "x"}, "f:1: choices must be two or more different texts"),
+        (
+            {"prompt": "p", "choices": ["x", "y", "x"], "answer": "x"},
+            "f:1: choices must be two or more different texts",
+        ),
+        ({"prompt": "p", "answer_index": 0}, "f:1: a task's row needs prompt and answer"),
+        ({"prompt": "p", "answer": float("nan")}, "f:1: answer must be a text, a number, or a list of them, not nan."),
         ({"prompt": "p", "choices": ["x", "y"], "answer": 2}, "f:1: answer 2 is none of the 2 choices"),
         ({"prompt": "p", "choices": ["x", "y"], "answer": -1}, "f:1: answer -1 is none of the 2 choices"),
         ({"prompt": "p", "choices": ["x", 3], "answer": 0}, "f:1: choices must be a list of texts, not ['x', 3]."),

@@ -128,6 +128,23 @@ def test_an_accepted_string_that_no_answer_or_every_answer_meets_is_told() -> No
     assert why_unanswerable("exact_match", [""]) is None
 
 
+@pytest.mark.parametrize("unclear", ["12,5", "-0,75", "1,2345", "$3,5", "12,50 €"])
+def test_a_decimal_comma_of_an_accepted_number_is_refused(unclear: str) -> None:
+    assert "write a decimal as" in (why_unanswerable("number", [unclear]) or "")
+
+
+@pytest.mark.parametrize("clear", ["1,234", "12.5", "1,234,567", "$1,234.50", "the set is 1, 2, 3", "(3,4)"])
+def test_a_comma_of_thousands_or_of_a_list_is_taken(clear: str) -> None:
+    assert why_unanswerable("number", [clear]) is None
+
+
+def test_an_accepted_string_that_goes_on_after_what_ends_an_answer_is_refused() -> None:
+    assert "holds a text of `until`" in (why_unanswerable("exact_match", ["a\nb"], ["\n"]) or "")
+    assert why_unanswerable("exact_match", ["a\n"], ["\n"]) is None, "what is around an answer does not count"
+    assert why_unanswerable("exact_match", ["a\nb", "a"], ["\n"]) is None, "one of them can be met"
+    assert why_unanswerable("number", ["first 3\nso 4"], ["\n"]) is None, "the number alone counts"
+
+
 def test_an_empty_string_is_contained_in_no_answer() -> None:
     assert not is_right("contains", "anything at all", [""])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from lamdagent.core.numerals import last_values
@@ -29,13 +30,28 @@ def is_right(metric: str, answer: str, accepted: Sequence[str]) -> bool:
     return any(not last_values(answer).isdisjoint(last_values(a)) for a in accepted)
 
 
-def why_unanswerable(metric: str, accepted: Sequence[str]) -> str | None:
-    """Why no answer, or any answer, could be right; None where the accepted strings can be told from others."""
+def why_unanswerable(metric: str, accepted: Sequence[str], until: Sequence[str] = ()) -> str | None:
+    """Why no answer, or any answer, could be right, or it is not clear which; None where the accepted strings can be told
+    from others.
+
+    Args:
+        until: texts that end an answer and are no part of it.
+    """
     if metric == "contains" and (empty := [a for a in accepted if not a.strip()]):
         return f"every answer contains the accepted string {empty[0]!r}"
     if metric == "number" and (unread := [a for a in accepted if not last_values(a)]):
         return f"no number can be read in the accepted string {unread[0][:80]!r}"
+    if metric == "number" and (unclear := [a for a in accepted if UNCLEAR.fullmatch(a.strip())]):
+        return (
+            f"the comma of the accepted string {unclear[0][:80]!r} is one of thousands nowhere: write a decimal as 12.5"
+        )
+    if metric != "number" and until and all(any(stop in a.strip() for stop in until) for a in accepted):
+        return f"an answer ends before it is the accepted string {accepted[0][:80]!r}, which holds a text of `until`"
     return None
+
+
+UNCLEAR = re.compile(r"[-+\u2212]?[$\u20ac\u00a3]?\d+,(\d{1,2}|\d{4,})\s?[%$\u20ac\u00a3]?")
+"""A decimal comma by its looks, which the metric `number` takes for two numbers."""
 
 
 def likeliest(metric: str, choices: Sequence[str], loglikelihoods: Sequence[float]) -> int:

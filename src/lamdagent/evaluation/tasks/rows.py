@@ -134,7 +134,7 @@ class Rows:
             has = "take rows with choices" if metric in CHOICE_METRICS else "take rows without choices"
             raise ConfigError(f"{named}: metric {metric} is one of those that {has}")
         for number, item in enumerate(items, 1):
-            if metric not in CHOICE_METRICS and (reason := why_unanswerable(metric, item["answer"])):
+            if metric not in CHOICE_METRICS and (reason := why_unanswerable(metric, item["answer"], self.config.until)):
                 raise DataError(f"{named}: {split} item {number} ({item['prompt'][:60]!r}), metric {metric}: {reason}.")
         return items
 

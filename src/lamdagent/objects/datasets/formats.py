@@ -15,6 +15,7 @@ task files: `{prompt: "{{question}}\\nAnswer:", completion: " {{choices[answer]}
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from numbers import Number
@@ -41,6 +42,8 @@ TO_BE_LEARNT = frozenset(
     }
 )
 """Columns that say what is to be learnt, or from what: a row that has one is refused where it is not used."""
+ANSWERS = ("answer_text", "answer_index", "answer")
+"""Columns by which a row with choices says which one is right; the first that is there counts."""
 
 
 def training_rows(
@@ -100,7 +103,8 @@ def task_items(
 ) -> Iterator[dict[str, Any]]:
     """Rows of a task file as `{prompt, answer}` or `{prompt, choices, answer}`.
 
-    `answer` is a list of accepted strings, or with `choices` the index of the right one.
+    `answer` is a list of accepted strings, or with `choices` the index of the right one. Of a row with choices, `answer`
+    is read as the text of one or as its index, and refused where these are two; `answer_text` and `answer_index` say which.
 
     Args:
         cluster: the column that names what several rows were drawn with, kept as `cluster`; None where none does.
@@ -110,18 +114,18 @@ def task_items(
     pick = selector(columns)
     for where, row in rows:
         item = pick(where, row)
-        if "prompt" not in item or "answer" not in item:
+        if "prompt" not in item or not any(key in item for key in (ANSWERS if "choices" in item else ("answer",))):
             raise DataError(
                 f"{where}: a task's row needs prompt and answer; it has {', '.join(item)}. Map with columns."
             )
         if cluster is not None and item.get(cluster) is None:
             raise DataError(f"{where}: no column {cluster!r} (wanted as cluster). {nearest(cluster, item)}")
         drawn = {} if cluster is None else {"cluster": str(item[cluster])}
-        prompt, answer, choices = _text(item, "prompt", where), item["answer"], item.get("choices")
+        prompt, choices = _text(item, "prompt", where), item.get("choices")
         if choices is not None:
-            made = {"prompt": prompt, "choices": choices, "answer": _index(answer, choices, where), **drawn}
+            made = {"prompt": prompt, "choices": choices, "answer": _index(item, where), **drawn}
         else:
-            made = {"prompt": prompt, "answer": _accepted(answer, where), **drawn}
+            made = {"prompt": prompt, "answer": _accepted(item["answer"], where), **drawn}
         yield _encodable(made, where)
 
 
@@ -252,18 +256,31 @@ def _text(row: Mapping[str, Any], key: str, where: str) -> str:
 
 def _accepted(answer: Any, where: str) -> list[str]:
     answers = answer if isinstance(answer, list) else [answer]
-    if not answers or not all(isinstance(a, str | Number) for a in answers):
+    if not answers or not all(isinstance(a, str | Number) and (a == "" or not missing(a)) for a in answers):
         raise DataError(f"{where}: answer must be a text, a number, or a list of them, not {answer!r:.60}.")
     return [str(a) for a in answers]
 
 
-def _index(answer: Any, choices: Any, where: str) -> int:
+def _index(item: Mapping[str, Any], where: str) -> int:
+    """Which choice a row calls right."""
+    choices, key = item["choices"], next(key for key in ANSWERS if key in item)
     if not isinstance(choices, list) or not all(isinstance(c, str) and c for c in choices):
         raise DataError(f"{where}: choices must be a list of texts, not {choices!r:.60}.")
-    if isinstance(answer, str) and answer in choices:
-        return choices.index(answer)
-    if isinstance(answer, str) and answer.isdigit():
-        answer = int(answer)
-    if isinstance(answer, int) and 0 <= answer < len(choices):
-        return answer
-    raise DataError(f"{where}: answer {answer!r} is none of the {len(choices)} choices, nor an index of one (from 0).")
+    if len(set(choices)) < 2:
+        raise DataError(f"{where}: choices must be two or more different texts, not {choices!r:.60}.")
+    answer = item[key]
+    index = int(answer) if isinstance(answer, str) and re.fullmatch(r"\s*\d{1,9}\s*", answer) else answer
+    whole = isinstance(index, int) and not isinstance(index, bool) and key != "answer_text"
+    by_index = index if whole and 0 <= index < len(choices) else None
+    by_text = choices.index(answer) if isinstance(answer, str) and answer in choices and key != "answer_index" else None
+    if None not in (by_text, by_index) and by_text != by_index:
+        raise DataError(
+            f"{where}: answer {answer!r} is the text of choice {by_text} and the index of choice {by_index} (from 0). Name "
+            "the column answer_text or answer_index, such as columns: {…, answer_index: answer}."
+        )
+    found = by_index if by_text is None else by_text
+    if found is None:
+        raise DataError(
+            f"{where}: {key} {answer!r} is none of the {len(choices)} choices, nor an index of one (from 0)."
+        )
+    return int(found)
