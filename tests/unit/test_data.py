@@ -299,7 +299,7 @@ def test_an_index_that_a_template_renders_is_an_index_where_the_key_says_so() ->
         ({"prompt": "p", "choices": ["x"], "answer": "x"}, "f:1: choices must be two or more different texts"),
         (
             {"prompt": "p", "choices": ["x", "y", "x"], "answer": "x"},
-            "f:1: choices must be two or more different texts",
+            "f:1: the right choice 'x' stands among the choices twice.",
         ),
         ({"prompt": "p", "answer_index": 0}, "f:1: a task's row needs prompt and answer"),
         ({"prompt": "p", "answer": float("nan")}, "f:1: answer must be a text, a number, or a list of them, not nan."),

@@ -283,4 +283,6 @@ def _index(item: Mapping[str, Any], where: str) -> int:
         raise DataError(
             f"{where}: {key} {answer!r} is none of the {len(choices)} choices, nor an index of one (from 0)."
         )
+    if choices.count(choices[found]) > 1:
+        raise DataError(f"{where}: the right choice {choices[found]!r:.60} stands among the choices twice.")
     return int(found)
