@@ -46,7 +46,8 @@ NOTES = {
     "tasks[] (kind: rows)": "The search reads the validation side only: the validation split of an lm-eval task that has "
     "a test split too, else one fixed half of the only split it has. The objective is the mean of the scores, each divided "
     "by its `max_score`, weighted by `weight`.\n\nOf rows with `choices`, `answer` is the text of "
-    "the right one or its index from 0; where a text could be either, name the column `answer_text` or `answer_index`.\n\nMetrics of own rows:\n\n"
+    "the right one or its index from 0; where a text could be either, name the column "
+    "`answer_text` or `answer_index`.\n\nMetrics of own rows:\n\n"
     + "\n".join(f"- `{name}`: {what}" for name, what in METRICS.items()),
 }
 
