@@ -189,8 +189,8 @@ def test_an_agent_that_only_falls_back_is_found() -> None:
     signature = found(asked(["no"] * 1000, 12), "unusable answers")
     assert signature.verdict == "alarm"
     assert signature.measured.startswith("The fallback chose 12 of 12 trials (74% to 100%)")
-    assert "24 of 24 answers (86% to 100%) were of no use (not as asked for 24)" in signature.measured
-    assert "2.00 a trial" in signature.measured
+    assert "36 of 36 answers (90% to 100%) were of no use (not as asked for 36)" in signature.measured
+    assert "3.00 a trial" in signature.measured
     assert "policy.output" in signature.advice
     assert "lamdagent show S.yaml 0 --transcript" in signature.advice
 
