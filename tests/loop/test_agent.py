@@ -144,6 +144,14 @@ def test_whatever_a_client_raises_or_returns_is_a_failure_that_may_pass(line: An
     assert type(line).__name__ in (state.llm_calls[2].error or "") or "attribute" in (state.llm_calls[2].error or "")
 
 
+def test_a_provider_that_says_when_to_come_back_is_left_alone_so_long_a_minute_at_most() -> None:
+    waits: list[float] = []
+    search = opened(FakeClient([NoReply("429", wait_s=7.5), NoReply("429", wait_s=3600)]), budget=Budget(trials=1))
+    search._policy._chat._sleep = waits.append  # type: ignore[attr-defined]
+    run(search, toy.inline())
+    assert waits == [7.5, 60.0]
+
+
 def test_ten_failures_in_a_row_pause_the_study_ready_to_resume() -> None:
     journal = MemoryJournal()
     with pytest.raises(UserError, match=r"last 10 answers of 'fake'.*paused.*Nothing is lost"):

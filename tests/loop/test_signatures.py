@@ -23,14 +23,14 @@ from lamdagent.core.search import Search, run
 from lamdagent.core.space import ActionSpace
 from lamdagent.core.state import State, reduce_events
 from lamdagent.core.types import Action, Choice, Score, Slot
-from lamdagent.llm.chat import NoReply
+from lamdagent.llm.chat import NoReply, Reply
 from lamdagent.memories.table import Table
 from lamdagent.objects.artifacts import LocalArtifacts
 from lamdagent.policies.agent import Agent
 from lamdagent.policies.moves import seeded
 from lamdagent.policies.random import Random
 from lamdagent.results.diagnosis import diagnose
-from lamdagent.results.diagnosis.answers import NO_ANSWER, NOT_OFFERED, REPEATED, UNREADABLE, cause
+from lamdagent.results.diagnosis.answers import CUT_OFF, NO_ANSWER, NOT_OFFERED, REPEATED, UNREADABLE, cause
 from lamdagent.results.diagnosis.chance import turns_of
 from lamdagent.results.diagnosis.signature import Diagnosis, Signature
 from lamdagent.results.holdout import holdout_results_of
@@ -206,10 +206,11 @@ def test_why_an_answer_was_of_no_use_is_told_apart_in_the_words_of_the_chat() ->
     step, mean = '{"reason": "r", "type": "step"}', '{"reason": "r", "type": "mean"}'
     first = json.dumps({"reason": "r", "model": "M0", "dataset": "east", "hyperparameters": "slow"})
     twice = json.dumps({"reason": "r", "models": ["M0", "M0"]})
-    script: list[Line] = [NoReply("HTTP 503"), "", step, first, step, first, step, obliging, mean, twice]
+    cut = Reply(text='{"reason": "so lo', finish="length")
+    script: list[Line] = [NoReply("HTTP 503"), "", step, first, step, first, step, obliging, mean, cut, twice]
     llm_calls = reduce_events(asked(script, 3)).llm_calls
     told = [cause(e) for e in llm_calls if e.error]
-    assert told == [NO_ANSWER, UNREADABLE, REPEATED, UNREADABLE, NOT_OFFERED]
+    assert told == [NO_ANSWER, UNREADABLE, REPEATED, UNREADABLE, CUT_OFF, NOT_OFFERED]
 
 
 def test_a_planted_plateau_is_found() -> None:

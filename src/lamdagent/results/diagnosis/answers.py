@@ -20,17 +20,19 @@ from lamdagent.results.diagnosis.signature import (
 
 NAME = "unusable answers"
 FALLBACK = "(fallback)"
-NO_ANSWER, UNREADABLE, REPEATED, NOT_OFFERED = (
+NO_ANSWER, CUT_OFF, UNREADABLE, REPEATED, NOT_OFFERED = (
     "no answer came",
+    "cut off",
     "not as asked for",
     "tried before",
     "not offered",
 )
 REMEDIES = {
-    NO_ANSWER: "Look after the server; policy.timeout_s may be raised in mid-study.",
+    NO_ANSWER: "Look after the server, or raise policy.timeout_s: all under policy may change between runs.",
+    CUT_OFF: "Raise policy.answer_tokens: a reasoning model thinks before it answers.",
     UNREADABLE: "Let policy.output hold answers to the schema (native or tool), or ask a stronger policy.model.",
-    REPEATED: "It asks again for what was done: a stronger policy.model, or policy.temperature above 0, in a next study.",
-    NOT_OFFERED: "A stronger policy.model, or your own policy.prompts, in a next study.",
+    REPEATED: "It asks again for what was done: a stronger policy.model, or policy.temperature above 0.",
+    NOT_OFFERED: "A stronger policy.model, or your own policy.prompts.",
 }
 
 
@@ -69,6 +71,8 @@ def cause(call: LLMCall) -> str:
     error = call.error or ""
     if call.answer is None:
         return NO_ANSWER
+    if error.startswith("it was cut off"):
+        return CUT_OFF
     if error.startswith("it was ") or "(given: " in error:
         return UNREADABLE
     return REPEATED if error.startswith("already tried") else NOT_OFFERED

@@ -52,7 +52,7 @@ def mode_collapse(state: State, turns: Sequence[Turn] | None, study: str) -> Sig
     if verdict != "ok":
         advice = (
             f"See whether it pays: lamdagent compare {study} --policies random,{_policy(state)}. "
-            f"{_wider(state)} makes choices more varied in a next study."
+            f"{_wider(state)} makes choices more varied, from the next run on."
         )
     measured = "; ".join(words for words, _, _ in rows) + (f". {stuck}" if stuck else ".")
     return Signature(
