@@ -104,6 +104,22 @@ def test_a_cap_that_is_added_later_stops_the_search_also_below_what_is_spent() -
     assert len(agent(Budget(trials=4)).trials) == 4
 
 
+def test_calls_that_had_no_price_count_at_todays_where_a_cap_in_usd_comes_later() -> None:
+    journal = MemoryJournal(*toy.first_events())
+
+    def agent(client: FakeClient, budget: Budget) -> State:
+        chat = fake_chat(client, budget=budget)
+        return searched(journal, Agent(chat=chat, fallback=Random()), budget, chat=chat)
+
+    before = agent(FakeClient(), Budget(trials=3))
+    assert before.usd == 0.0
+    cap = (before.tokens + 100) * 1e-5
+    after = agent(FakeClient(usd_per_token=1e-5), Budget(trials=9, usd=cap))
+    assert len(after.trials) == 3
+    assert after.stopped is not None
+    assert after.stopped.reason == "usd"
+
+
 def test_answers_of_no_use_before_an_error_are_asked_for_again_once_the_model_is_mended() -> None:
     journal = MemoryJournal(*toy.first_events())
 

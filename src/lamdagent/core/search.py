@@ -95,7 +95,7 @@ class Search:
     @property
     def spent(self) -> Spent:
         """What answers took over all runs, those of jobs too."""
-        return Spent(tokens=self.state.tokens, usd=self.state.usd)
+        return Spent.on(self.state.llm_calls)
 
     def ask(self, n: int = 1) -> tuple[Trial, ...]:
         """Begin up to `n` trials within the budget; none where the budget or the action space is used up.

@@ -235,11 +235,12 @@ class Chat:
                 "llm_tokens",
                 f"budget.llm_tokens: {spent.tokens:,} of {budget.llm_tokens:,} are spent; the next call passes it",
             )
-        usd = self.client.price(tokens_in, tokens_out)
-        if budget.usd is not None and usd is not None and spent.usd + usd > budget.usd:
-            raise BudgetSpent(
-                "usd", f"budget.usd: {spent.usd:.4f} of {budget.usd:g} are spent; the next call passes it"
-            )
+        usd, before = self.client.price(tokens_in, tokens_out), self.client.price(*spent.unpriced)
+        if budget.usd is None or usd is None:
+            return
+        paid = spent.usd + (before or 0.0)  # a cap may come later than calls that nobody priced: at today's price
+        if paid + usd > budget.usd:
+            raise BudgetSpent("usd", f"budget.usd: {paid:.4f} of {budget.usd:g} are spent; the next call passes it")
 
     def _count(self, succeeded: bool, wrong: str | None) -> None:
         failures = self._failures
