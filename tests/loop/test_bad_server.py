@@ -26,6 +26,7 @@ from lamdagent.policies.random import Random
 from lamdagent.results.trial import llm_calls_for, trial_detail
 from lamdagent.study.journal import SqliteJournal
 from lamdagent.testing import toy
+from lamdagent.ui.terminal.progress import SearchProgress
 from tests.bad_server import Answer, BadServer, Body, bad_server, completion, fitting
 
 
@@ -129,6 +130,7 @@ def test_whatever_comes_is_kept_with_its_reason_and_the_same_command_goes_on(
         (lambda body: (422, {"error": {"message": "seed must be odd"}}), "seed must be odd"),
         (lambda body: (405, "no POST here"), "Change what it names"),
         (lambda body: (400, {"error": {"message": "maximum context length is 2048 tokens"}}), "policy.shown"),
+        (lambda body: (400, {"error": {"message": "max_tokens: exceeds the available context size"}}), "policy.shown"),
         (lambda body: (200, "<html>Welcome to nginx</html>"), "No OpenAI-compatible server answers there"),
     ],
 )
@@ -160,6 +162,9 @@ def test_a_server_that_fails_later_leaves_the_choice_to_the_fallback_and_the_tri
         state = searched(server, tmp_path)
     assert [trial.choice.by for trial in state.trials] == ["agent", "random (fallback)"]
     assert "503" in state.trials[1].choice.reason
+    shown = SearchProgress(Budget()).title(1, state)
+    assert "chosen by random (fallback): no answer of mine could be used (ModelUnavailableError" in shown
+    assert "chosen by" not in SearchProgress(Budget()).title(0, state)
 
 
 @pytest.mark.parametrize(

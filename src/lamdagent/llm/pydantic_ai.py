@@ -125,7 +125,8 @@ class PydanticAi:
             return None
         if kinds & {"ModelNotFoundError", "ModelAuthenticationError", "ModelContextWindowExceededError"}:
             return None
-        return adaptation(str(error), self._adapted, output=self._settings.output)
+        said = str(getattr(error, "body", None) or error)
+        return adaptation(said, self._adapted, output=self._settings.output)
 
     def _failure(self, error: Exception) -> Exception:
         """An error of the library as one that may pass, or that only the user can mend."""

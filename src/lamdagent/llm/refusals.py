@@ -19,6 +19,11 @@ NAMED: tuple[tuple[Adaptation, str], ...] = (
 )
 """What a question is asked without, or with instead, by what a refusal names."""
 
+CONTEXT = re.compile(
+    r"context.?(length|size|window)|prompt is too long|input is too long|too many tokens", re.IGNORECASE
+)
+"""How servers word that a question is longer than their context."""
+
 OWN_FAULT = ("json_validate_failed", "tool_use_failed", "output_parse_failed")
 """Codes of refusals that are not of the question but of the answer: the model wrote what the server cannot read."""
 
@@ -29,6 +34,8 @@ def adaptation(message: str, done: Sequence[Adaptation], *, output: str) -> Adap
     Args:
         output: `policy.output`; what the user chose is not changed.
     """
+    if CONTEXT.search(message):
+        return None
     for way, names in NAMED:
         shape = way in ("answer by a tool", "answer in words")
         if way in done or (shape and output != "auto"):
@@ -52,10 +59,10 @@ def advice(error: Exception, kind: str, settings: ChatConfig) -> str:
         change = f"Is the key in the environment{' (OPENAI_API_KEY)' if settings.base_url else ''} the right one?"
     elif kind == "ModelQuotaExceededError":
         change = "Its quota or credit is used up."
-    elif kind == "ModelContextWindowExceededError":
+    elif kind == "ModelContextWindowExceededError" or CONTEXT.search(str(error)):
         change = (
-            "The question is longer than its context: lower policy.shown, shorten memory.max_tokens or your own prompts, "
-            "or ask a model with a longer one."
+            "Question and answer are longer than its context: lower policy.shown, policy.answer_tokens or "
+            "memory.max_tokens, shorten prompts of your own, or ask a model with a longer one."
         )
     elif kind == "UnexpectedModelBehavior":
         change = "No OpenAI-compatible server answers there: policy.base_url must be its address, mostly ending in /v1."
