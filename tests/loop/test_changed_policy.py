@@ -15,7 +15,7 @@ from lamdagent.core.protocols import Journal, Policy
 from lamdagent.core.search import Search, run
 from lamdagent.core.state import State, reduce_events
 from lamdagent.core.types import ID_FORMULA
-from lamdagent.llm.chat import Chat
+from lamdagent.llm.chat import Chat, NoReply
 from lamdagent.memories.reflection import Reflection
 from lamdagent.memories.table import Table
 from lamdagent.policies.agent import Agent
@@ -25,10 +25,11 @@ from lamdagent.policies.random import Random
 from lamdagent.policies.screen.policy import Screen
 from lamdagent.policies.surrogate.policy import Surrogate
 from lamdagent.policies.tpe import Tpe
+from lamdagent.results.leaderboard import leaderboard
 from lamdagent.study.changes import changes
 from lamdagent.study.journal import MemoryJournal
 from lamdagent.testing import mixtures, toy
-from lamdagent.testing.fake_chat import FakeClient, fake_chat
+from lamdagent.testing.fake_chat import FakeClient, fake_chat, obliging
 from tests.study_file import STUDY, Load
 
 __all__ = ["load"]
@@ -102,6 +103,18 @@ def test_a_cap_that_is_added_later_stops_the_search_also_below_what_is_spent() -
         assert state.stopped is not None
         assert state.stopped.reason == cap
     assert len(agent(Budget(trials=4)).trials) == 4
+
+
+def test_who_chose_how_many_trials_is_shown_and_a_failure_costs_nothing() -> None:
+    journal = MemoryJournal(*toy.first_events())
+    searched(journal, Random(), Budget(trials=2))
+    client = FakeClient(["no", "no", "no", NoReply("gone"), obliging], usd_per_token=1e-5)
+    chat = fake_chat(client)
+    state = searched(journal, Agent(chat=chat, fallback=Random()), Budget(trials=4), chat=chat)
+    shown = leaderboard("toy", state, toy.toolkit().artifacts)
+    assert "chosen by: random 2, random (fallback) 1, agent 1" in repr(shown.sections())
+    assert not shown.unpriced
+    assert shown.trials[3].usd
 
 
 def test_calls_that_had_no_price_count_at_todays_where_a_cap_in_usd_comes_later() -> None:

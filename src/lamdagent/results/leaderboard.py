@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -169,6 +170,8 @@ class Leaderboard:
             spent = spending(self.tokens_in, self.tokens_out, usd, estimated=self.estimated)
             repeated = f"{self.repeats} of {len(self.trials)} choices repeat the {REPEATS} before"
             parts.append(f"language model: {spent}\nmode collapse: {repeated}")
+        if len(chosen := Counter(t.by for t in self.trials)) > 1:
+            parts.append(f"chosen by: {', '.join(f'{by} {n}' for by, n in chosen.items())}")
         if running := [f"trial {t.number}" for t in self.trials if t.status == "running"]:
             parts.append(f"open: {', '.join(running)}")
         if self.stopped is not None:
@@ -271,7 +274,7 @@ def leaderboard(
         tokens_in=sum(call.tokens_in for call in state.llm_calls),
         tokens_out=sum(call.tokens_out for call in state.llm_calls),
         usd=state.usd,
-        unpriced=any(call.usd is None for call in state.llm_calls),
+        unpriced=any(call.usd is None for call in state.llm_calls if call.answer is not None),
         estimated=any(call.estimated for call in state.llm_calls),
         repeats=collapsed(state),
         stopped=state.stopped,

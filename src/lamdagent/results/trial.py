@@ -136,7 +136,7 @@ def trial_record(state: State, trial: Trial) -> TrialRecord:
         message=None if failed is None else failed.message,
         cost=None if outcome is None else outcome.cost,
         tokens=sum(e.tokens_in + e.tokens_out for e in asked),
-        usd=None if any(e.usd is None for e in asked) else sum(e.usd or 0.0 for e in asked),
+        usd=None if any(e.usd is None for e in asked if e.answer is not None) else sum(e.usd or 0.0 for e in asked),
         memory=state.memories.get(trial.number),
     )
 
