@@ -46,7 +46,7 @@ class AuditContext:
 
 @runtime_checkable
 class Audited(Protocol):
-    """An action type that looks at what it would train on, and with what."""
+    """An action type that looks at what it would train on, and with what; or a task at what it would ask of whom."""
 
     def audit(self, ctx: AuditContext) -> Iterable[Finding]:
-        """What is wrong with models, datasets and settings of this action, and what is worth knowing. Changes nothing."""
+        """What is wrong with these objects, as far as they are used here, and what is worth knowing. Changes nothing."""

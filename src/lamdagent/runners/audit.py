@@ -16,13 +16,18 @@ SILENT_S = 5.0
 
 
 def audit(
-    objects: Sequence[Object], toolkit: Toolkit, watch: Callable[[Progress], None] = lambda progress: None
+    objects: Sequence[Object],
+    toolkit: Toolkit,
+    watch: Callable[[Progress], None] = lambda progress: None,
+    *,
+    fetch: bool = True,
 ) -> tuple[Finding, ...]:
-    """What the models themselves, and each action type that looks, find in these objects.
+    """What the models themselves, and each action type and task that looks, find in these objects.
 
     Args:
         objects: models, datasets and settings that the user provided; what is not on this machine is left out.
         watch: hears how far it is, once it has taken 5 seconds.
+        fetch: look at tasks, too, whose items are not on this machine.
     """
     rows = toolkit.rows
     if toolkit.models is None or rows is None:
@@ -45,10 +50,11 @@ def audit(
     findings = [f for model in context.of_kind("model") for f in examined(model, toolkit.locate(model))]
     if any(finding.weight == "refused" for finding in findings):
         return tuple(findings)  # what is rendered with a broken tokenizer tells nothing
-    for action in toolkit.action_types.values():
-        if isinstance(action, Audited):
+    tasks = [task for task in toolkit.evaluation.tasks if fetch or task.to_fetch() is None]
+    for one in (*toolkit.action_types.values(), *tasks):
+        if isinstance(one, Audited):
             try:
-                findings += action.audit(context)
+                findings += one.audit(context)
             except DataError as error:
                 findings.append(Finding(weight="refused", text=str(error)))
     return tuple(dict.fromkeys(findings))

@@ -30,7 +30,9 @@ def prepare(
     from lamdagent.objects.models.gguf import import_gguf
 
     if request.only_audit:
-        return Prepared(models={}, sizes={}, overlaps={}, findings=audit_objects(request.audited, toolkit, watch))
+        return Prepared(
+            models={}, sizes={}, overlaps={}, findings=audit_objects(request.audited, toolkit, watch, fetch=False)
+        )
     facts = {}
     for object_id, file in request.imports.items():
         if toolkit.artifacts.record(object_id) is None:

@@ -21,12 +21,14 @@ from typing import Any
 from pydantic import Field
 
 from lamdagent.core.action_type import Context, Loaded
+from lamdagent.core.audit import AuditContext, Finding
 from lamdagent.core.config import Parts
 from lamdagent.core.errors import ConfigError, DataError, nearest
 from lamdagent.core.types import SIDES, Example, Object, Split, content_id
 from lamdagent.evaluation.tasks.config import NOT_IN_IDS, TaskConfig
 from lamdagent.evaluation.tasks.fewshot import with_examples_by_item
 from lamdagent.evaluation.tasks.requests import example_of, right_answer
+from lamdagent.evaluation.tasks.room import without_room
 from lamdagent.evaluation.tasks.source import ItemSource, cluster_keys, shares
 from lamdagent.evaluation.tasks.task_files import task_files_id
 from lamdagent.evaluation.tasks.tokens import as_trained
@@ -239,6 +241,13 @@ class LmEvalTask:
         drawn = self._drawn("validation")[:n]
         lm = _watched(loaded, 1, None, self.name) if self._chat else None
         return [example_of(task, index, lm) for task, index in drawn]
+
+    def audit(self, ctx: AuditContext) -> Iterator[Finding]:
+        """Prompts that do not fit the models' context, and answers that do not fit what is asked for."""
+        drawn = self._drawn("validation")[: self._limit]
+        models = [(model, ctx.folder(model)) for model in ctx.of_kind("model")]
+        ctx.tell(f"task {self.name}", 1, 1)
+        yield from without_room(self.name, self._source.metric, drawn, models, chat=self._chat)
 
     def _ask(self, loaded: Loaded, drawn: Sequence[tuple[Any, int]], ctx: Context) -> list[dict[str, Any]]:
         from lm_eval.evaluator import evaluate
