@@ -144,7 +144,8 @@ def test_a_tied_flag_over_two_different_embeddings_is_refused(tmp_path: Path) ->
         ({"lr_scheduler_type": "cosine_with_min_lr"}, "lr_scheduler_type 'cosine_with_min_lr' cannot be built"),
         ({"lr_scheduler_type": "reduce_lr_on_plateau"}, "lr_scheduler_type 'reduce_lr_on_plateau' cannot be built"),
         ({"peft": {"target_modules": ["q_porj"]}}, "Did you mean 'q_proj'?"),
-        ({"peft": {"target_modules": "q_proj"}}, "peft cannot be put on model base"),
+        ({"peft": {"target_modules": ["q_proj", "v_porj"]}}, "Did you mean 'v_proj'?"),
+        ({"peft": {"target_modules": "q_proj"}}, "a list names modules by their ends. Did you mean 'q_proj'?"),
         ({"peft": {"target_modules": ["norm"]}}, "peft cannot be put on model base"),
     ],
 )
@@ -163,4 +164,7 @@ def test_settings_that_train_nothing_or_pack_into_nothing_are_refused(setting: d
 
 def test_good_settings_and_rows_have_nothing_said(tmp_path: Path) -> None:
     model = brought(tmp_path, tokenizer())
-    assert found(tmp_path, model, PAIRS, peft={"target_modules": ["q_proj"]}, lr_scheduler_type="cosine") == []
+    for modules in (["q_proj"], "all-linear", r".*\.v_proj"):
+        for dora in (False, True):
+            peft = {"target_modules": modules, "use_dora": dora}
+            assert found(tmp_path, model, PAIRS, peft=peft, lr_scheduler_type="cosine") == []

@@ -3,6 +3,7 @@ them, and settings as TRL, transformers and peft build them."""
 
 from __future__ import annotations
 
+import re
 import tempfile
 import warnings
 from array import array
@@ -21,8 +22,7 @@ from lamdagent.core.settings import setting_object
 from lamdagent.core.types import Object
 from lamdagent.objects.artifacts import file_hash
 from lamdagent.objects.models.examination import Shapes, open_for_text, shapes_of
-from lamdagent.objects.models.hub import files_read
-from lamdagent.objects.models.metadata import weight_files
+from lamdagent.objects.models.hub import text_files
 from lamdagent.objects.models.rendering import Rendered, Renderer, Texts
 
 BATCH = 256
@@ -198,9 +198,7 @@ def _beyond(
 
 def _writing(folder: Path) -> str:
     """What of a model folder decides how texts are written as tokens."""
-    weights = {file.name for file in weight_files(folder)}
-    read = [file for file in files_read(folder) if file.name not in weights and file.name not in NOT_TEXT]
-    return " ".join(file_hash(file) for file in read)
+    return " ".join(file_hash(file) for file in text_files(folder) if file.name not in NOT_TEXT)
 
 
 def _setting_faults(setting: Object, values: Any, ctx: AuditContext) -> Iterator[Finding]:
@@ -216,20 +214,22 @@ def _setting_faults(setting: Object, values: Any, ctx: AuditContext) -> Iterator
     try:
         _build_optimiser(values, ctx.device)
     except Exception as error:  # whatever a library raises for a setting
-        key = "lr_scheduler_type" if "schedule" in str(error) or "min_lr" in str(error) else "optim"
+        named = (key for key in type(values).model_fields if key in str(error) and key != "optim")
+        key = next(named, "lr_scheduler_type" if "schedule" in str(error) or "min_lr" in str(error) else "optim")
         yield refused(key, f"{key} {getattr(values, key)!r} cannot be built: {error}")
         return
     for model in ctx.of_kind("model") if values.peft else ():
+        if (unmatched := _unmatched(ctx.folder(model), values.peft.target_modules)) is not None:
+            yield refused("peft", f"target_modules: model {model.name} has no module {unmatched}")
+            continue
         try:
             said = _build_adapter(ctx.folder(model), values.peft)
         except Exception as error:  # whatever peft raises
-            near = _near_modules(ctx.folder(model), values.peft.target_modules)
-            yield refused("peft", f"peft cannot be put on model {model.name}: {error}{near}")
+            yield refused("peft", f"peft cannot be put on model {model.name}: {error}")
             continue
         for line in said:
-            yield Finding(
-                weight="warning", text=f"setting {setting.name}, model {model.name}: peft: {line}", path=(*path, "peft")
-            )
+            text = f"setting {setting.name}, model {model.name}: peft: {line}"
+            yield Finding(weight="warning", text=text, path=(*path, "peft"))
 
 
 def _name_fault(values: Any) -> tuple[str, str] | None:
@@ -273,11 +273,19 @@ def _build_adapter(folder: Path, peft: Config) -> list[str]:
     )
 
 
-def _near_modules(folder: Path, wanted: str | list[str]) -> str:
-    names = sorted({name.rpartition(".")[2] for name, _ in _empty(folder).named_modules() if name})
-    names = [name for name in names if not name.isdigit()]
-    missing = [name for name in ([wanted] if isinstance(wanted, str) else wanted) if name not in names]
-    return "".join(f" {nearest(name, names)}" for name in missing[:1])
+def _unmatched(folder: Path, wanted: str | list[str]) -> str | None:
+    """The first of `target_modules` that no module has, with the nearest name: peft passes over it where another matches. A
+    text is a pattern for whole names."""
+    modules = [name for name, _ in _empty(folder).named_modules() if name]
+    known = {name.rpartition(".")[2] for name in modules if not name.rpartition(".")[2].isdigit()}
+    for one in wanted if isinstance(wanted, list) else ():
+        if not any(name == one or name.endswith(f".{one}") for name in modules):
+            return f"{one!r}. {nearest(one, known)}"
+    if isinstance(wanted, str) and wanted != "all-linear" and not any(re.fullmatch(wanted, name) for name in modules):
+        return (
+            f"whose whole name is {wanted!r}, a pattern; a list names modules by their ends. {nearest(wanted, known)}"
+        )
+    return None
 
 
 def _empty(folder: Path) -> Any:

@@ -2,59 +2,89 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
 
 from lamdagent.core.audit import AuditContext, Audited, Finding
 from lamdagent.core.errors import DataError
-from lamdagent.core.jobs import Progress
+from lamdagent.core.jobs import PrepareRequest, Progress
 from lamdagent.core.types import Object
-from lamdagent.objects.models.examination import examined
+from lamdagent.objects.models.examination import examined, open_for_text
+from lamdagent.objects.models.gguf import import_text
 from lamdagent.runners.job import Toolkit
 
 SILENT_S = 5.0
 
 
 def audit(
-    objects: Sequence[Object],
-    toolkit: Toolkit,
-    watch: Callable[[Progress], None] = lambda progress: None,
-    *,
-    fetch: bool = True,
+    request: PrepareRequest, toolkit: Toolkit, watch: Callable[[Progress], None] = lambda progress: None
 ) -> tuple[Finding, ...]:
-    """What the models themselves, and each action type and task that looks, find in these objects.
+    """What the models themselves, and each action type and task that looks, find in what is `audited` of a request.
+
+    Of a .gguf file that is not imported yet, its tokenizer and config are looked at. With `only_audit` tasks whose items
+    are not on this machine are left out.
 
     Args:
-        objects: models, datasets and settings that the user provided; what is not on this machine is left out.
         watch: hears how far it is, once it has taken 5 seconds.
-        fetch: look at tasks, too, whose items are not on this machine.
     """
-    rows = toolkit.rows
-    if toolkit.models is None or rows is None:
+    if toolkit.models is None or toolkit.rows is None:
         return ()
-    began: list[float] = []
+    with tempfile.TemporaryDirectory() as scratch:
+        return tuple(dict.fromkeys(_found(request, toolkit, toolkit.models.device, Path(scratch), _Clock(watch))))
 
-    def tell(what: str, done: int, total: int) -> None:
-        began.append(time.monotonic())
-        if (gone := began[-1] - began[0]) > SILENT_S:
-            left_s = gone / done * (total - done)
-            watch(Progress(phase=f"audit {what}", done=done, total=total, facts={"seconds left": left_s}))
 
+def _found(request: PrepareRequest, toolkit: Toolkit, device: str, scratch: Path, clock: _Clock) -> Iterator[Finding]:
+    folders = {o.id: _folder(o, request, toolkit, scratch) for o in request.audited if o.kind == "model"}
+    rows = toolkit.rows
+    assert rows is not None
     context = AuditContext(
-        objects=objects,
-        device=toolkit.models.device,
-        folder=toolkit.locate,
+        objects=tuple(_known(obj, folders[obj.id]) if obj.id in folders else obj for obj in request.audited),
+        device=device,
+        folder=lambda model: folders[model.id],
         rows=lambda dataset: rows(dataset.name),
-        tell=tell,
+        tell=clock.tell,
     )
-    findings = [f for model in context.of_kind("model") for f in examined(model, toolkit.locate(model))]
+    findings = [f for model in context.of_kind("model") for f in examined(model, context.folder(model))]
+    yield from findings
     if any(finding.weight == "refused" for finding in findings):
-        return tuple(findings)  # what is rendered with a broken tokenizer tells nothing
-    tasks = [task for task in toolkit.evaluation.tasks if fetch or task.to_fetch() is None]
+        return  # what is rendered with a broken tokenizer tells nothing
+    tasks = [task for task in toolkit.evaluation.tasks if not request.only_audit or task.to_fetch() is None]
     for one in (*toolkit.action_types.values(), *tasks):
         if isinstance(one, Audited):
             try:
-                findings += one.audit(context)
+                yield from one.audit(context)
             except DataError as error:
-                findings.append(Finding(weight="refused", text=str(error)))
-    return tuple(dict.fromkeys(findings))
+                yield Finding(weight="refused", text=str(error))
+
+
+def _folder(model: Object, request: PrepareRequest, toolkit: Toolkit, scratch: Path) -> Path:
+    """A model's folder, or where the text part of a .gguf file lies until it is imported."""
+    folder = toolkit.locate(model)
+    if model.id in request.imports and not folder.is_dir():
+        folder = scratch / model.id
+        import_text(Path(request.imports[model.id]), folder)
+    return folder
+
+
+def _known(model: Object, folder: Path) -> Object:
+    """A model with what actions must know of it to take datasets."""
+    if "chat_template" in model.model:
+        return model
+    return replace(model, meta={**model.meta, "chat_template": bool(open_for_text(folder).chat_template)})
+
+
+class _Clock:
+    """Tells how far an audit is and how long it will take, once it has taken a while."""
+
+    def __init__(self, watch: Callable[[Progress], None]) -> None:
+        self._watch, self._began = watch, 0.0
+
+    def tell(self, what: str, done: int, total: int) -> None:
+        now = time.monotonic()
+        self._began = self._began or now
+        if (gone := now - self._began) > SILENT_S:
+            facts = {"seconds left": gone / done * (total - done)}
+            self._watch(Progress(phase=f"audit {what}", done=done, total=total, facts=facts))

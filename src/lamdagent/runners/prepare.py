@@ -8,11 +8,11 @@ from pathlib import Path
 
 from lamdagent.core.errors import DataError
 from lamdagent.core.jobs import Prepared, PrepareRequest, Progress
+from lamdagent.evaluation import passages
 from lamdagent.evaluation.contamination.gate import overlaps
 from lamdagent.evaluation.contamination.made import RowScreen
-from lamdagent.evaluation.passages import audit
 from lamdagent.objects.models.metadata import read_facts
-from lamdagent.runners.audit import audit as audit_objects
+from lamdagent.runners.audit import audit
 from lamdagent.runners.job import Toolkit
 
 
@@ -30,9 +30,7 @@ def prepare(
     from lamdagent.objects.models.gguf import import_gguf
 
     if request.only_audit:
-        return Prepared(
-            models={}, sizes={}, overlaps={}, findings=audit_objects(request.audited, toolkit, watch, fetch=False)
-        )
+        return Prepared(models={}, sizes={}, overlaps={}, findings=audit(request, toolkit, watch))
     facts = {}
     for object_id, file in request.imports.items():
         if toolkit.artifacts.record(object_id) is None:
@@ -40,7 +38,7 @@ def prepare(
                 import_gguf(Path(file), folder / "weights", dtype=request.dtype)
         facts[object_id] = read_facts(toolkit.artifacts.open(object_id) / "weights")
     known = tuple(replace(o, meta={**facts[o.id], **o.meta}) if o.id in facts else o for o in request.audited)
-    findings = audit_objects(known, toolkit, watch)
+    findings = audit(replace(request, audited=known), toolkit, watch)
     if any(finding.weight == "refused" for finding in findings):
         return Prepared(models=facts, sizes={}, overlaps={}, findings=findings)
     sizes = {task.name: task.sizes() for task in toolkit.evaluation.tasks}
@@ -48,5 +46,6 @@ def prepare(
         raise DataError(f"no validation items in task {', '.join(empty)}")
     screen = toolkit.screen or RowScreen(toolkit.evaluation.tasks, mode="fail")
     found = overlaps(request.datasets, screen.index, toolkit.artifacts) if request.datasets else {}
-    passages = audit(toolkit.evaluation.tasks)
-    return Prepared(models=facts, sizes=sizes, overlaps=found, passages=passages, findings=findings)
+    return Prepared(
+        models=facts, sizes=sizes, overlaps=found, passages=passages.audit(toolkit.evaluation.tasks), findings=findings
+    )

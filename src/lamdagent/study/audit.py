@@ -14,10 +14,10 @@ from lamdagent.core.jobs import PrepareRequest
 from lamdagent.core.protocols import Runner
 from lamdagent.core.state import State
 from lamdagent.core.types import Object, content_id
-from lamdagent.objects.models.hub import HUB
 from lamdagent.runners.job import versions
 from lamdagent.study import registry
 from lamdagent.study.config import Study
+from lamdagent.study.initial_pool import InitialPool
 from lamdagent.study.parts import StudyParts
 
 log = logging.getLogger(__name__)
@@ -55,31 +55,26 @@ def lines_of(study: Study, findings: Sequence[Finding], weight: str) -> list[str
     return [f"{study.document.where(f.path)}: {f.text}" if f.path else f.text for f in findings if f.weight == weight]
 
 
-def audit_aside(parts: StudyParts, objects: Sequence[Object], before: State) -> tuple[Sequence[Finding], list[str]]:
+def audit_aside(parts: StudyParts, pool: InitialPool, before: State) -> tuple[Sequence[Finding], list[str]]:
     """What an audit finds before anything is written, and what it could not look at, in words.
 
     A worker is started for it, unless jobs run in this process or the journal has an audit of the same.
     """
-    here = [obj for obj in objects if obj.kind == "hyperparameters" or _is_here(parts, obj)]
-    unseen = [f"{obj.kind} {obj.name} ({obj.uri})" for obj in objects if obj not in here]
-    if before.audit is not None and before.audit.key == audit_key(objects):
+    if before.audit is not None and before.audit.key == audit_key(pool.objects):
         return before.audit.findings, []
+    here = tuple(obj for obj in pool.objects if obj.kind == "hyperparameters" or obj.meta)
+    unseen = [f"{obj.kind} {obj.name} ({obj.uri})" for obj in pool.objects if obj not in here]
+    for obj in here:
+        if obj.id in pool.imports and parts.artifacts.record(obj.id) is None:
+            unseen.append(f"the weights of model {obj.name} ({obj.uri})")
     if not here:
         return (), unseen
+    imports = {object_id: str(file) for object_id, file in pool.imports.items()}
     with tempfile.TemporaryDirectory() as logs:
         inline, process = parts.study.runner[0] == "inline", registry.find("runners", "process")
         runner: Runner = parts.runner() if inline else process(parts.worker_spec, logs=Path(logs), watch=parts.watch)
         try:
-            found = runner.prepare(PrepareRequest(audited=tuple(here), only_audit=True)).findings
+            found = runner.prepare(PrepareRequest(audited=here, imports=imports, only_audit=True)).findings
         finally:
             runner.close()
     return found, unseen
-
-
-def _is_here(parts: StudyParts, obj: Object) -> bool:
-    """Whether an object of the pool lies on this machine, as it will be used."""
-    if obj.kind == "dataset":
-        return bool(obj.dataset)
-    if obj.uri.endswith(".gguf"):
-        return parts.artifacts.record(obj.id) is not None
-    return bool(obj.model) and not (obj.uri.startswith(HUB) and "architecture" not in obj.model)

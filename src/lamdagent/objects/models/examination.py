@@ -10,7 +10,7 @@ from typing import Any
 
 from lamdagent.core.audit import Finding
 from lamdagent.core.types import Object
-from lamdagent.objects.models.metadata import tensor_shapes, weight_files
+from lamdagent.objects.models.metadata import has_weights, tensor_shapes, weight_files
 from lamdagent.objects.models.rendering import Renderer
 
 INPUT_EMBEDDING = re.compile(r"(^|\.)(embed_tokens|wte|word_embeddings|embed_in|tok_embeddings)\.weight$")
@@ -35,7 +35,8 @@ def shapes_of(folder: Path) -> Shapes:
     """What the headers of weight files and the config say."""
     from transformers import AutoConfig
 
-    tensors = {name: shape for file in weight_files(folder) for name, shape in tensor_shapes(file).items()}
+    files = weight_files(folder) if has_weights(folder) else []
+    tensors = {name: shape for file in files for name, shape in tensor_shapes(file).items()}
     config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
     ids = next((shape[0] for name, shape in tensors.items() if INPUT_EMBEDDING.search(name)), None)
     for name, shape in tensors.items():
@@ -113,7 +114,9 @@ def _tied_faults(folder: Path) -> Iterator[str]:
     from safetensors import safe_open
     from transformers import AutoConfig
 
-    if not getattr(AutoConfig.from_pretrained(folder, trust_remote_code=False), "tie_word_embeddings", False):
+    if not has_weights(folder) or not getattr(
+        AutoConfig.from_pretrained(folder, trust_remote_code=False), "tie_word_embeddings", False
+    ):
         return
     found = {}
     for file in weight_files(folder):

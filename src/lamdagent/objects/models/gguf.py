@@ -5,6 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 
+def import_text(file: Path, folder: Path) -> None:
+    """Write the tokenizer and config of a GGUF file to `folder`, without its weights. Takes seconds."""
+    from transformers import AutoConfig, AutoTokenizer
+
+    for kind in (AutoConfig, AutoTokenizer):
+        kind.from_pretrained(file.parent, gguf_file=file.name, trust_remote_code=False).save_pretrained(folder)
+
+
 def import_gguf(file: Path, folder: Path, *, dtype: str) -> None:
     """Write the dequantised model and tokenizer of a GGUF file to `folder`.
 

@@ -110,8 +110,12 @@ def folder_id(folder: Path, root: str | None, *, dtype: str = "auto", formula: i
 
 def files_read(folder: Path) -> list[Path]:
     """The files of a model folder that may change what the model or its tokenizer does, in the order of their names."""
-    found = {file for pattern in READ for file in folder.glob(pattern) if file.is_file()}
-    return sorted({*weight_files(folder), *found})
+    return sorted({*weight_files(folder), *text_files(folder)})
+
+
+def text_files(folder: Path) -> list[Path]:
+    """Those of them that hold no weights."""
+    return sorted({file for pattern in READ for file in folder.glob(pattern) if file.is_file()})
 
 
 def hub_id(model: HubModel, root: str | None, dtype: str) -> str:

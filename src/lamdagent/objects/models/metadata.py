@@ -147,6 +147,11 @@ def has_no_head(tensors: Mapping[str, Sequence[int]]) -> bool | None:
     return None if others else True
 
 
+def has_weights(folder: Path) -> bool:
+    """Whether a model folder has safetensors; one of a .gguf file that is not imported yet has none."""
+    return any((folder / name).is_file() for name in WEIGHT_FILES)
+
+
 def tensor_shapes(file: Path) -> dict[str, list[int]]:
     """Name and shape of each tensor in a safetensors file.
 

@@ -121,13 +121,14 @@ def plan_of(study: Study, *, watch: Watch = lambda key, progress: None) -> RunPl
     check_tasks(parts)
     check_parts(parts)
     before = begun(study)
-    objects = load_pool(study, before.pool, offline=True).objects
+    pool = load_pool(study, before.pool, offline=True)
+    objects = pool.objects
     if before.pool:
         changes(study, before, objects, [task for task in parts.tasks if task.to_fetch() is None])
     state = State(seed=study.body.seed, pool={obj.id: obj for obj in objects})
     types = parts.action_types
     refuse_unusable(study, types, objects)
-    findings, unseen = audit_aside(parts, objects, before)
+    findings, unseen = audit_aside(parts, pool, before)
     refuse(study, findings)
     space = ActionSpace(state, types)
     return RunPlan(
