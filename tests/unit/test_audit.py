@@ -94,6 +94,17 @@ def test_what_a_chat_template_does_not_write_is_refused_with_its_row(
     assert refused.endswith("f:2" if "refuses" in said else "f:1")
 
 
+def test_a_template_may_write_other_white_space_or_json(tmp_path: Path) -> None:
+    spaced = CHAT.replace(
+        "{{ m['content'] }}<|end|>{% el", "{{ m['content'].replace('</think>', ' </think>  ') }}<|end|>{% el"
+    )
+    model = brought(
+        tmp_path,
+        tokenizer(template=spaced.replace("<|user|>{{ m['content'] }}", "<|user|>{{ m['content'] | tojson }}")),
+    )
+    assert texts(found(tmp_path, model, [talk('a "b"\n c', "<think>a</think>b")])) == ""
+
+
 def test_prompts_that_end_inside_a_token_are_said(tmp_path: Path) -> None:
     model = brought(tmp_path, tokenizer())
     rows = [{"prompt": "a: ", "completion": "ba"}, {"prompt": "a:", "completion": " ba"}]
