@@ -208,13 +208,34 @@ def test_more_examples_than_there_are_items_for_is_an_error_that_says_how_many_t
         task.sizes()
 
 
-def test_a_metric_of_which_less_is_better_is_refused(study: Path) -> None:
-    overrides = named_task(study, "tiny_error", {"test": "reverse.test.jsonl"})
+ERROR_RATE = """
+def process(doc, results):
+    wrong = sum(a != b for a, b in zip(doc["answer"], results[0].strip().ljust(len(doc["answer"]))))
+    return {"error": wrong / len(doc["answer"])}
+"""
+
+
+def test_a_metric_of_which_less_is_better_is_turned_round_so_that_the_better_model_leads(study: Path) -> None:
+    files = {"validation": "reverse.validation.jsonl", "test": "reverse.test.jsonl"}
+    overrides = named_task(study, "tiny_error", files)
+    (study.parent / "lm_eval_tasks" / "rates.py").write_text(ERROR_RATE)
     file = study.parent / "lm_eval_tasks" / "tiny_error.yaml"
-    file.write_text(file.read_text().replace("metric: exact_match", "metric: ter, higher_is_better: false"))
-    loaded = lamdagent.load_study(study, [*overrides, "tasks.tiny_error.metric=ter"])
-    with pytest.raises(ConfigError, match="less is better"):
-        StudyParts(loaded).tasks[0].sizes()
+    text = file.read_text().replace(
+        "{metric: exact_match}", "{metric: error, aggregation: mean, higher_is_better: false}"
+    )
+    file.write_text(text + "process_results: !function rates.process\n")
+    more = ["policy={kind: random}", "budget.trials=1", "-actions.ties", "-datasets.call", "contamination=warn"]
+    firm = "actions.sft.hyperparameters={firm: {learning_rate: 1e-3, num_train_epochs: 4, per_device_train_batch_size: 16}}"
+    guard = "guards=[{task: tiny_error, max_drop: 0.0}]"
+    state = lamdagent.run_study(study, [*overrides, "tasks.tiny_error.metric=error", firm, guard, *more])
+    (best, value), (base, before) = state.ranked()
+    assert (best.name, base.name) == ("model-0", "base")
+    assert 0 < before.value < value.value <= 1
+    assert not state.broken(best.id)
+    (score,) = state.scores[best.id]
+    assert score.gain is not None and score.gain > 0
+    assert state.audit is not None
+    assert any("of error less is better" in finding.text for finding in state.audit.findings)
 
 
 def test_a_made_model_is_examined_with_the_requests_of_scoring(study: Path) -> None:

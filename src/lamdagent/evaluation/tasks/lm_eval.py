@@ -198,7 +198,7 @@ class LmEvalTask:
         """How many items each side has, `limit` applied. Loads the items.
 
         Raises:
-            ConfigError: less is better by the task's metric.
+            ConfigError: less is better in some tasks of a group, and more in others.
         """
         there = {side: len(self._drawn(side)) for side in SIDES}
         return {side: n if self._limit is None else min(n, self._limit) for side, n in there.items()}
@@ -243,8 +243,15 @@ class LmEvalTask:
         return [example_of(task, index, lm) for task, index in drawn]
 
     def audit(self, ctx: AuditContext) -> Iterator[Finding]:
-        """Prompts that do not fit the models' context, and answers that do not fit what is asked for."""
+        """Prompts that do not fit the models' context, answers that do not fit what is asked for, and a metric of which less
+        is better."""
         drawn = self._drawn("validation")[: self._limit]
+        if any(self._less_is_better(task) for task, _ in drawn):
+            metric = self._source.metric
+            text = (
+                f"task {self.name}: of {metric} less is better, so what counts is 1 minus it: 0.98 is better than 0.63"
+            )
+            yield Finding(weight="warning", text=text)
         models = [(model, ctx.folder(model)) for model in ctx.of_kind("model")]
         ctx.tell(f"task {self.name}", 1, 1)
         yield from without_room(self.name, self._source.metric, drawn, models, chat=self._chat)
@@ -263,7 +270,11 @@ class LmEvalTask:
             apply_chat_template=self._chat,
             fewshot_as_multiturn=self._chat,
         )
-        found = {item["item"]: item for name, rows in results["samples"].items() for item in self._items(name, rows)}
+        items = [item for name, rows in results["samples"].items() for item in self._items(name, rows)]
+        if any(map(self._less_is_better, tasks.values())):
+            # Turned round, more is better wherever scores are compared, and an error rate stays between 0 and 1.
+            items = [{**item, "value": 1.0 - item["value"]} for item in items]
+        found = {item["item"]: item for item in items}
         return [found[f"{task.config.task}/{index}"] for task, index in drawn]
 
     def _items(self, task_name: str, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -292,19 +303,21 @@ class LmEvalTask:
         if split not in self._sides:
             sides = [side_of(task, split, divide=self._source.divided) for task in self._source.load(split).values()]
             drawn = [(task, index) for task, indices in sides for index in indices]
-            self._refuse_where_less_is_better({task for task, _ in sides})
+            self._refuse_two_directions({task for task, _ in sides})
             if len(sides) > 1:
                 random.Random(ITEM_ORDER).shuffle(drawn)
             self._sides[split] = drawn
         return self._sides[split]
 
-    def _refuse_where_less_is_better(self, tasks: Iterable[Any]) -> None:
-        metric = self._source.metric.partition(",")[0]
-        if any(task.higher_is_better().get(metric) is False for task in tasks):
+    def _refuse_two_directions(self, tasks: Iterable[Any]) -> None:
+        if len({self._less_is_better(task) for task in tasks}) > 1:
             raise ConfigError(
-                f"task {self.name!r}: of metric {metric!r} less is better (higher_is_better: false), and the search looks "
-                "for more. Give one of which more is better, such as 1 minus it in the task's process_results."
+                f"task {self.name!r}: of metric {self._source.metric!r} less is better in some tasks of the group and more "
+                "in others (higher_is_better), so that their mean says nothing. Name them as tasks of their own."
             )
+
+    def _less_is_better(self, task: Any) -> bool:
+        return task.higher_is_better().get(self._source.metric.partition(",")[0]) is False
 
 
 def side_of(task: Any, split: Split, *, divide: bool) -> tuple[Any, list[int]]:
