@@ -97,7 +97,7 @@ class Bare:
         return SimpleNamespace(name=name, ids=self.world.tasks[name].ids, clusters=lambda split: None)
 
 
-def searched(folder: Path, world: World, kind: str, seed: int, rows: int) -> dict[str, Any]:
+def searched(folder: Path, world: World, kind: str, seed: int, rows: int, trials: int) -> dict[str, Any]:
     """One search: its pick at every change, with the rows that were spent, and what was done."""
     study = lamdagent.load_study(folder / "study.yaml")
     goals = tuple(TaskWeight(task=c.task, weight=c.weight, max_score=c.max_score) for _, c in study.tasks)
@@ -105,7 +105,7 @@ def searched(folder: Path, world: World, kind: str, seed: int, rows: int) -> dic
     types = StudyParts(study).action_types
     journal = MemoryJournal(opened, *(ObjectAdded(object=obj) for obj in load_pool(study, {}).objects))
     policy = registry.find("policies", kind)
-    budget = Budget(train_rows=None if kind == "by-hand" else rows, trials=300)
+    budget = Budget(train_rows=None if kind == "by-hand" else rows, trials=trials)
     runner = Bare(world, types)
     loop = Search(journal=journal, action_types=types, policy=policy(), memory=Table(), budget=budget)
     state = run(loop, cast(Runner, runner))
@@ -170,13 +170,14 @@ def main() -> None:
     parser.add_argument("--policies", default="screen,by-hand,random")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--rows", type=int, default=36_000)
+    parser.add_argument("--trials", type=int, default=80, help="the most trials of a search: merges take no rows")
     parser.add_argument("--table", action="store_true", help="only show what was run")
     args = parser.parse_args()
     world = World(args.folder, cache=args.cache, weights=False)
     log = args.cache / f"{world.name}.jsonl"
     for seed in range(0 if args.table else args.seeds):
         for kind in args.policies.split(","):
-            result = searched(args.folder, world, kind, seed, args.rows)
+            result = searched(args.folder, world, kind, seed, args.rows, args.trials)
             with log.open("a") as out:
                 out.write(json.dumps(result) + "\n")
             print(kind, seed, f"{result['rows']:,} rows", at(result, args.rows), result["reason"], flush=True)
