@@ -138,8 +138,13 @@ class Overwriting(LocalArtifacts):
 
 
 class Keeping(LocalArtifacts):
-    def remove(self, object_id: str) -> None:
+    def remove(self, object_id: str, *, scores: bool = True) -> None:
         """It stays."""
+
+
+class Thorough(LocalArtifacts):
+    def remove(self, object_id: str, *, scores: bool = True) -> None:
+        super().remove(object_id)
 
 
 class Blind(LocalArtifacts):
@@ -181,6 +186,7 @@ class Broken(ArtifactStoreContract):
         (Stale, "test_its_record_holds_what_the_block_filled_in"),
         (Overwriting, "test_two_who_write_the_same_do_not_disturb_each_other_and_the_first_stays"),
         (Keeping, "test_what_was_removed_is_gone_and_can_be_written_again"),
+        (Thorough, "test_what_is_made_again_has_what_its_items_gave"),
         (Blind, "test_damage_is_found_and_scores_added_later_are_none"),
         (Padding, "test_the_values_behind_a_score_are_those_that_were_kept_or_none"),
         (InPlace, "test_what_a_killed_writer_left_is_no_artifact_and_is_swept_away"),

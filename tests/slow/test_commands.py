@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -148,6 +149,11 @@ def test_what_was_found_can_be_shown_drawn_exported_and_verified(study: Path, la
     tampered = lamdagent("verify", study)
     assert tampered.returncode == 1
     assert str(weights) in tampered.stdout
+    for folder in (tmp_path / "runs" / "artifacts").glob("*/weights"):
+        shutil.rmtree(folder)
+    assert lamdagent("export", study, "best", "--to", tmp_path / "again").returncode == 0
+    first, again = ((tmp_path / to / "model.safetensors").read_bytes() for to in ("out", "again"))
+    assert again == first
 
 
 def test_finished_work_is_found_again_by_another_study_under_the_same_root(study: Path, lamdagent: Any) -> None:

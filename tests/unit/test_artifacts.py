@@ -2,15 +2,27 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from lamdagent.core.action_type import Context
 from lamdagent.core.errors import UserError
+from lamdagent.core.events import Asked, ObjectAdded, Told
+from lamdagent.core.jobs import Job
+from lamdagent.core.search import job_of
+from lamdagent.core.state import reduce_events
+from lamdagent.core.types import Action, Choice, Kind, Made, Object, Slot
 from lamdagent.objects.artifacts import LocalArtifacts, disk_full_as_user_error, file_hash
+from lamdagent.runners.job import work
+from lamdagent.study.journal import MemoryJournal
+from lamdagent.testing import toy
 
 
 @pytest.fixture
@@ -187,3 +199,62 @@ def test_other_errors_of_the_disk_stay_what_they_are(tmp_path: Path) -> None:
     with pytest.raises(PermissionError):
         with disk_full_as_user_error(tmp_path):
             raise PermissionError(errno.EACCES, "Permission denied")
+
+
+class Grow:
+    """Writes what its model holds, and its seed."""
+
+    name, version = "grow", 1
+    makes: Kind = "model"
+    slots = (Slot(name="model", kind="model"),)
+
+    def validate(self, inputs: Mapping[str, Sequence[Object]]) -> str | None:
+        return None
+
+    def execute(self, inputs: Mapping[str, Sequence[Object]], seed: int, ctx: Context) -> Mapping[str, Any]:
+        (model,) = inputs["model"]
+        (ctx.workdir / "weights").mkdir()
+        (ctx.workdir / "weights" / "w").write_text((ctx.weights(model) / "w").read_text() + f" {seed}")
+        return dict(model.meta)
+
+
+@pytest.mark.parametrize("damage", ["deleted", "changed", "deleted with its parent"])
+def test_weights_that_are_gone_or_damaged_are_made_again_where_they_are_needed(
+    store: LocalArtifacts, tmp_path: Path, damage: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "w").write_text("base")
+    base = toy.point("base", (0.0, 0.0))
+    world = replace(toy.toolkit({"grow": Grow()}), artifacts=store, locate=lambda obj: tmp_path)
+    journal = MemoryJournal(*toy.first_events(), ObjectAdded(object=base))
+    state, made = reduce_events(journal.read()), [base.id]
+    for number in range(3):
+        if number == 2:
+            for gone in made[1:] if damage == "deleted with its parent" else made[2:]:
+                if damage == "changed":
+                    (store.open(gone) / "weights" / "w").write_text("base 0 7")
+                else:
+                    shutil.rmtree(store.open(gone) / "weights")
+            world = replace(world, whole=set())  # another process
+        action = Action(type="grow", version=1, inputs={"model": (made[-1],)}, seed=number)
+        state = reduce_events([Asked(number=number, choice=Choice(action=action, reason="", by=""))], state)
+        outcome = work(job_of(state.trials[number], state), world, lambda progress: None)
+        assert isinstance(outcome, Made), outcome
+        state = reduce_events([Told(number=number, outcome=outcome)], state)
+        made.append(action.id)
+    assert (store.open(made[3]) / "weights" / "w").read_text() == "base 0 1 2"
+    assert (store.open(made[2]) / "weights" / "w").read_text() == "base 0 1"
+    assert not any(map(store.damaged, made[1:]))
+    assert "it is made again" in caplog.text
+    assert "not to the same bits" not in caplog.text
+
+
+def test_a_model_whose_own_files_are_damaged_is_not_taken_for_made(store: LocalArtifacts, tmp_path: Path) -> None:
+    (tmp_path / "w").write_text("base")
+    base = toy.point("base", (0.0, 0.0))
+    world = replace(toy.toolkit({"grow": Grow()}), artifacts=store, locate=lambda obj: tmp_path)
+    action = Action(type="grow", version=1, inputs={"model": (base.id,)}, seed=5)
+    job = Job(key=0, action=action, objects=(base,))
+    assert isinstance(work(job, world, lambda progress: None), Made)
+    (store.open(action.id) / "weights" / "w").write_text("cut of")
+    assert isinstance(work(job, world, lambda progress: None), Made)
+    assert (store.open(action.id) / "weights" / "w").read_text() == "base 5"

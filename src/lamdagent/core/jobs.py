@@ -19,7 +19,8 @@ class Job:
     """What a runner is handed: an action to execute and score, or (`action` None) one provided model to score.
 
     `objects` are all that it may need: the action's inputs and whatever those descend from, and the datasets of the pool,
-    none of which is made a second time; or first the model to score. `key` is the trial's number, or the model's name. A
+    none of which is made a second time; or first the model to score. `recipes` says how those were made that were, so that
+    files which are gone or damaged are made again. `key` is the trial's number, or the model's name. A
     made model races the `leader`. `items` is how many items a task asks; None is as many as the study says. `asked` is how
     many the leader and the action's models were asked of a task at the most. `spent` is what the search itself, without
     any job, has asked a language model.
@@ -33,6 +34,7 @@ class Job:
     items: int | None = None
     asked: Mapping[ObjectId, int] = field(default_factory=dict)
     spent: Spent = Spent()
+    recipes: Mapping[ObjectId, Action] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

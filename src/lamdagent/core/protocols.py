@@ -183,8 +183,12 @@ class ArtifactStore(Protocol):
             UserError: the disk is full.
         """
 
-    def remove(self, object_id: ObjectId) -> None:
-        """Forget an object's files; no error where there are none. The actions that made it can make it again."""
+    def remove(self, object_id: ObjectId, *, scores: bool = True) -> None:
+        """Forget an object's files; no error where there are none. The actions that made it can make it again.
+
+        Args:
+            scores: false keeps what each item gave, which what is made again has, too.
+        """
 
     def values(self, object_id: ObjectId, score: Score) -> list[float] | None:
         """What each item gave that a score is the mean of; None where the items are not kept (any more).

@@ -34,7 +34,7 @@ from lamdagent.core.protocols import CallStore, Chat, Journal, Memory, Policy, R
 from lamdagent.core.space import ActionSpace
 from lamdagent.core.spent import Spent
 from lamdagent.core.state import State, reduce_events
-from lamdagent.core.types import Cost, Failed, Made, Object, ObjectId, Outcome, Trial
+from lamdagent.core.types import Action, Cost, Failed, Made, Object, ObjectId, Outcome, Trial
 
 RECORD_EVERY_S = 30.0
 
@@ -240,7 +240,7 @@ def job_of(trial: Trial, state: State) -> Job:
     dataset must not repeat."""
     leader = next((obj.id for obj, _ in state.ranked()), None)
     ids = (*trial.choice.action.object_ids, *([leader] if leader else ()))
-    objects = with_roots(state, dict.fromkeys([*ids, *(obj.id for obj in state.of_kind("dataset"))]))
+    objects = with_ancestors(state, [*ids, *(obj.id for obj in state.of_kind("dataset"))])
     asked = {i: max(s.n for s in state.scores[i]) for i in ids if state.scores.get(i)}
     return Job(
         key=trial.number,
@@ -249,17 +249,28 @@ def job_of(trial: Trial, state: State) -> Job:
         leader=leader,
         asked=asked,
         spent=state.spent_by_search,
+        recipes=recipes_of(state, objects),
     )
 
 
-def with_roots(state: State, ids: Iterable[ObjectId]) -> tuple[Object, ...]:
-    """Objects of the pool, and after each model the base model that it descends from."""
+def with_ancestors(state: State, ids: Iterable[ObjectId]) -> tuple[Object, ...]:
+    """Objects of the pool, and all that they descend from: what they were made of, and the base models of models."""
     needed: dict[ObjectId, Object] = {}
-    for object_id in ids:
+    left = list(ids)[::-1]
+    while left:
+        if (object_id := left.pop()) in needed:
+            continue
         needed[object_id] = obj = state.pool[object_id]
-        if isinstance(root := obj.meta.get("root"), str):
-            needed[root] = state.pool[root]
+        trial, root = state.trial_of(object_id), obj.meta.get("root")
+        left += [root] if isinstance(root, str) else []
+        left += () if trial is None else trial.choice.action.object_ids
     return tuple(needed.values())
+
+
+def recipes_of(state: State, objects: Iterable[Object]) -> dict[ObjectId, Action]:
+    """The actions that made those of the objects that were made."""
+    trials = (state.trial_of(obj.id) for obj in objects if obj.made_by is not None)
+    return {trial.choice.action.id: trial.choice.action for trial in trials if trial is not None}
 
 
 def run(search: Search, runner: Runner, observers: Observers = Observers()) -> State:
@@ -314,7 +325,7 @@ def _loop(search: Search, runner: Runner, observers: Observers) -> None:
     unscored = search.state.unscored
     for group in ([m for m in unscored if m.root == m.id], [m for m in unscored if m.root != m.id]):
         for model in group:
-            objects = with_roots(search.state, [model.id])
+            objects = with_ancestors(search.state, [model.id])
             submit(Job(key=model.name, action=None, objects=objects, spent=search.state.spent_by_search))
         while waiting:
             collect()

@@ -80,6 +80,8 @@ class LocalArtifacts:
             if (
                 self.record(object_id) is None
             ):  # else another process was faster, and its folder may hold scores already
+                with contextlib.suppress(FileNotFoundError):  # of what is made again: what its items gave stays true
+                    (self.open(object_id) / "scores").rename(partial / "scores")
                 shutil.rmtree(self.open(object_id), ignore_errors=True)
                 rename(partial, self.open(object_id))
         finally:
@@ -94,9 +96,14 @@ class LocalArtifacts:
         except (FileNotFoundError, ValueError, KeyError):
             return None
 
-    def remove(self, object_id: ObjectId) -> None:
-        """Forget an object's files; no error where there are none."""
-        shutil.rmtree(self.open(object_id), ignore_errors=True)
+    def remove(self, object_id: ObjectId, *, scores: bool = True) -> None:
+        folder = self.open(object_id)
+        # Its record goes first: what a kill leaves of the rest is then no artifact.
+        for entry in sorted(folder.glob("*"), key=lambda entry: entry.name != "object.json"):
+            if scores or entry.name != "scores":
+                entry.unlink() if entry.is_file() else shutil.rmtree(entry, ignore_errors=True)
+        if scores:
+            shutil.rmtree(folder, ignore_errors=True)
 
     def sweep(self) -> None:
         """Remove what killed processes of this host left half written.

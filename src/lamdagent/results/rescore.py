@@ -5,13 +5,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 
 from lamdagent.core.errors import UserError
 from lamdagent.core.events import Event
 from lamdagent.core.jobs import Job
-from lamdagent.core.search import with_roots
+from lamdagent.core.search import job_of, recipes_of, with_ancestors
 from lamdagent.core.state import State
-from lamdagent.core.types import Made, ObjectId, Outcome, Score, Split
+from lamdagent.core.types import Made, ObjectId, Outcome, Score, Split, Trial
 from lamdagent.evaluation.ranking import items_of
 from lamdagent.results.by_hand import (
     LABEL,
@@ -150,6 +151,22 @@ def measured_sizes(study: Study, sizes: Sequence[int], top: int) -> ValidationSi
     return validation_sizes(study.body.study, rows, top=len(asked), stored=stored, contenders=alike)
 
 
+def have_files(study: Study, trial: Trial) -> None:
+    """Make what a trial made once more, where its files are gone or damaged.
+
+    Raises:
+        UserError: that failed.
+    """
+    if not StudyParts(study).artifacts.damaged(trial.choice.action.id):
+        return
+    with _begun(study) as opened:
+        opened.runner.submit(replace(job_of(trial, opened.search.state), leader=None))
+        ended = [outcome for _, outcome in opened.runner.wait()]
+    for outcome in ended:
+        if not isinstance(outcome, Made):
+            raise UserError(f"trial {trial.number} could not be made again ({outcome.cause}): {outcome.message}")
+
+
 def _begun(study: Study) -> AbstractContextManager[OpenStudy]:
     require_begun(study)
     return open_study(study)
@@ -165,9 +182,17 @@ def _scored(
     for group in (bases, [i for i in ids if i not in bases]):
         by_name = {state.pool[i].name: i for i in group}
         for name, object_id in by_name.items():
-            objects = with_roots(state, [object_id])
+            objects = with_ancestors(state, [object_id])
             runner.submit(
-                Job(key=name, action=None, objects=objects, split=split, items=items, spent=state.spent_by_search)
+                Job(
+                    key=name,
+                    action=None,
+                    objects=objects,
+                    split=split,
+                    items=items,
+                    spent=state.spent_by_search,
+                    recipes=recipes_of(state, objects),
+                )
             )
         left = set(by_name)
         while left:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import importlib.metadata
+import logging
 import resource
 import sys
 import time
@@ -44,6 +45,8 @@ from lamdagent.objects.datasets.size import size_like
 from lamdagent.runners.calls import JobLog
 from lamdagent.runners.hardware import machine_kind
 
+log = logging.getLogger(__name__)
+
 VERSIONED = ("lamdagent", "torch", "transformers", "trl", "peft", "datasets", "mergekit", "lm_eval")
 OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory", "not enough memory")
 LOG_TAIL_LINES = 30
@@ -65,6 +68,7 @@ class Toolkit:
     `screen` holds the rows of a dataset just made against the evaluation; None leaves them unread.
     `rows` gives the rows of a dataset of the study as they are kept, each with where it stands; None leaves them unaudited.
     `calls` keeps what jobs are answered by language models; None where no job may ask one.
+    `whole` are the objects whose files were found to be as they were written.
     """
 
     action_types: Mapping[str, ActionType]
@@ -76,6 +80,7 @@ class Toolkit:
     screen: RowScreen | None = None
     calls: CallStore | None = None
     rows: Callable[[str], Iterator[Row]] | None = None
+    whole: set[ObjectId] = field(default_factory=set)
 
 
 class JobContext:
@@ -112,10 +117,40 @@ class JobContext:
         return self._objects[object_id]
 
     def folder(self, obj: Object) -> Path:
+        if obj.kind == "dataset":
+            self._have(obj)
         return self._toolkit.artifacts.open(obj.id)
 
     def weights(self, obj: Object) -> Path:
-        return self._toolkit.locate(obj) if obj.made_by is None else self.folder(obj) / "weights"
+        if obj.made_by is None:
+            return self._toolkit.locate(obj)
+        self._have(obj)
+        return self.folder(obj) / "weights"
+
+    def _have(self, obj: Object) -> None:
+        """Have an object's files be what was written; those that are gone or damaged are made again.
+
+        Raises:
+            UserError: they cannot be made here, since the user provided them.
+        """
+        artifacts = self._toolkit.artifacts
+        if obj.id in self._toolkit.whole or not (damaged := artifacts.damaged(obj.id)):
+            self._toolkit.whole.add(obj.id)
+            return
+        if (action := self._job.recipes.get(obj.id)) is None:
+            raise UserError(
+                f"{obj.kind} {obj.name!r}: {damaged[0]}. Remove {artifacts.open(obj.id)} and run the same command again: "
+                "it is imported again."
+            )
+        log.warning("%s: %s: it is made again", obj.name, damaged[0])
+        before = (artifacts.record(obj.id) or {}).get("files")
+        artifacts.remove(obj.id, scores=False)
+        job = dataclasses.replace(self._job, action=action)
+        _make(job, JobContext(job, self._toolkit, self._watch, self._answered), self._toolkit)
+        if before is not None and before != (artifacts.record(obj.id) or {}).get("files"):
+            log.warning(
+                "%s: made again, and not to the same bits: scores of it and of its descendants may shift", obj.name
+            )
 
     def keep(self, loaded: Loaded) -> None:
         if self._made is not None:
@@ -221,9 +256,15 @@ def _make(job: Job, context: JobContext, toolkit: Toolkit) -> Object:
     assert job.action is not None
     action, type = job.action, toolkit.action_types[job.action.type]
     made = Object(id=action.id, kind=type.makes, name=action.id, made_by=action.id)
-    if (record := toolkit.artifacts.record(action.id)) is not None:
+    record = toolkit.artifacts.record(action.id)
+    damaged = [] if record is None else toolkit.artifacts.damaged(action.id)
+    if record is not None and not damaged:
+        toolkit.whole.add(action.id)
         context.reuse(record.get("cost", {}))
         return _admitted(dataclasses.replace(made, meta=record["meta"]), record, job, toolkit)
+    if damaged:
+        log.warning("%s: it is made again", damaged[0])
+        toolkit.artifacts.remove(action.id, scores=False)
     inputs = {slot: [context.object(i) for i in ids] for slot, ids in action.inputs.items()}
     context.progress("load", 0)
     foreseen = cost_of(type, inputs)
@@ -242,6 +283,7 @@ def _make(job: Job, context: JobContext, toolkit: Toolkit) -> Object:
         made = _admitted(dataclasses.replace(made, meta=record["meta"]), record, job, toolkit, workdir)
         context.progress("write", 0)
         record["cost"] = dataclasses.asdict(context.cost())
+    toolkit.whole.add(action.id)
     return made
 
 

@@ -303,7 +303,7 @@ class Unwritten:
         yield self.root
         self.records[object_id] = record
 
-    def remove(self, object_id: ObjectId) -> None:
+    def remove(self, object_id: ObjectId, *, scores: bool = True) -> None:
         self.records.pop(object_id, None)
 
     def values(self, object_id: ObjectId, score: Score) -> list[float] | None:

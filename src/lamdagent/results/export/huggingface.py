@@ -64,7 +64,7 @@ def export_model(state: State, trial: Trial, artifacts: ArtifactStore, to: Path,
     """
     object_id = trial.choice.action.id
     if damaged := artifacts.damaged(object_id):
-        raise UserError("\n".join([*damaged, "Remove its folder and run the study with one more trial to go on."]))
+        raise UserError("\n".join([*damaged, "Give the study file, not its folder, and it is made again."]))
     pipeline = pipeline_of(state, object_id)
     with disk_full_as_user_error(to):
         shutil.copytree(artifacts.open(object_id) / "weights", to, dirs_exist_ok=True)

@@ -81,6 +81,19 @@ class ArtifactStoreContract:
         written(store, "abc")
         assert store.damaged("abc") == []
 
+    def test_what_is_made_again_has_what_its_items_gave(self, tmp_path: Path) -> None:
+        store = self.store(tmp_path)
+        score = Score(task="t", split="validation", value=0.5, n=3, task_id="t1")
+        written(store, "abc")
+        scored(store, "abc", 3)
+        store.remove("abc", scores=False)
+        assert store.record("abc") is None and store.damaged("abc")
+        written(store, "abc")
+        assert store.damaged("abc") == []
+        assert store.values("abc", score) == [0.0, 1.0, 2.0]
+        store.remove("abc")
+        assert store.values("abc", score) is None
+
     def test_damage_is_found_and_scores_added_later_are_none(self, tmp_path: Path) -> None:
         store = self.store(tmp_path)
         assert store.damaged("abc"), "what is not there is not whole"

@@ -7,6 +7,7 @@ from pathlib import Path
 import typer
 
 from lamdagent.core.errors import UserError
+from lamdagent.study.config import load_study
 from lamdagent.study.read import made_model, read_study
 from lamdagent.ui.cli._options import STUDY_HELP, TRIAL_HELP
 
@@ -16,12 +17,16 @@ def export(
     trial: str = typer.Argument("best", help=TRIAL_HELP),
     to: Path = typer.Option(..., "--to", help="A new or empty folder."),
 ) -> None:
-    """Copy a trial's model as a plain Hugging Face folder, with its pipeline and a model card."""
+    """Copy a trial's model as a plain Hugging Face folder, with its pipeline and a model card. Weights that were deleted or
+    damaged are made again first."""
     from lamdagent.results.export.huggingface import export_model
+    from lamdagent.results.rescore import have_files
 
     read = read_study(study)
     found = made_model(read, trial)
     if to.exists() and (not to.is_dir() or any(to.iterdir())):
         raise UserError(f"{to} is not empty. Give a new folder.")
+    if read.file is not None:
+        have_files(load_study(read.file), found)
     export_model(read.state, found, read.artifacts, to, study=read.name, home=read.home)
     typer.echo(f"trial {found.number} is in {to}: load it with AutoModelForCausalLM.from_pretrained({str(to)!r})")
