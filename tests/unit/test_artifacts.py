@@ -157,8 +157,11 @@ def test_a_sweep_removes_what_dead_processes_left_and_nothing_else(store: LocalA
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
     with store.write("mine", {}) as folder:
-        host = folder.name.split("-")[1]
-        (store.root / f".partial-{host}-{dead.pid}-x").mkdir()
+        _, host, pid, start, _ = folder.name.split("-")
+        (store.root / f".partial-{host}-{dead.pid}-{start}-x").mkdir()
+        (
+            store.root / f".partial-{host}-{pid}-{int(start) - 1}-x"
+        ).mkdir()  # of another process, which had this id before
         store.sweep()
         assert inside(store) == [folder.name, "abc"]
     assert inside(store) == ["abc", "mine"]
@@ -168,9 +171,9 @@ def test_a_sweep_leaves_what_another_host_may_still_write(store: LocalArtifacts)
     written(store)
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
-    (store.root / f".partial-elsewhere-{dead.pid}-x").mkdir()
+    (store.root / f".partial-elsewhere-{dead.pid}-1-x").mkdir()
     store.sweep()
-    assert inside(store) == [f".partial-elsewhere-{dead.pid}-x", "abc"]
+    assert inside(store) == [f".partial-elsewhere-{dead.pid}-1-x", "abc"]
 
 
 def test_what_is_removed_can_be_written_again(store: LocalArtifacts) -> None:

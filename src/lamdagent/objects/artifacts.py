@@ -68,7 +68,9 @@ class LocalArtifacts:
             UserError: the disk is full.
         """
         self.root.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix=f".partial-{_host()}-{os.getpid()}-", dir=self.root))
+        partial = Path(
+            tempfile.mkdtemp(prefix=f".partial-{_host()}-{os.getpid()}-{_start_of(os.getpid())}-", dir=self.root)
+        )
         try:
             with disk_full_as_user_error(self.root):
                 yield partial
@@ -80,8 +82,8 @@ class LocalArtifacts:
             if (
                 self.record(object_id) is None
             ):  # else another process was faster, and its folder may hold scores already
-                with contextlib.suppress(FileNotFoundError):  # of what is made again: what its items gave stays true
-                    (self.open(object_id) / "scores").rename(partial / "scores")
+                if (scores := self.open(object_id) / "scores").is_dir():  # what is made again keeps what its items gave
+                    scores.rename(partial / "scores")
                 shutil.rmtree(self.open(object_id), ignore_errors=True)
                 rename(partial, self.open(object_id))
         finally:
@@ -110,8 +112,10 @@ class LocalArtifacts:
 
         On a shared disk the process ids of another host say nothing here, so its folders are left to it.
         """
-        for partial in self.root.glob(f".partial-{_host()}-*"):
-            if not _runs(int(partial.name.split("-")[2])):
+        for partial in self.root.glob(f".partial-{_host()}-*-*-*"):
+            pid, start = partial.name.split("-")[2:4]
+            # The id alone may be another process's by now.
+            if pid.isdigit() and _start_of(int(pid)) != start:
                 shutil.rmtree(partial, ignore_errors=True)
 
     def damaged(self, object_id: ObjectId) -> list[str]:
@@ -144,14 +148,21 @@ def _host() -> str:
     return re.sub(r"[^A-Za-z0-9.]", "_", platform.node()) or "host"
 
 
-def _runs(pid: int) -> bool:
+def _start_of(pid: int) -> str | None:
+    """When a process began, as its system counts, or "0" where it does not say; None where there is no such process."""
+    try:
+        # Fields after the process's name, which may hold anything but ends with the last parenthesis.
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    except OSError:
+        if Path("/proc/self/stat").exists():
+            return None
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
-        return False
+        return None
     except PermissionError:  # it is another user's
-        return True
-    return True
+        pass
+    return "0"
 
 
 @contextlib.contextmanager
