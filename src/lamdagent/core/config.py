@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, model_validator
 from pydantic_core import PydanticCustomError
 
 from lamdagent.core.errors import nearest
@@ -17,8 +17,29 @@ if TYPE_CHECKING:
     from lamdagent.core.plan import Plan
     from lamdagent.core.protocols import Policy
 
-NAME = r"^[A-Za-z0-9][\w.\-]*$"
+NAME = r"^[A-Za-z0-9][\w.\-]{0,79}$"
 """What a name in a study file looks like: names become file names, lines of prompts, and words of --set."""
+
+
+def _can_be_a_path(text: str) -> str:
+    """A text that this system may look up as a file, be it there or not.
+
+    Raises:
+        ValueError: no file can be called so.
+    """
+    if any(ord(c) < 32 for c in text):
+        raise ValueError("a path has no control characters")
+    if len(text.encode("utf-8", "replace")) > 4000 or any(len(part.encode()) > 255 for part in text.split("/")):
+        raise ValueError("no file has so long a name")
+    try:
+        Path(text).expanduser()
+    except RuntimeError:
+        raise ValueError(f"there is no user {text.split('/')[0][1:]!r}") from None
+    return text
+
+
+PathText = Annotated[str, AfterValidator(_can_be_a_path)]
+"""A path, or what may be one: `~` is the user's home, and relative ones start from the study file's folder."""
 
 
 class Parts(Protocol):

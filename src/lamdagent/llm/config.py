@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field, field_validator
 from pydantic_core import PydanticCustomError
 
-from lamdagent.core.config import Config
+from lamdagent.core.config import Config, PathText
 from lamdagent.core.text import has_credentials
 
 ENDPOINT = "/chat/completions"
@@ -25,7 +25,7 @@ class ChatConfig(Config):
 
     model: str = Field(description="provider:name as pydantic-ai knows it, or `local`: a small model served here")
     base_url: str | None = Field(None, description="an OpenAI-compatible server, such as http://127.0.0.1:8000/v1")
-    gguf: str | None = Field(None, description="with model: local, another .gguf file than SmolLM2-135M-Instruct")
+    gguf: PathText | None = Field(None, description="with model: local, another .gguf file than SmolLM2-135M-Instruct")
     temperature: float = Field(0.0, ge=0, le=2, description="0 is the paper's")
     output: Literal["auto", "native", "tool"] = Field(
         "auto", description="how answers are held to a JSON schema; auto: native where the model has it, else a tool"

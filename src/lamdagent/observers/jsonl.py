@@ -10,7 +10,7 @@ from typing import Any, TextIO
 
 from pydantic import Field
 
-from lamdagent.core.config import Config, Parts
+from lamdagent.core.config import Config, Parts, PathText
 from lamdagent.core.jobs import Job, Progress
 from lamdagent.core.state import State
 from lamdagent.core.types import Made, Outcome
@@ -19,7 +19,7 @@ from lamdagent.core.types import Made, Outcome
 class JsonlConfig(Config):
     """One JSON object a line, added to a file as things happen."""
 
-    path: str = Field(description="the file, from the study file's folder; lines are added to what is there")
+    path: PathText = Field(description="the file, from the study file's folder; lines are added to what is there")
 
     def arguments(self, parts: Parts) -> dict[str, Any]:
         return {"file": parts.path(self.path)}

@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import Field
 
-from lamdagent.core.config import Parts
+from lamdagent.core.config import Parts, PathText
 from lamdagent.core.errors import ConfigError, DataError, nearest
 from lamdagent.core.metrics import CHOICE_METRICS, METRICS, VERSIONS, is_right, likeliest, why_unanswerable
 from lamdagent.core.types import Split, content_id
@@ -25,7 +25,7 @@ from lamdagent.objects.datasets.readers import SLICE, Source, read_rows
 class RowsConfig(AskedConfig):
     """The user's own rows: prompt and answer, or prompt, choices and answer."""
 
-    path: str = Field(description="the rows of the validation side: a local file or a hub id")
+    path: PathText = Field(description="the rows of the validation side: a local file or a hub id")
     metric: str | None = Field(None, description="see below; unset: acc with choices, else exact_match")
     name: str | None = Field(None, description="configuration of a hub dataset")
     split: str = Field("train", description="split or slice of it")

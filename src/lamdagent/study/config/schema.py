@@ -11,7 +11,7 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
-from lamdagent.core.config import NAME, Config
+from lamdagent.core.config import NAME, Config, PathText
 from lamdagent.core.errors import ConfigError, UnknownName, nearest
 from lamdagent.core.settings import FREE, read_varied
 from lamdagent.core.types import Guard, TaskWeight
@@ -28,7 +28,7 @@ MADE = re.compile(r"(model|dataset)-\d+")
 class ModelEntry(Config):
     """A base model, or another model to start from."""
 
-    path: str = Field(description="hub id, local Hugging Face folder, or local .gguf file (imported once)")
+    path: PathText = Field(description="hub id, local Hugging Face folder, or local .gguf file (imported once)")
     revision: str | None = Field(None, description="branch, tag or commit on the hub; the commit is recorded")
     base: str | None = Field(None, description="name of the model entry that this one was fine-tuned from")
 
@@ -36,7 +36,7 @@ class ModelEntry(Config):
 class DatasetEntry(Config):
     """Rows to train on."""
 
-    path: str = Field(description="local .jsonl, .json, .csv or .parquet file, or hub id")
+    path: PathText = Field(description="local .jsonl, .json, .csv or .parquet file, or hub id")
     name: str | None = Field(None, description="configuration of a hub dataset")
     split: str = Field("train", description="split or slice of it, such as train[:300]; local files too")
     revision: str | None = Field(None, description="branch, tag or commit on the hub")
@@ -117,7 +117,7 @@ class Body(Config):
 
     study: str = Field(pattern=NAME, description="the study's name; its run folder is called so")
     seed: int = Field(0, ge=0, lt=2**31, description="seed of every draw and of training")
-    root: str = Field("runs", description="folder for runs and artifacts, relative to the study file")
+    root: PathText = Field("runs", description="folder for runs and artifacts, relative to the study file")
     models: dict[str, ModelEntry] = Field(min_length=1, description="name: the models to start from")
     datasets: dict[str, DatasetEntry] = Field({}, description="name: the rows to train on")
     settings: dict[str, dict[str, Any]] = Field(
@@ -137,7 +137,9 @@ class Body(Config):
     leave_out: dict[str, list[int]] = Field(
         {}, description="id of a dataset that an action makes: numbers of rows to leave out of it; `replay` writes it"
     )
-    include_path: str | None = Field(None, description="folder with more lm-eval task files, as lm-eval's own option")
+    include_path: PathText | None = Field(
+        None, description="folder with more lm-eval task files, as lm-eval's own option"
+    )
     policy: dict[str, Any] = Field(
         {"kind": AUTO},
         description="kind: who selects, and its options; auto is agent where a `model` is given, and else screen",

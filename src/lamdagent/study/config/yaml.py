@@ -14,6 +14,8 @@ from lamdagent.core.text import without_credentials
 
 Path_ = tuple[str | int, ...]
 MERGE = "tag:yaml.org,2002:merge"
+MOST_BYTES, MOST_VALUES, DEEPEST, LONGEST_KEY = 1 << 20, 20_000, 30, 200
+"""A study file is written by people: beyond this it is an accident, or meant to do harm."""
 
 
 class _Loader(yaml.SafeLoader):
@@ -38,7 +40,10 @@ class Document:
         self.overridden: set[str] = set()
         """The top keys that overrides reached into."""
         self._where: dict[Path_, str] = {}
+        self._values = 0
         try:
+            if file.stat().st_size > MOST_BYTES:
+                raise ConfigError(f"{file}: a study file has at most {MOST_BYTES:,} bytes; this one has more.")
             text = file.read_text(encoding="utf-8")
         except OSError as error:
             raise ConfigError(
@@ -57,6 +62,7 @@ class Document:
         """A document from data that was read before, such as what a journal recorded. Its values have no lines."""
         document = cls.__new__(cls)
         document.file, document.data, document.overridden, document._where = file, data, set(), {}
+        document._values = 0
         for override in overrides:
             document._override(override)
         return document
@@ -71,6 +77,7 @@ class Document:
     def _parse(self, text: str, path: Path_, source: str) -> Any:
         """The value of a text from `source`: the file, or an override that puts it at `path`."""
         try:
+            self._check_depth(text, source)
             loader = _Loader(text)
             node = loader.get_single_node()
             return None if node is None else self._construct(loader, node, path, source)
@@ -81,11 +88,25 @@ class Document:
             line = text.count("\n", 0, error.position)
             raise ConfigError(f"{self._at(source, line)}: not YAML: {error.reason}.") from error
 
+    def _check_depth(self, text: str, source: str) -> None:
+        depth = 0
+        for event in yaml.parse(text, Loader=_Loader):
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if depth > DEEPEST:
+                raise ConfigError(f"{self._at(source, event.start_mark.line)}: nested deeper than {DEEPEST} levels.")
+
+    def _count(self, where: str, depth: int) -> None:
+        """Aliases (`*name`) make much, or endlessly much, of a short text."""
+        self._values += 1
+        if depth > DEEPEST or self._values > MOST_VALUES:
+            raise ConfigError(f"{where}: a value that holds itself, or more than {MOST_VALUES:,} values.")
+
     def _at(self, source: str, line: int) -> str:
         return f"{source}:{line + 1}" if source == str(self.file) else source
 
     def _construct(self, loader: _Loader, node: yaml.Node, path: Path_, source: str) -> Any:
-        self._where.setdefault(path, self._at(source, node.start_mark.line))
+        self._where.setdefault(path, where := self._at(source, node.start_mark.line))
+        self._count(where, len(path))
         if isinstance(node, yaml.SequenceNode):
             return [self._construct(loader, child, (*path, i), source) for i, child in enumerate(node.value)]
         if not isinstance(node, yaml.MappingNode):
@@ -97,7 +118,7 @@ class Document:
         return mapping
 
     def _pairs(
-        self, loader: _Loader, node: yaml.MappingNode, path: Path_, source: str
+        self, loader: _Loader, node: yaml.MappingNode, path: Path_, source: str, depth: int = 0
     ) -> dict[str, tuple[str, yaml.Node]]:
         """Each key with its line and value. A mapping's own keys win over those that `<<` merges in."""
         own: dict[str, tuple[str, yaml.Node]] = {}
@@ -108,21 +129,28 @@ class Document:
                 for mapping in child.value if isinstance(child, yaml.SequenceNode) else [child]:
                     if not isinstance(mapping, yaml.MappingNode):
                         raise ConfigError(f"{line}: << takes a mapping, or a list of them, to merge in.")
-                    merged = {**self._pairs(loader, mapping, path, source), **merged}
+                    self._count(line, depth)
+                    merged = {**self._pairs(loader, mapping, path, source, depth + 1), **merged}
                 continue
             key = str(self._scalar(loader, key_node, source))
+            if len(key) > LONGEST_KEY:
+                raise ConfigError(f"{line}: {key:.60}…: a key of more than {LONGEST_KEY} letters.")
             if key in own:
                 raise ConfigError(f"{line}: {'.'.join(map(str, (*path, key)))} is given twice.")
             own[key] = (line, child)
         return {**merged, **own}
 
     def _scalar(self, loader: _Loader, node: yaml.Node, source: str) -> Any:
+        where, shown = self._at(source, node.start_mark.line), f"{node.value!r:.60}"
         try:
-            return loader.construct_object(node, deep=True)
+            value = loader.construct_object(node, deep=True)
         except ValueError as error:
+            raise ConfigError(f"{where}: {shown}: {error}. If it is meant as text, quote it.") from error
+        if isinstance(value, int) and not -(2**63) <= value < 2**63:
             raise ConfigError(
-                f"{self._at(source, node.start_mark.line)}: {node.value!r}: {error}. If it is meant as text, quote it."
-            ) from error
+                f"{where}: {shown}: whole numbers have at most 64 bits. If it is meant as text, quote it."
+            )
+        return value
 
     def _override(self, override: str) -> None:
         self.overridden.add(re.split(r"[.=]", override.removeprefix("-").strip(), maxsplit=1)[0])
@@ -135,6 +163,10 @@ class Document:
             raise ConfigError(f"{source}: expected KEY.KEY=VALUE, such as budget.trials=50.")
         path: Path_ = ()
         holder, left = self.data, dotted.strip().split(".")
+        if len(left) > DEEPEST or max(map(len, left)) > LONGEST_KEY:
+            raise ConfigError(
+                f"{source:.60}…: deeper than {DEEPEST} levels, or a key of more than {LONGEST_KEY} letters."
+            )
         while True:
             step, left = _step(holder, left, source)
             path = (*path, step)
