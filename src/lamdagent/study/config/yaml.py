@@ -93,7 +93,8 @@ class Document:
         for event in yaml.parse(text, Loader=_Loader):
             depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
             if depth > DEEPEST:
-                raise ConfigError(f"{self._at(source, event.start_mark.line)}: nested deeper than {DEEPEST} levels.")
+                line = event.start_mark.line if event.start_mark else 0
+                raise ConfigError(f"{self._at(source, line)}: nested deeper than {DEEPEST} levels.")
 
     def _count(self, where: str, depth: int) -> None:
         """Aliases (`*name`) make much, or endlessly much, of a short text."""
