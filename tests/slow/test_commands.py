@@ -18,6 +18,8 @@ from typing import Any
 import psutil
 import pytest
 
+from lamdagent.study.read import read_study
+
 pytestmark = pytest.mark.slow
 
 
@@ -131,6 +133,8 @@ def test_what_was_found_can_be_shown_drawn_exported_and_verified(study: Path, la
     assert {"number", "status", "objective", "stderr", "scores", "action", "reason", "cause", "cost"} <= set(
         result["trials"][0]
     )
+    datasets = read_study(study).state.of_kind("dataset")
+    assert all(set(data.dataset["affinity"]) == set(result["base_scores"]["base"]) for data in datasets)
     best = result["best"]["trial"]
     assert result["best"]["objective"] == max(t["objective"] for t in result["trials"])
     assert "base  0." in lamdagent("lineage", study).stdout

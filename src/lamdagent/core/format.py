@@ -146,11 +146,23 @@ def guard_breaks(state: State, object_id: ObjectId) -> str:
     return f"breaks its guard: {', '.join(broken)}" if broken else ""
 
 
+STANDS_OUT = 2.0
+"""Times as alike as the mean of the other tasks: what a dataset is about."""
+
+
 def contents(dataset: Object) -> str:
-    """What a dataset holds: `1,200 rows, messages`."""
+    """What a dataset holds: `1,200 rows, messages`, and the task that it is about, if one stands out, `like sort (0.34)`."""
     rows, format = dataset.dataset.get("rows"), dataset.dataset.get("format")
     count = "? rows" if rows is None else "1 row" if rows == 1 else f"{rows:,} rows"
-    return f"{count}, {format}" if format else count
+    return ", ".join(filter(None, (count, format, _about(dataset.dataset.get("affinity", {})))))
+
+
+def _about(affinity: Mapping[str, float]) -> str:
+    task = max(affinity, key=lambda name: affinity[name], default="")
+    others = [value for name, value in affinity.items() if name != task]
+    if not task or (others and affinity[task] < STANDS_OUT * sum(others) / len(others)):
+        return ""
+    return f"like {task} ({affinity[task]:.2f})"
 
 
 def setting(obj: Object) -> str:

@@ -82,7 +82,8 @@ class DatasetMeta(_DatasetNeeds, total=False):
     about as many `tokens` under a model's tokenizer, by `ModelMeta.tokenizer`.
     `dropped` rows were left out of the dataset `whole`, or of what an action made, because they held evaluation items;
     `overlapping` ones hold some and stayed. `digest` is that of the rows; a provided dataset's is its id. `unused` columns
-    are not trained on, each with the number of rows that have something in it.
+    are not trained on, each with the number of rows that have something in it. `affinity` says by task how alike the rows
+    and the validation prompts are, from 0 to 1.
     """
 
     split: str
@@ -94,6 +95,7 @@ class DatasetMeta(_DatasetNeeds, total=False):
     overlapping: int
     whole: ObjectId
     unused: Mapping[str, int]
+    affinity: Mapping[str, float]
 
 
 class _SettingNeeds(TypedDict):

@@ -9,6 +9,7 @@ from pathlib import Path
 from lamdagent.core.errors import DataError
 from lamdagent.core.jobs import Prepared, PrepareRequest, Progress
 from lamdagent.evaluation import passages
+from lamdagent.evaluation.affinity import affinities_of
 from lamdagent.evaluation.contamination.gate import overlaps
 from lamdagent.evaluation.contamination.made import RowScreen
 from lamdagent.objects.models.metadata import read_facts
@@ -46,6 +47,12 @@ def prepare(
         raise DataError(f"no validation items in task {', '.join(empty)}")
     screen = toolkit.screen or RowScreen(toolkit.evaluation.tasks, mode="fail")
     found = overlaps(request.datasets, screen.index, toolkit.artifacts) if request.datasets else {}
+    alike = affinities_of(request.datasets, toolkit.evaluation.tasks, toolkit.artifacts) if request.datasets else {}
     return Prepared(
-        models=facts, sizes=sizes, overlaps=found, passages=passages.audit(toolkit.evaluation.tasks), findings=findings
+        models=facts,
+        sizes=sizes,
+        overlaps=found,
+        passages=passages.audit(toolkit.evaluation.tasks),
+        findings=findings,
+        affinity=alike,
     )

@@ -45,6 +45,16 @@ def with_facts(provided: InitialPool, facts: Mapping[ObjectId, Mapping[str, Any]
     return replace(provided, objects=beside_their_bases(objects))
 
 
+def with_affinity(objects: Sequence[Object], affinity: Mapping[str, Mapping[str, float]]) -> tuple[Object, ...]:
+    """Datasets with how alike they and each task's prompts are, by their names."""
+    return tuple(
+        replace(obj, meta={**obj.meta, "affinity": affinity[obj.name]})
+        if obj.kind == "dataset" and obj.name in affinity
+        else obj
+        for obj in objects
+    )
+
+
 def to_fetch(study: Study, tasks: Sequence[Task]) -> list[str]:
     """What a run would take from the hub, in words."""
     models = [m.path for m in study.body.models.values() if not _local(study, m.path)]

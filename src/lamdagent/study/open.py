@@ -20,7 +20,7 @@ from lamdagent.objects.artifacts import disk_full_as_user_error
 from lamdagent.study.audit import audit_key, concluded
 from lamdagent.study.changes import changes, tests_of
 from lamdagent.study.config import Study
-from lamdagent.study.initial_pool import InitialPool, load_pool, with_facts, write_datasets
+from lamdagent.study.initial_pool import InitialPool, load_pool, with_affinity, with_facts, write_datasets
 from lamdagent.study.journal import SqliteJournal, read_journal
 from lamdagent.study.parts import StudyParts, Watch
 from lamdagent.study.unused import refuse_unusable, unmerged
@@ -105,6 +105,7 @@ def _new(parts: StudyParts, pool: InitialPool, runner: Runner) -> list[Event]:
     for line in unmerged(parts.action_types, pool.objects):
         log.warning("%s", line)
     objects = gate.close(overlaps, study.body.contamination, pool.objects, parts.artifacts)
+    objects = with_affinity(objects, prepared.affinity)
     opened = StudyOpened(
         config=study.dump(), seed=study.body.seed, goals=study.goals, guards=study.guards, id_formula=ID_FORMULA,
         task_ids={task.name: task.ids["validation"] for task in parts.tasks},
