@@ -146,7 +146,7 @@ def test_a_pool_of_a_thousand_models_takes_no_long_thought(make: Callable[[], Po
     assert len(state.pool) > 1000
     began = time.process_time()  # not the clock on the wall: what else runs here is not its fault
     assert len(policy.select(state, menu_of(state), 1)) == 1
-    assert time.process_time() - began < 3.0
+    assert time.process_time() - began < 10.0  # what grows faster than the pool takes minutes
 
 
 @every_policy
