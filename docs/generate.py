@@ -139,6 +139,8 @@ def shown(default: Any) -> str:
 
 def kind(annotation: Any) -> str:
     origin, args = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is typing.Annotated:
+        return kind(args[0])
     if origin is typing.Literal:
         return " or ".join(f"`{a}`" for a in args)
     if origin in (types.UnionType, typing.Union):

@@ -15,6 +15,7 @@ from lamdagent.core.errors import ContractViolation, UserError
 from lamdagent.core.events import ObjectAdded, Told
 from lamdagent.core.jobs import Job
 from lamdagent.core.llm_call import LLMCall
+from lamdagent.core.pipeline import pipeline_of
 from lamdagent.core.protocols import Policy
 from lamdagent.core.search import job_of, run
 from lamdagent.core.spent import Spent
@@ -84,7 +85,7 @@ def test_made_models_are_named_by_their_trial() -> None:
             assert state.trial_of(trial.outcome.object.id) == trial
 
 
-def test_the_objects_of_a_job_are_its_inputs_the_leader_their_base_and_the_datasets_of_the_pool() -> None:
+def test_the_objects_of_a_job_are_its_inputs_the_leader_the_datasets_of_the_pool_and_all_these_were_made_of() -> None:
     journal = MemoryJournal()
     search = opened(journal)
     state = run(search, Inline(toy.toolkit()))
@@ -93,7 +94,10 @@ def test_the_objects_of_a_job_are_its_inputs_the_leader_their_base_and_the_datas
     base = next(obj for obj in state.of_kind("model") if obj.name == "base")
     leader = state.ranked()[0][0]
     datasets = [obj.id for obj in state.of_kind("dataset")]  # none of these is made a second time
-    assert {obj.id for obj in job.objects} == {*merge.choice.action.object_ids, base.id, leader.id, *datasets}
+    taken = {*merge.choice.action.object_ids, base.id, leader.id, *datasets}
+    made_of = {node.object.id for i in taken for node in pipeline_of(state, i).nodes()}
+    assert taken <= {obj.id for obj in job.objects} == made_of
+    assert set(job.recipes) == {i for i in made_of if state.trial_of(i) is not None}, "what is gone can be made again"
 
 
 def test_a_chat_is_bound_to_the_search_and_what_it_says_is_journalled() -> None:

@@ -75,7 +75,7 @@ def test_a_killed_driver_is_resumed_to_what_an_unbroken_run_gives(study: Path, l
     assert not list((tmp_path / "runs" / "artifacts").glob(".partial-*"))
 
 
-def test_a_killed_worker_fails_its_trial_and_the_search_goes_on(study: Path, lamdagent: Any) -> None:
+def test_a_killed_worker_costs_no_trial(study: Path, lamdagent: Any) -> None:
     process = start("run", study)
     until(lambda: events(study, "Asked") >= 1)
     (worker,) = psutil.Process(process.pid).children()
@@ -83,11 +83,7 @@ def test_a_killed_worker_fails_its_trial_and_the_search_goes_on(study: Path, lam
     process.communicate(timeout=200)
     assert process.returncode == 0
     result = shown(study, lamdagent)
-    assert [t["status"] for t in result["trials"]].count("failed") == 1
-    failed = next(t for t in result["trials"] if t["status"] == "failed")
-    assert failed["cause"] == "crash"
-    assert "SIGKILL" in failed["message"]
-    assert len(result["trials"]) == 3
+    assert [t["status"] for t in result["trials"]] == ["made"] * 3
 
 
 def test_a_hang_past_the_timeout_fails_the_trial(study: Path, lamdagent: Any) -> None:

@@ -234,6 +234,12 @@ def test_the_flat_example_runs(study: Path, capsys: pytest.CaptureFixture[str]) 
     assert "model-0" in capsys.readouterr().out
 
 
+def test_a_setting_may_train_in_half_precision(study: Path) -> None:
+    with opened_study(study, "actions.sft.hyperparameters.half={dtype: bfloat16, learning_rate: 1e-3}") as opened:
+        made = train(opened, opened.parts.toolkit, base_of(opened), "reverse", "half")
+    assert isinstance(made, Made), made
+
+
 def test_jobs_can_run_inline(study: Path) -> None:
     state = lamdagent.run_study(study, ["budget.trials=1"], inline=True)
     assert isinstance(state.trials[0].outcome, Made)

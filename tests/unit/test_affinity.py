@@ -63,7 +63,13 @@ def test_answers_say_nothing_of_what_a_dataset_is_about(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("affinity", "words"),
-    [({"add": 0.5, "sort": 0.1}, "3 rows, like add (0.50)"), ({"add": 0.3, "sort": 0.2}, "3 rows"), ({}, "3 rows")],
+    [
+        ({"add": 0.5, "sort": 0.1}, "3 rows, like add (0.50)"),
+        ({"add": 0.3, "sort": 0.2}, "3 rows"),
+        ({}, "3 rows"),
+        ({"add": 0.4}, "3 rows"),
+        ({"add": 0.0, "sort": 0.0}, "3 rows"),
+    ],
 )
 def test_a_dataset_is_shown_with_the_task_that_stands_out(affinity: dict[str, float], words: str) -> None:
     data = Object(id="d", kind="dataset", name="d", meta={"rows": 3, "format": ""})

@@ -171,7 +171,7 @@ def test_the_arms_of_a_union_are_told_as_one(refusal: Callable[..., str]) -> Non
 def test_names_of_models_datasets_and_settings_are_plain_words(old: str, new: str, refusal: Callable[..., str]) -> None:
     message = refusal(changed(old, new))
     assert (
-        "expected a name of letters, digits, . _ - that begins with a letter or a digit, of at most 80 (given: "
+        "expected a name of letters, digits, . _ - that begins with a letter or a digit, at most 80 characters (given: "
         in message
     )
     assert message.startswith(f"study.yaml:{line_of(STUDY, old)}: ")

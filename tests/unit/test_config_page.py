@@ -55,6 +55,7 @@ EXAMPLES: dict[tuple[str, str], Any] = {
     ("actions.sft", "hyperparameters"): {"one": {}},
     ("actions.ties", "hyperparameters"): {"one": {}},
     ("policy (kind: agent)", "price"): {"input": 1.0, "output": 1.0},
+    ("policy (kind: agent)", "base_url"): "http://127.0.0.1:8000/v1",
 }
 BY_TYPE: dict[str, Any] = {
     "text": "x",

@@ -302,6 +302,7 @@ def test_an_index_that_a_template_renders_is_an_index_where_the_key_says_so() ->
             "f:1: the right choice 'x' stands among the choices twice.",
         ),
         ({"prompt": "p", "answer_index": 0}, "f:1: a task's row needs prompt and answer"),
+        ({"prompt": "p", "choices": None, "answer_text": "x"}, "f:1: a task's row needs prompt and answer"),
         ({"prompt": "p", "answer": float("nan")}, "f:1: answer must be a text, a number, or a list of them, not nan."),
         ({"prompt": "p", "choices": ["x", "y"], "answer": 2}, "f:1: answer 2 is none of the 2 choices"),
         ({"prompt": "p", "choices": ["x", "y"], "answer": -1}, "f:1: answer -1 is none of the 2 choices"),
@@ -310,6 +311,28 @@ def test_an_index_that_a_template_renders_is_an_index_where_the_key_says_so() ->
 )
 def test_a_task_row_that_makes_no_item_is_told_with_its_line(row: dict[str, Any], message: str) -> None:
     assert error_of(lambda: items(row)).startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("extra", "message"),
+    [
+        ({"tools": [{"type": "function", "function": "f"}]}, "'tools' must be a list of objects"),
+        ({"tools": ["f"]}, "'tools' must be a list of objects"),
+    ],
+)
+def test_tools_that_chat_templates_cannot_take_are_told_with_their_line(extra: dict[str, Any], message: str) -> None:
+    talk = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
+    assert message in error_of(lambda: list(training_rows([("f:1", {"messages": talk, **extra})], {}, chat=False)))
+
+
+@pytest.mark.parametrize(
+    "function", [{"arguments": "{}"}, {"name": 3, "arguments": {}}, {"name": "f", "arguments": "{"}]
+)
+def test_a_tool_call_without_name_or_arguments_is_told_with_its_line(function: dict[str, Any]) -> None:
+    answer = {"role": "assistant", "content": "", "tool_calls": [{"function": function}]}
+    talk = [{"role": "user", "content": "a"}, answer]
+    message = error_of(lambda: list(training_rows([("f:1", {"messages": talk})], {}, chat=False)))
+    assert "f:1: a tool call needs a function with a name and JSON arguments" in message
 
 
 @pytest.mark.parametrize("choices", ["x or y", 3, {"a": "x"}])

@@ -49,7 +49,10 @@ def planned(study: Path, *overrides: str) -> Any:
         (["policy={kind: agent, model: 'opnai:gpt-4o'}"], "opnai"),
         (["policy={kind: agent, model: local, gguf: none.gguf}"], "none.gguf: no such file"),
         (["policy={kind: agent, model: m, base_url: 'http://127.0.0.1:1/v1'}", "budget.usd=1"], "no price is known"),
-        (["policy={kind: agent, model: m, base_url: 'http://me:pw@127.0.0.1:1/v1'}"], "no user, password"),
+        (
+            ["policy={kind: agent, model: m, base_url: 'http://me:pw@127.0.0.1:1/v1'}"],
+            "must not hold a user name, password",
+        ),
         (["policy={kind: replay, from: nowhere}"], "nowhere"),
         (["memory={kind: reflection}"], "memory: reflection asks the policy's language model"),
     ],
@@ -73,7 +76,7 @@ def test_a_sound_policy_is_planned_without_a_question_and_a_served_model_without
     monkeypatch.setattr("lamdagent.study.initial_pool.kept_smollm2", lambda: None)
     if importlib.util.find_spec("xllamacpp") is not None:
         plan = planned(study, "policy={kind: agent, model: local}")
-        assert "SmolLM2-135M-Instruct (98 MB), which policy.model: local asks" in plan.to_fetch
+        assert "SmolLM2-135M-Instruct (98 MB), for policy.model: local" in plan.to_fetch
 
 
 def test_a_study_that_began_otherwise_is_refused_and_one_that_may_go_on_is_planned(study: Path) -> None:

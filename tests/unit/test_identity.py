@@ -135,6 +135,8 @@ def test_another_tasks_file_changes_no_id_and_lm_evals_own_tasks_have_none_of_it
     before = files_id("rev", task_folder)
     (task_folder / "other.yaml").write_text("task: other\ndoc_to_text: y\n")
     (task_folder / "third.yaml").write_text("task: third\ndoc_to_text: y\n")
+    (task_folder / "runs" / "mine").mkdir(parents=True)  # of a study whose tasks lie beside it
+    (task_folder / "runs" / "mine" / "journal.sqlite").write_bytes(b"x")
     assert files_id("rev", task_folder) == before
     assert task_files_id("gsm8k", TaskManager(include_path=str(task_folder)).task_index, task_folder) is None
 

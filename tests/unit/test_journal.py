@@ -18,6 +18,7 @@ from lamdagent.core.state import reduce_events
 from lamdagent.core.types import Score
 from lamdagent.study import journal as journal_module
 from lamdagent.study.journal import MIGRATIONS, SqliteJournal, from_json, kind_of, mend_journal, to_json
+from lamdagent.testing import toy
 from lamdagent.testing.contracts.journal import EVERY_EVENT
 
 
@@ -218,6 +219,30 @@ def test_the_first_damaged_event_is_named_and_those_before_it_can_be_kept(file: 
         journal.append(TimeSpent(wall_s=7.0))
         assert len(list(journal.read())) == sound + 1
     assert sorted(p.name for p in file.parent.iterdir()) == ["journal.damaged-1.sqlite", "journal.sqlite", "lock"]
+
+
+@pytest.mark.parametrize("seq", [1, 3])
+def test_of_an_opening_that_is_not_whole_nothing_is_kept(file: Path, seq: int) -> None:
+    with writing(file) as journal:
+        journal.append(*toy.first_events())
+    with contextlib.closing(sqlite3.connect(file, isolation_level=None)) as db:
+        db.execute("update events set digest = '' where seq = ?", (seq,))
+    with reading(file) as journal, pytest.raises(JournalError, match=f"event {seq} .* --mend"):
+        list(journal.read())
+    assert mend_journal(file.parent) == (0, file.parent / "journal.damaged-1.sqlite")
+    assert not file.exists()
+
+
+def test_what_a_reader_of_the_damaged_journal_left_is_not_taken_for_the_mended_ones(file: Path) -> None:
+    with writing(file) as journal:
+        journal.append(*(TimeSpent(wall_s=float(i)) for i in range(6)))
+    with contextlib.closing(sqlite3.connect(file, isolation_level=None)) as other:
+        other.execute("update events set digest = '' where seq = 3")
+        other.execute("begin")
+        other.execute("select * from events").fetchone()  # it holds the file open, and its write-ahead log
+        assert mend_journal(file.parent)[0] == 2
+        with reading(file) as journal:
+            assert len(list(journal.read())) == 2
 
 
 def test_nothing_is_mended_where_nothing_is_damaged(file: Path) -> None:

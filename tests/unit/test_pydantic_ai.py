@@ -119,10 +119,10 @@ def test_a_server_that_is_not_there_is_no_reply() -> None:
 @pytest.mark.parametrize(
     ("url", "said"),
     [
-        ("http://user:hunter2@127.0.0.1/v1", "no user, password"),
-        ("https://127.0.0.1/v1?key=hunter2", "no user, password"),
-        ("https://127.0.0.1/v1#hunter2", "no user, password"),
-        ("user:hunter2@127.0.0.1/v1", "no user, password"),
+        ("http://user:hunter2@127.0.0.1/v1", "must not hold a user name, password"),
+        ("https://127.0.0.1/v1?key=hunter2", "must not hold a user name, password"),
+        ("https://127.0.0.1/v1#hunter2", "must not hold a user name, password"),
+        ("user:hunter2@127.0.0.1/v1", "must not hold a user name, password"),
         ("127.0.0.1:8000/v1", "http://HOST"),
         ("http://127.0.0.1:8000/v1/chat/completions", "without /chat/completions"),
     ],

@@ -45,6 +45,8 @@ GOOD = '{"reason": "as it helps", "type": "sft"}'
         f'{GOOD} The schema was {{"type": "object"}}.',
         f"<|channel|>analysis<|message|>hm<|channel|>final<|message|>{GOOD}",
         f"\ufeff{GOOD}",
+        r"By \frac{a}{b} " * 300 + GOOD,
+        f'{GOOD[:-1]}, "note": "<think> is a tag"}} That is it.',
         f"\ufeff  ```json\r\n{GOOD}\r\n```",
         f"[{GOOD}]",
         '{"reason": "as it helps </think> {so}", "type": "sft"}',

@@ -67,6 +67,8 @@ def test_an_answer_ends_with_eos_once_or_with_the_end_of_its_turn() -> None:
     assert learnt(tokenizer(template=CHAT), CHAT_ROW) == ("<|user|>ab<|end|><|assistant|>", "ba<|end|>")
     endless = CHAT.replace("{{ m['content'] }}<|end|>{% else", "{{ m['content'] }}{% else")
     assert learnt(tokenizer(template=endless), CHAT_ROW)[1] == f"ba{EOS}"
+    in_text = CHAT.replace("<|end|>", ":c")  # where no token ends a turn, only EOS stops an answer
+    assert learnt(tokenizer(template=in_text), CHAT_ROW)[1] == f"ba:c{EOS}"
 
 
 def test_the_end_of_a_turn_stops_an_answer_beside_eos() -> None:

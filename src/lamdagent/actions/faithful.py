@@ -28,14 +28,15 @@ class Followed:
         self._rows = [list(ids)[:TOKENS] for ids in rows[:ROWS]]
         self._said = self._ask(model)
 
-    def after(self, step: str, model: Any, dtype: str) -> None:
+    def after(self, step: str, model: Any, *dtypes: str) -> None:
         """Hold the model to what it said before a step, and go on from here.
 
         Args:
-            dtype: what the step may round weights to.
+            dtypes: what it computed in before the step, or does after it, or what the step may round weights to.
         Raises:
-            Invalid: it says something else, by more than rounding does.
+            Invalid: it says something else, by more than rounding to the coarsest of these does.
         """
+        dtype = max(dtypes, key=lambda name: ROUNDING[name])
         before, now = self._said, self._ask(model)
         spread = float((before - before.mean(-1, keepdim=True)).norm())
         moved = float((now - before).norm()) / spread if spread else 0.0

@@ -18,7 +18,7 @@ from lamdagent.actions.sft_audit import audited
 from lamdagent.core.action_type import Context, Loaded
 from lamdagent.core.audit import AuditContext, Finding
 from lamdagent.core.config import Config, Parts
-from lamdagent.core.errors import Diverged
+from lamdagent.core.errors import DataError, Diverged
 from lamdagent.core.settings import Free, Freedom, Settings
 from lamdagent.core.training import Training
 from lamdagent.core.types import ALL, Kind, Object, Slot
@@ -188,14 +188,18 @@ class Sft:
         train_dtype = values.dtype or (None if values.peft else "float32")
         loaded = ctx.models.fresh(model.id, ctx.weights(model), train_dtype=train_dtype)
         rows = mixed([training_rows(ctx.folder(d) / "data.jsonl") for d in datasets], values.mixture)
-        examples, cut = tokens_of(loaded.tokenizer, rows, values.max_length)
+        try:
+            examples, cut = tokens_of(loaded.tokenizer, rows, values.max_length)
+        except DataError as error:  # of rows that an action made: the audit has seen the user's
+            raise ValueError(str(error)) from error
         if not examples:
             raise ValueError(f"no prompt leaves room for its answer within max_length {values.max_length}")
         in_rows = rows_of(datasets, len(rows))
         told = _Told(ctx, model.model.get("parameters"), values, examples=len(examples), rows=in_rows)
         losses, followed = _train(loaded, examples, values, seed, ctx, told)
+        trained_in = str(loaded.model.dtype).removeprefix("torch.")
         ctx.models.save(loaded, ctx.workdir / "weights")
-        followed.after("writing the model", loaded.model, loaded.dtype)
+        followed.after("writing the model", loaded.model, loaded.dtype, trained_in)
         ctx.keep(loaded)
         facts = {"examples": len(rows), "cut_examples": cut, "dropped_examples": len(rows) - len(examples)}
         return {

@@ -30,7 +30,7 @@ def _can_be_a_path(text: str) -> str:
     if any(ord(c) < 32 for c in text):
         raise ValueError("a path has no control characters")
     if len(text.encode("utf-8", "replace")) > 4000 or any(len(part.encode()) > 255 for part in text.split("/")):
-        raise ValueError("no file has so long a name")
+        raise ValueError("the name is too long for a file")
     try:
         Path(text).expanduser()
     except RuntimeError:

@@ -160,8 +160,8 @@ def contents(dataset: Object) -> str:
 def _about(affinity: Mapping[str, float]) -> str:
     task = max(affinity, key=lambda name: affinity[name], default="")
     others = [value for name, value in affinity.items() if name != task]
-    if not task or (others and affinity[task] < STANDS_OUT * sum(others) / len(others)):
-        return ""
+    if not others or affinity[task] <= STANDS_OUT * sum(others) / len(others):
+        return ""  # of a single task nothing can be told
     return f"like {task} ({affinity[task]:.2f})"
 
 

@@ -26,7 +26,9 @@ def affinities_of(
 ) -> dict[str, dict[str, float]]:
     """How alike datasets of the store and the validation prompts of tasks are, by the names of both."""
     texts = {name: _before_answers(artifacts, object_id) for name, object_id in datasets.items()}
-    return affinities(texts, {task.name: [prompt for _, prompt, _ in task.documents("validation")] for task in tasks})
+    return affinities(
+        texts, {task.name: [prompt for _, prompt, _ in islice(task.documents("validation"), MOST)] for task in tasks}
+    )
 
 
 def affinities(
@@ -60,5 +62,6 @@ def affinities(
 def _before_answers(artifacts: ArtifactStore, object_id: ObjectId) -> Iterator[str]:
     with (artifacts.open(object_id) / "data.jsonl").open(encoding="utf-8") as lines:
         for line in lines:
-            fields = fields_of(json.loads(line))
-            yield " ".join(fields[:-1] or fields)
+            row = json.loads(line)
+            fields = fields_of(row)
+            yield str(row["prompt"]) if "chosen" in row else " ".join(fields[:-1] or fields)

@@ -31,7 +31,7 @@ Answer = TypeVar("Answer", bound=BaseModel)
 LONGEST_WAIT_S = 60.0
 LONGEST_ANSWER = 1_000_000  # characters that are kept of an answer
 LENGTH, WITHHELD = "length", "content_filter"
-AGAIN = "Nothing is lost: change that, all under policy may change, and run the same command again."
+AGAIN = "Nothing is lost: change it (any key under policy may change) and run the same command again."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -255,15 +255,17 @@ class Chat:
     def _stop_before_any_answer(self, failed: Sequence[LLMCall], max_tokens: int) -> None:
         """Stop where a process begins with failures that the next question would meet, too: trials that a fallback chooses
         are no search by a language model."""
-        asked, last = f"all {len(failed)} questions to {self.client.model!r}", failed[-1].error
+        last, single = failed[-1].error, len(failed) == 1
+        asked = "the question" if single else f"all {len(failed)} questions"
+        asked = f"{asked} to {self.client.model!r} {'was' if single else 'were'}"
         if all(call.answer is None for call in failed):
             raise UserError(
-                f"{asked} were left without an answer (the last one: {last}). Is its server up, and is policy.base_url its "
+                f"{asked} left without an answer (the last one: {last}). Is its server up, and is policy.base_url its "
                 f"address? {AGAIN}"
             )
         if all(call.finish == LENGTH for call in failed):
             raise UserError(
-                f"{asked} were cut off at {max_tokens} tokens. A reasoning model thinks before it answers: raise "
+                f"{asked} cut off at {max_tokens} tokens. A reasoning model thinks before it answers: raise "
                 f"policy.answer_tokens, to {max(2000, 4 * max_tokens)} say. {AGAIN}"
             )
 

@@ -50,7 +50,10 @@ class ChatConfig(Config):
             return None
         if has_credentials(url):
             # What is given is not repeated: it would stand on the screen and in logs.
-            words = "no user, password, ? or # in it: it is kept and shown. Put the key into OPENAI_API_KEY"
+            words = (
+                "must not hold a user name, password, query or fragment, since it is journalled and shown; put the key into "
+                "the environment variable OPENAI_API_KEY"
+            )
             raise PydanticCustomError("has_credentials", words)
         if not url.startswith(("http://", "https://")):
             raise ValueError("expected http://HOST/… or https://HOST/…")

@@ -58,7 +58,7 @@ class PydanticAi:
     def price(self, tokens_in: int, tokens_out: int) -> float | None:
         if (price := self._settings.price) is not None:
             return (tokens_in * price.input + tokens_out * price.output) / 1e6
-        if self._settings.base_url is not None or self._settings.model == "local":
+        if self._settings.base_url is not None:
             return None
         from genai_prices import Usage, calc_price
 

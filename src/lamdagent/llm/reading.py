@@ -60,7 +60,8 @@ def objects_in(text: str) -> list[Any]:
         whole = json.loads(text)
     except ValueError as error:
         spoken = _BEGIN_OF_THOUGHT.split(_END_OF_THOUGHT.split(text)[-1])[0]
-        if found := _objects(spoken):
+        # The tag may stand in an answer, too.
+        if found := _objects(spoken) or ([] if _BEGIN_OF_THOUGHT.match(text) else _objects(text)):
             return found
         thinking = not _END_OF_THOUGHT.search(text) and _BEGIN_OF_THOUGHT.search(text)
         raise ValueError("it ends before the thoughts do" if thinking else str(error)) from error
@@ -68,16 +69,16 @@ def objects_in(text: str) -> list[Any]:
 
 
 def _objects(text: str) -> list[Any]:
-    decoder, found, at = json.JSONDecoder(), list[Any](), text.find("{")
-    for _ in range(MOST_STARTS):
-        if at < 0:
-            break
+    """The objects in a text, looked for at its last braces: thoughts and formulas come before the answer."""
+    decoder, found, end = json.JSONDecoder(), list[Any](), 0
+    for at in [brace.start() for brace in re.finditer(r"\{", text)][-MOST_STARTS:]:
+        if at < end:
+            continue
         try:
             value, end = decoder.raw_decode(text, at)
-            found.append(_sound(value))
         except ValueError:
-            end = at + 1
-        at = text.find("{", end)
+            continue
+        found.append(_sound(value))
     return found
 
 

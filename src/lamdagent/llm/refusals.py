@@ -53,8 +53,10 @@ def advice(error: Exception, kind: str, settings: ChatConfig) -> str:
     """
     where = f" at {settings.base_url}" if settings.base_url else ""
     if kind == "ModelNotFoundError":
-        address = ", and policy.base_url end as its server's manual says, mostly in /v1" if settings.base_url else ""
-        change = f"Does policy.model name one that is served there{address}?"
+        address = (
+            ", and does policy.base_url end as the server's manual says (usually /v1)" if settings.base_url else ""
+        )
+        change = f"Is that model served there{address}?"
     elif kind == "ModelAuthenticationError":
         change = f"Is the key in the environment{' (OPENAI_API_KEY)' if settings.base_url else ''} the right one?"
     elif kind == "ModelQuotaExceededError":

@@ -151,14 +151,12 @@ def measured_sizes(study: Study, sizes: Sequence[int], top: int) -> ValidationSi
     return validation_sizes(study.body.study, rows, top=len(asked), stored=stored, contenders=alike)
 
 
-def have_files(study: Study, trial: Trial) -> None:
-    """Make what a trial made once more, where its files are gone or damaged.
+def make_again(study: Study, trial: Trial) -> None:
+    """Make what a trial made once more.
 
     Raises:
         UserError: that failed.
     """
-    if not StudyParts(study).artifacts.damaged(trial.choice.action.id):
-        return
     with _begun(study) as opened:
         opened.runner.submit(replace(job_of(trial, opened.search.state), leader=None))
         ended = [outcome for _, outcome in opened.runner.wait()]

@@ -38,19 +38,30 @@ def audit(
 
 def _found(request: PrepareRequest, toolkit: Toolkit, device: str, scratch: Path, clock: _Clock) -> Iterator[Finding]:
     folders = {o.id: _folder(o, request, toolkit, scratch) for o in request.audited if o.kind == "model"}
-    rows = toolkit.rows
+    rows, objects, findings = toolkit.rows, list[Object](), list[Finding]()
     assert rows is not None
+    for obj in request.audited:
+        if obj.kind != "model":
+            objects.append(obj)
+        elif not folders[obj.id].is_dir():
+            findings.append(Finding(weight="note", text=f"model {obj.name}: not on this machine, so not audited"))
+        else:
+            try:
+                objects.append(_known(obj, folders[obj.id]))
+                findings += examined(obj, folders[obj.id])
+            except (OSError, ValueError) as error:
+                text = f"model {obj.name}: its tokenizer or config cannot be opened: {error}"
+                findings.append(Finding(weight="refused", text=text, path=("models", obj.name)))
+    yield from findings
+    if any(finding.weight == "refused" for finding in findings):
+        return  # what is rendered with a broken tokenizer tells nothing
     context = AuditContext(
-        objects=tuple(_known(obj, folders[obj.id]) if obj.id in folders else obj for obj in request.audited),
+        objects=tuple(objects),
         device=device,
         folder=lambda model: folders[model.id],
         rows=lambda dataset: rows(dataset.name),
         tell=clock.tell,
     )
-    findings = [f for model in context.of_kind("model") for f in examined(model, context.folder(model))]
-    yield from findings
-    if any(finding.weight == "refused" for finding in findings):
-        return  # what is rendered with a broken tokenizer tells nothing
     tasks = [task for task in toolkit.evaluation.tasks if not request.only_audit or task.to_fetch() is None]
     for one in (*toolkit.action_types.values(), *tasks):
         if isinstance(one, Audited):
@@ -80,11 +91,12 @@ class _Clock:
     """Tells how far an audit is and how long it will take, once it has taken a while."""
 
     def __init__(self, watch: Callable[[Progress], None]) -> None:
-        self._watch, self._began = watch, 0.0
+        self._watch, self._began, self._what = watch, 0.0, ""
 
     def tell(self, what: str, done: int, total: int) -> None:
         now = time.monotonic()
-        self._began = self._began or now
+        if what != self._what:
+            self._what, self._began = what, now
         if (gone := now - self._began) > SILENT_S:
             facts = {"seconds left": gone / done * (total - done)}
             self._watch(Progress(phase=f"audit {what}", done=done, total=total, facts=facts))

@@ -69,6 +69,7 @@ def audit_aside(parts: StudyParts, pool: InitialPool, before: State) -> tuple[Se
             unseen.append(f"the weights of model {obj.name} ({obj.uri})")
     if not here:
         return (), unseen
+    unseen += [f"task {task.name}" for task in parts.tasks if task.to_fetch() is not None]
     imports = {object_id: str(file) for object_id, file in pool.imports.items()}
     with tempfile.TemporaryDirectory() as logs:
         inline, process = parts.study.runner[0] == "inline", registry.find("runners", "process")

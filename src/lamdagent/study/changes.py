@@ -30,7 +30,7 @@ def changes(study: Study, before: State, objects: Sequence[Any], tasks: Sequence
         raise JournalError(
             f"{study.file}: the study {study.body.study!r} began under version {before.id_formula} of ids, and this release "
             f"has version {ID_FORMULA}, which covers more (docs/journal.md): a changed chat template, tokenizer or task "
-            "file could not be told. Give the file another `study:` name to begin a new one, or go on with the release it "
+            "file would go unnoticed. Give the file another `study:` name to begin a new one, or go on with the release it "
             "began with; show, report and export read it as it is."
         )
     # Read by this release, so that keys which are newer than the study stand at their defaults.

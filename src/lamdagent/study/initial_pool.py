@@ -66,7 +66,7 @@ def to_fetch(study: Study, tasks: Sequence[Task]) -> list[str]:
         *(f"model {m}" for m in models),
         *(f"dataset {d}" for d in rows),
         *asked,
-        *(["SmolLM2-135M-Instruct (98 MB), which policy.model: local asks"] if served else []),
+        *(["SmolLM2-135M-Instruct (98 MB), for policy.model: local"] if served else []),
     ]
 
 

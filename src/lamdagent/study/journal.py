@@ -88,11 +88,13 @@ MIGRATIONS: tuple[str, ...] = (
     """,
     "alter table events add column digest text;",
 )
+OPENING = ("Opened", "Brought")
 CHAINED = 2
 """The schema from which on each event carries the digest of itself and of all before it."""
 
-BY_DAMAGE = (
-    "The {sound} before it are whole: `lamdagent verify {folder} --mend` keeps them, and the damaged file beside."
+KEEPS = "The {sound} before it are whole: `lamdagent verify {folder} --mend` keeps them, and the damaged file beside."
+KEEPS_NONE = (
+    "Restore it from a copy; or set it aside with `lamdagent verify {folder} --mend`, and the next run begins anew."
 )
 
 
@@ -189,7 +191,7 @@ class SqliteJournal:
                 at = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
                 end = end[0] + 1, _chained(end[1], at, kind, body)
                 rows.append((end[0], at, kind, body, end[1]))
-            self.insert(rows)
+            self._insert(rows)
             self._db.execute("commit")
             self._end = end
         except BaseException as error:
@@ -241,13 +243,18 @@ class SqliteJournal:
             os.close(self._lock)
             self._lock = None
 
-    def insert(self, rows: Sequence[Row]) -> None:
-        """Take rows in as they are stored."""
+    def append_rows(self, rows: Sequence[Row]) -> None:
+        """Take rows in as they are stored, all or none."""
+        self._db.execute("begin immediate")
+        self._insert(rows)
+        self._db.execute("commit")
+
+    def _insert(self, rows: Sequence[Row]) -> None:
         self._db.executemany("insert into events (seq, at, kind, body, digest) values (?, ?, ?, ?, ?)", rows)
 
     def _damaged(self, sound: int, what: str) -> str:
-        help = BY_DAMAGE.format(sound=sound, folder=self._file.parent)
-        return f"{self._file}: damaged: event {sound + 1} {what}. {help if sound else 'Restore it from a copy.'}"
+        help = (KEEPS if sound else KEEPS_NONE).format(sound=sound, folder=self._file.parent)
+        return f"{self._file}: damaged: event {sound + 1} {what}. {help}"
 
     def _last(self) -> tuple[int, str]:
         """The number and the digest of the last event."""
@@ -288,10 +295,11 @@ class SqliteJournal:
 def mend_journal(folder: Path) -> tuple[int, Path]:
     """Keep the events before the first that is damaged, and the damaged file under another name.
 
-    Returns how many were kept, and where the damaged file is now.
+    Returns how many were kept, and where the damaged file is now. Of an opening that is not whole nothing is kept: a study
+    would go on without the objects that are missing.
 
     Raises:
-        JournalError: nothing is damaged, no event is whole, or another process runs the study.
+        JournalError: nothing is damaged, or another process runs the study.
     """
     file, beside = folder / "journal.sqlite", folder / ".mended"
     kept, damage = list[Row](), None
@@ -303,14 +311,22 @@ def mend_journal(folder: Path) -> tuple[int, Path]:
                     kept.append(row)
             except JournalError as error:
                 damage = error
-        if not kept or damage is None:
-            raise damage or JournalError(f"{file}: nothing is damaged, so there is nothing to mend.")
+        if damage is None:
+            raise JournalError(f"{file}: nothing is damaged, so there is nothing to mend.")
+        if all(kind in OPENING for _, _, kind, _, _ in kept):
+            kept = []
         shutil.rmtree(beside, ignore_errors=True)
         with contextlib.closing(SqliteJournal(beside / "journal.sqlite", writer=True)) as mended:
-            mended.insert(kept)
+            mended.append_rows(kept)
         aside = next(p for n in itertools.count(1) if not (p := folder / f"journal.damaged-{n}.sqlite").exists())
-        file.rename(aside)
-        rename(beside / "journal.sqlite", file)
+        for ending in ("-wal", "-shm"):  # which another reader left: the mended file would take them for its own
+            with contextlib.suppress(FileNotFoundError):
+                Path(f"{file}{ending}").rename(f"{aside}{ending}")
+        os.link(file, aside)
+        if kept:
+            rename(beside / "journal.sqlite", file)
+        else:
+            file.unlink()
         shutil.rmtree(beside)
     finally:
         os.close(lock)

@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from lamdagent.core.errors import Contaminated, ContractViolation, UserError
+from lamdagent.core.errors import Contaminated, ContractViolation
 from lamdagent.core.protocols import Task
 from lamdagent.core.types import ObjectId
 from lamdagent.evaluation.contamination.gate import ROWS, SHOWN, Mode, evaluation_items
@@ -68,14 +68,8 @@ class RowScreen:
 
         Raises:
             Contaminated: rows hold items and may not, or this study would have left out others.
-            UserError: the rows are not those that were written.
         """
         digest = _digest(_lines(folder / ROWS))
-        if record["meta"].get("digest", digest) != digest:
-            raise UserError(
-                f"{folder / ROWS}: changed since it was written. Remove {folder} and run the same command again: its action "
-                "makes it anew."
-            )
         before = record.get("left_out", [])
         left_out, overlapping = self._found(object_id, list(_lines(folder / (WHOLE if before else ROWS))))
         if sorted(left_out) != before:

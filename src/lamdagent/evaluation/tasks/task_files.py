@@ -14,8 +14,10 @@ DATA_KEYS = ("data_files", "data_dir")
 
 
 def task_files_id(name: str, index: Mapping[str, Any], include_path: Path | None) -> str | None:
-    """The hash of the task files of the user's that a task, group or tag reads: its YAML files with all that they
-    include, the code and other files of `include_path`, and local data files; None where all of it is lm-eval's own.
+    """The hash of the task files of the user's that a task, group or tag reads; None where all of it is lm-eval's own.
+
+    These are its YAML files with all that they include, what lies beside them, the code under `include_path`, and local data
+    files.
 
     Args:
         index: lm-eval's entries by name.
@@ -30,7 +32,8 @@ def task_files_id(name: str, index: Mapping[str, Any], include_path: Path | None
     if not own:
         return None
     beside = {Path(include_path).resolve() if include_path else file.parent for file in own}
-    read = own | {file for folder in beside for file in _no_task_files(folder)}
+    read = own | {file for folder in beside for file in _code(folder)}
+    read |= {file for folder in {file.parent for file in own} for file in _beside_task_files(folder)}
     data = {file for entry in entries for file in _data_files(entry.cfg or {})}
     return content_id(
         [sorted([str(_named(file, beside)), file_hash(file)] for file in files) for files in (read, data)]
@@ -77,12 +80,18 @@ def _included(file: Path) -> Iterator[Path]:
         open_files += [(one.parent / each).resolve() for each in ([listed] if isinstance(listed, str) else listed)]
 
 
-def _no_task_files(folder: Path) -> Iterator[Path]:
-    """Code, examples and whatever else lies with task files; other tasks' YAML files change nothing."""
-    for file in folder.rglob("*"):
-        inside = file.relative_to(folder).parts
-        hidden = any(part.startswith(".") or part in IGNORED for part in inside)
-        if file.is_file() and not hidden and file.suffix not in (".yaml", ".pyc"):
+def _code(folder: Path) -> Iterator[Path]:
+    """What task files may import, in the folder and below it."""
+    for file in folder.rglob("*.py"):
+        if not any(part.startswith(".") or part in IGNORED for part in file.relative_to(folder).parts):
+            yield file
+
+
+def _beside_task_files(folder: Path) -> Iterator[Path]:
+    """Examples and whatever else lies in one folder with task files. Other tasks' YAML files change nothing, and below it a
+    study may have its runs."""
+    for file in folder.iterdir():
+        if file.is_file() and not file.name.startswith(".") and file.suffix not in (".yaml", ".pyc"):
             yield file
 
 

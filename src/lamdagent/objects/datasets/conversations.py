@@ -55,7 +55,9 @@ def tools_of(value: Any, where: str) -> list[Any]:
             value = json.loads(value)
         except ValueError as error:
             raise DataError(f"{where}: 'tools' is not JSON ({error}).") from error
-    if not isinstance(value, list) or not all(isinstance(tool, dict) for tool in value):
+    if not isinstance(value, list) or not all(
+        isinstance(tool, dict) and isinstance(tool.get("function", tool), dict) for tool in value
+    ):
         raise DataError(f"{where}: 'tools' must be a list of objects, or JSON text of one, not {value!r:.60}.")
     return [tool if "function" in tool else {"type": "function", "function": tool} for tool in value]
 
@@ -111,6 +113,8 @@ def _call(call: Any, where: str) -> dict[str, Any]:
     try:
         call = json.loads(call) if isinstance(call, str) else call
         function = call.get("function", call)
+        if not isinstance(function.get("name"), str):
+            raise TypeError("no name")
         arguments = function.get("arguments")
         function = {**function, "arguments": json.loads(arguments) if isinstance(arguments, str) else arguments}
         return {**call, "type": "function", "function": function} if "function" in call else _wrapped(function)

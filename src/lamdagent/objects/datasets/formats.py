@@ -114,14 +114,15 @@ def task_items(
     pick = selector(columns)
     for where, row in rows:
         item = pick(where, row)
-        if "prompt" not in item or not any(key in item for key in (ANSWERS if "choices" in item else ("answer",))):
+        choices = None if missing(item.get("choices")) else item["choices"]  # an empty cell of a table
+        if "prompt" not in item or not any(key in item for key in (("answer",) if choices is None else ANSWERS)):
             raise DataError(
                 f"{where}: a task's row needs prompt and answer; it has {', '.join(item)}. Map with columns."
             )
         if cluster is not None and item.get(cluster) is None:
             raise DataError(f"{where}: no column {cluster!r} (wanted as cluster). {nearest(cluster, item)}")
         drawn = {} if cluster is None else {"cluster": str(item[cluster])}
-        prompt, choices = _text(item, "prompt", where), item.get("choices")
+        prompt = _text(item, "prompt", where)
         if choices is not None:
             made = {"prompt": prompt, "choices": choices, "answer": _index(item, where), **drawn}
         else:

@@ -98,7 +98,7 @@ class Renderer:
                 f"the chat template ends a prompt with {prompt[common:][-40:]!r} and has {whole[common:][:40]!r} there in "
                 "the same conversation with its answer, so a model would be asked what it never learnt"
             )
-        return Texts(prompt, whole[len(prompt) :], ends=self.turn_end is not None)
+        return Texts(prompt, whole[len(prompt) :], ends=self.turn_end is not None and self.turn_end.token is not None)
 
     def tokens(self, rows: Sequence[Texts]) -> list[Rendered]:
         """Rows as they are trained on: a prompt's tokens are those that scoring asks, and the last one ends an answer."""

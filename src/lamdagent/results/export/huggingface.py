@@ -8,7 +8,6 @@ from typing import Any
 
 import yaml
 
-from lamdagent.core.errors import UserError
 from lamdagent.core.format import with_both
 from lamdagent.core.intervals import score_interval
 from lamdagent.core.pipeline import Pipeline, node_label, pipeline_of, render
@@ -60,11 +59,9 @@ def export_model(state: State, trial: Trial, artifacts: ArtifactStore, to: Path,
         home: the folder that the study's relative paths start from.
 
     Raises:
-        UserError: the model's artifact is missing or damaged, or the disk is full.
+        UserError: the disk is full.
     """
     object_id = trial.choice.action.id
-    if damaged := artifacts.damaged(object_id):
-        raise UserError("\n".join([*damaged, "Give the study file, not its folder, and it is made again."]))
     pipeline = pipeline_of(state, object_id)
     with disk_full_as_user_error(to):
         shutil.copytree(artifacts.open(object_id) / "weights", to, dirs_exist_ok=True)

@@ -13,7 +13,7 @@ from lamdagent.study.config.yaml import Document, Path_
 
 DEVICE = r"^(auto|cpu|mps|cuda(:\d+)?)$"
 PATTERNS = {
-    NAME: "expected a name of letters, digits, . _ - that begins with a letter or a digit, of at most 80",
+    NAME: "expected a name of letters, digits, . _ - that begins with a letter or a digit, at most 80 characters",
     DEVICE: "expected auto, cpu, mps, cuda or one of several such as cuda:1",
 }
 NOWHERE_ELSE: Mapping[Path_, Path_] = {}

@@ -135,7 +135,7 @@ class Document:
                 continue
             key = str(self._scalar(loader, key_node, source))
             if len(key) > LONGEST_KEY:
-                raise ConfigError(f"{line}: {key:.60}…: a key of more than {LONGEST_KEY} letters.")
+                raise ConfigError(f"{line}: {key:.60}…: a key of more than {LONGEST_KEY} characters.")
             if key in own:
                 raise ConfigError(f"{line}: {'.'.join(map(str, (*path, key)))} is given twice.")
             own[key] = (line, child)
@@ -166,7 +166,7 @@ class Document:
         holder, left = self.data, dotted.strip().split(".")
         if len(left) > DEEPEST or max(map(len, left)) > LONGEST_KEY:
             raise ConfigError(
-                f"{source:.60}…: deeper than {DEEPEST} levels, or a key of more than {LONGEST_KEY} letters."
+                f"{source:.60}…: deeper than {DEEPEST} levels, or a key of more than {LONGEST_KEY} characters."
             )
         while True:
             step, left = _step(holder, left, source)

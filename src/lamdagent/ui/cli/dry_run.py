@@ -105,7 +105,9 @@ class RunPlan:
             "audit:\n" + "\n".join(f"  {line}" for line in self.audit) if self.audit else "audit: nothing to say",
         ]
         if self.not_audited:
-            parts.append("not audited before it is here:\n" + "\n".join(f"  {what}" for what in self.not_audited))
+            parts.append(
+                "not audited until fetched or imported:\n" + "\n".join(f"  {what}" for what in self.not_audited)
+            )
         return [Section(parts=parts)]
 
 

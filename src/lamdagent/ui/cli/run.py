@@ -63,8 +63,9 @@ def _search(file: Path, overrides: Sequence[str], *, plain: bool, as_json: bool)
 
 def _say_progress(key: int | str, progress: Progress) -> None:
     """One line that is written over, on standard error."""
-    left = progress.facts.get("seconds left", 0.0)
-    typer.echo(f"\r{progress.phase} {progress.done}/{progress.total}, about {duration(left)} left ", err=True, nl=False)
+    left = progress.facts.get("seconds left")
+    words = "" if left is None else f", about {duration(left)} left"
+    typer.echo(f"\r\x1b[K{progress.phase} {progress.done}/{progress.total}{words} ", err=True, nl=False)
     if progress.done == progress.total:
         typer.echo("", err=True)
 
