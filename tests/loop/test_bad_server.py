@@ -122,7 +122,7 @@ def test_whatever_comes_is_kept_with_its_reason_and_the_same_command_goes_on(
 @pytest.mark.parametrize(
     ("answer", "change"),
     [
-        (lambda body: (404, {"error": {"message": "model 'mine' not found"}}), "policy.model name one"),
+        (lambda body: (404, {"error": {"message": "model 'mine' not found"}}), "Is that model served there"),
         (lambda body: (404, "404 page not found"), "usually /v1"),
         (lambda body: (401, {"error": {"message": "Incorrect API key"}}), "OPENAI_API_KEY"),
         (lambda body: (403, {"error": {"message": "forbidden"}}), "OPENAI_API_KEY"),
