@@ -42,7 +42,7 @@ def why_unanswerable(metric: str, accepted: Sequence[str], until: Sequence[str] 
     if metric == "number" and (unread := [a for a in accepted if not last_values(a)]):
         return f"no number can be read in the accepted string {unread[0][:80]!r}"
     if metric == "number" and (unclear := [a for a in accepted if UNCLEAR.fullmatch(a.strip())]):
-        return f"the accepted string {unclear[0][:80]!r} has a decimal comma, two numbers to `number`: write 12.5"
+        return f"the accepted string {unclear[0][:80]!r} has a decimal comma: write it with a point, as 12.5"
     if metric != "number" and until and all(any(stop in a.strip() for stop in until) for a in accepted):
         return f"an answer ends before it is the accepted string {accepted[0][:80]!r}, which holds a text of `until`"
     return None
