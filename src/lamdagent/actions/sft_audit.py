@@ -22,6 +22,7 @@ from lamdagent.core.errors import DataError, nearest
 from lamdagent.core.settings import setting_object
 from lamdagent.core.types import Object
 from lamdagent.objects.artifacts import file_hash
+from lamdagent.objects.datasets.conversations import REASONING
 from lamdagent.objects.models.examination import Shapes, open_for_text, shapes_of
 from lamdagent.objects.models.hub import text_files
 from lamdagent.objects.models.rendering import Rendered, Renderer, Texts
@@ -33,7 +34,6 @@ CROSSES = (
 )
 UNKNOWN = "have characters that the tokenizer does not know"
 SHOWN = 3
-REASONING = ("reasoning_content", "reasoning", "thinking")
 NOT_TEXT = ("config.json", "generation_config.json")
 
 

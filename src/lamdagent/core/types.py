@@ -225,6 +225,10 @@ class Action:
         return tuple(i for ids in self.inputs.values() for i in ids)
 
 
+FALLBACK = " (fallback)"
+"""What stands after the name of a policy that chose for another one."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
     """What a policy selected, in its own words why, and which policy it was."""
@@ -232,6 +236,11 @@ class Choice:
     action: Action
     reason: str
     by: str
+
+    @property
+    def fell_back(self) -> bool:
+        """Whether another policy chose than the one of the study file, which could not."""
+        return self.by.endswith(FALLBACK)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

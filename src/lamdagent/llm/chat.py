@@ -235,9 +235,9 @@ class Chat:
                 "llm_tokens",
                 f"budget.llm_tokens: {spent.tokens:,} of {budget.llm_tokens:,} are spent; the next call passes it",
             )
-        usd, before = self.client.price(tokens_in, tokens_out), self.client.price(*spent.unpriced)
-        if budget.usd is None or usd is None:
+        if budget.usd is None or (usd := self.client.price(tokens_in, tokens_out)) is None:
             return
+        before = self.client.price(*spent.unpriced)
         paid = spent.usd + (before or 0.0)  # a cap may come later than calls that nobody priced: at today's price
         if paid + usd > budget.usd:
             raise BudgetSpent("usd", f"budget.usd: {paid:.4f} of {budget.usd:g} are spent; the next call passes it")

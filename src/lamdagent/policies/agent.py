@@ -19,7 +19,7 @@ from lamdagent.core.format import contents, described, guard_breaks, recipe, sco
 from lamdagent.core.protocols import Policy, Shortlist
 from lamdagent.core.space import ActionSpace
 from lamdagent.core.state import State
-from lamdagent.core.types import Action, Choice, Object, ObjectId, Slot
+from lamdagent.core.types import FALLBACK, Action, Choice, Object, ObjectId, Slot
 from lamdagent.llm.chat import Chat
 from lamdagent.llm.config import ChatConfig
 from lamdagent.llm.prompts import render
@@ -98,7 +98,7 @@ class Agent:
             return asked
         fallback = self._fallback.select(state, space, 1)
         return next(
-            (Choice(action=c.action, reason=f"{asked}; {c.reason}", by=f"{c.by} (fallback)") for c in fallback), None
+            (Choice(action=c.action, reason=f"{asked}; {c.reason}", by=f"{c.by}{FALLBACK}") for c in fallback), None
         )
 
     @property

@@ -63,7 +63,7 @@ def read_facts(folder: Path) -> dict[str, Any]:
         "shapes": content_id(tensors),
         "tokenizer": _vocabulary_id(folder),
         "chat_template": _has_chat_template(folder),
-        "eos": _eos(folder, config),
+        "eos": _eos(folder),
         "tied": tied or bool(config.get("tie_word_embeddings")),
         "config": _computed_with(config),
         "conventions": _conventions(folder, config),
@@ -226,7 +226,7 @@ def _conventions(folder: Path, config: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "bos_token": bos.get("content") if isinstance(bos, dict) else bos,
         "add_bos_token": said.get("add_bos_token"),
-        "eos_token": _eos(folder, dict(config)),
+        "eos_token": _eos(folder),
         "eos_token_id": sorted(ends) if isinstance(ends, list) else [ends],
         "chat_template": None if template is None else content_id(template),
         "generation_config": dict(sorted((k, v) for k, v in settings.items() if v not in (None, False))),
@@ -246,7 +246,7 @@ def _has_chat_template(folder: Path) -> bool:
     return inline or (folder / "chat_template.jinja").is_file()
 
 
-def _eos(folder: Path, config: dict[str, Any]) -> str:
+def _eos(folder: Path) -> str:
     file = folder / "tokenizer_config.json"
     eos = _json(file).get("eos_token") if file.is_file() else None
     if isinstance(eos, dict):

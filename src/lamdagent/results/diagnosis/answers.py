@@ -19,7 +19,6 @@ from lamdagent.results.diagnosis.signature import (
 )
 
 NAME = "unusable answers"
-FALLBACK = "(fallback)"
 NO_ANSWER, CUT_OFF, UNREADABLE, REPEATED, NOT_OFFERED = (
     "no answer came",
     "cut off",
@@ -38,7 +37,7 @@ REMEDIES = {
 
 def fallbacks(state: State, study: str) -> Signature:
     """How many trials the fallback chose, and how many answers were of no use and why."""
-    by_fallback = [t.number for t in state.trials if t.choice.by.endswith(FALLBACK)]
+    by_fallback = [t.number for t in state.trials if t.choice.fell_back]
     asked = [call for call in state.llm_calls if call.job is None]  # a job's judge or teacher chooses nothing
     if not asked and not by_fallback:
         return Signature(

@@ -9,7 +9,7 @@ from lamdagent.core.format import action_of, contents, duration, fault, scored, 
 from lamdagent.core.jobs import Progress
 from lamdagent.core.state import State
 from lamdagent.core.text import one_line
-from lamdagent.core.types import Failed, Outcome, Trial
+from lamdagent.core.types import Failed, Outcome
 
 
 class SearchProgress:
@@ -30,7 +30,7 @@ class SearchProgress:
             return f"scoring {key}"
         of = f" ({key + 1} of {self._budget.trials})" if self._budget.trials else ""
         trial = state.trials[key]
-        by = f", chosen by {trial.choice.by}: {one_line(trial.choice.reason)}" if fell_back(trial) else ""
+        by = f", chosen by {trial.choice.by}: {one_line(trial.choice.reason)}" if trial.choice.fell_back else ""
         return f"trial {key}{of}: {action_of(state, trial)}{by}"
 
     def step(self, progress: Progress) -> str:
@@ -73,11 +73,6 @@ class SearchProgress:
         """The last line of a run."""
         why = f"; stopped: {state.stopped.message or state.stopped.reason}" if state.stopped else ""
         return f"{tally(state)}; {duration(state.wall_s)} in all; {best_of(state)}{why}"
-
-
-def fell_back(trial: Trial) -> bool:
-    """Whether another policy chose a trial than the one of the study file, which could not."""
-    return trial.choice.by.endswith("(fallback)")
 
 
 def best_of(state: State) -> str:
