@@ -48,11 +48,12 @@ class AuditDone:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scored:
-    """A provided model was scored."""
+    """A provided model was scored; `warnings` as of `Made`."""
 
     object_id: ObjectId
     scores: tuple[Score, ...]
     cost: Cost = Cost()
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -34,6 +34,7 @@ from lamdagent.core.protocols import CallStore, Chat, Journal, Memory, Policy, R
 from lamdagent.core.space import ActionSpace
 from lamdagent.core.spent import Spent
 from lamdagent.core.state import State, reduce_events
+from lamdagent.core.text import without_numbers
 from lamdagent.core.types import Action, Cost, Failed, Made, Object, ObjectId, Outcome, Trial
 
 RECORD_EVERY_S = 30.0
@@ -148,12 +149,14 @@ class Search:
             outcome = replace(outcome, object=replace(outcome.object, name=f"{outcome.object.kind}-{number}"))
             # A worker looks for the same rows among those that were known when its job began; here are all.
             if (twin := outcome.object.same_rows(self.state.of_kind("dataset"))) is not None:
-                outcome = Failed(cause="duplicate", message=str(Duplicate(twin.name)), cost=outcome.cost)
-        self._record(Told(number=number, outcome=replace(outcome, cost=self._with_calls(number, outcome.cost))))
+                message = str(Duplicate(twin.name))
+                outcome = Failed(cause="duplicate", message=message, cost=outcome.cost, warnings=outcome.warnings)
+        cost = self._with_calls(number, outcome.cost)
+        self._record(Told(number=number, outcome=replace(self._heard(outcome), cost=cost)))
         return self._remember(self.state.trials[number])
 
-    def record_baseline(self, model: Object, outcome: Outcome) -> None:
-        """Journal how a provided model scored.
+    def record_baseline(self, model: Object, outcome: Outcome) -> Outcome:
+        """Journal how a provided model scored; the outcome as it was journalled.
 
         Raises:
             UserError: it could not be scored; no search can start from it.
@@ -163,7 +166,9 @@ class Search:
                 f"model {model.name!r} ({model.uri}) could not be scored ({outcome.cause}): {outcome.message}"
             )
         cost = self._with_calls(model.name, outcome.cost)
-        self._record(Scored(object_id=model.id, scores=outcome.scores, cost=cost))
+        heard = self._heard(outcome)
+        self._record(Scored(object_id=model.id, scores=outcome.scores, cost=cost, warnings=heard.warnings))
+        return heard
 
     def open_test_set(self, models: Sequence[ObjectId]) -> None:
         """Journal that the test side is about to be looked at."""
@@ -204,6 +209,11 @@ class Search:
         if why_over(self.budget, self.state) is not None:
             return 0
         return 2**31 if self.budget.trials is None else self.budget.trials - len(self.state.trials)
+
+    def _heard(self, outcome: Outcome) -> Outcome:
+        """The outcome with those of its warnings that the study has not heard before."""
+        new = [text for text in outcome.warnings if without_numbers(text) not in self.state.warnings]
+        return replace(outcome, warnings=tuple(new))
 
     def _with_calls(self, key: int | str, cost: Cost) -> Cost:
         """The cost of a job with what it asked a language model, though it was killed before it could say so."""
@@ -315,7 +325,7 @@ def _loop(search: Search, runner: Runner, observers: Observers) -> None:
             if isinstance(key, int):
                 outcome = search.tell(key, outcome).outcome or outcome
             else:
-                search.record_baseline(job.objects[0], outcome)
+                outcome = search.record_baseline(job.objects[0], outcome)
             observers.ended(key, outcome, search.state)
         now = time.monotonic()
         search.record_time(now - clock)

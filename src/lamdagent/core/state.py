@@ -26,6 +26,7 @@ from lamdagent.core.events import (
 from lamdagent.core.intervals import gain_interval, objective_interval
 from lamdagent.core.llm_call import LLMCall
 from lamdagent.core.spent import Spent
+from lamdagent.core.text import without_numbers
 from lamdagent.core.types import (
     ActionId,
     Cost,
@@ -67,6 +68,8 @@ class State:
     stopped: SearchStopped | None = None
     references: Mapping[ObjectId, Referenced] = field(default_factory=dict)
     audit: AuditDone | None = None
+    warnings: Mapping[str, tuple[ObjectId, str]] = field(default_factory=dict)
+    """By text without numbers: the first model or trial's action that was warned of, and the warning."""
 
     @property
     def running(self) -> tuple[Trial, ...]:
@@ -196,6 +199,11 @@ def _gpu_s(cost: Cost, state: State) -> float:
     return cost.gpu_s if cost.gpu_s is not None else cost.wall_s if state.gpu_s else 0.0
 
 
+def _warnings(state: State, by: ObjectId, texts: Sequence[str]) -> Mapping[str, tuple[ObjectId, str]]:
+    new = {without_numbers(text): (by, text) for text in texts}
+    return {**state.warnings, **new} if new else state.warnings
+
+
 def reduce_events(events: Iterable[Event], state: State | None = None) -> State:
     """The state after `events`, from `state` or from nothing."""
     state = state or State()
@@ -217,7 +225,10 @@ def _step(state: State, event: Event) -> State:
             return replace(state, pool={**state.pool, obj.id: obj})
         case Scored(object_id=object_id, scores=scores):
             return replace(
-                state, scores={**state.scores, object_id: scores}, gpu_s=state.gpu_s + _gpu_s(event.cost, state)
+                state,
+                scores={**state.scores, object_id: scores},
+                gpu_s=state.gpu_s + _gpu_s(event.cost, state),
+                warnings=_warnings(state, object_id, event.warnings),
             )
         case Asked(number=number, choice=choice, settings=settings):
             trials = (*state.trials, Trial(number=number, choice=choice))
@@ -229,6 +240,7 @@ def _step(state: State, event: Event) -> State:
                 state,
                 trials=(*state.trials[:number], told, *state.trials[number + 1 :]),
                 gpu_s=state.gpu_s + _gpu_s(outcome.cost, state),
+                warnings=_warnings(state, told.choice.action.id, outcome.warnings),
             )
             if not isinstance(outcome, Made):
                 return state

@@ -9,6 +9,7 @@ SHORTEST_SECRET = 8  # a shorter value of the environment would be found in inno
 _SECRET_NAME = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD)$")
 _USER = re.compile(r"(?<=://)[^\s/]+@")
 _QUERY = re.compile(r"(://[^\s?#'\"]*)[?#][^\s'\"]*")
+_NUMBER = re.compile(r"\d+")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 
 
@@ -20,6 +21,11 @@ def writable(text: str) -> str:
 def one_line(text: str) -> str:
     """The text without line ends and control characters, which a terminal would act on."""
     return _CONTROL.sub(" ", text).strip()
+
+
+def without_numbers(text: str) -> str:
+    """The text with each number as #: what says the same of other numbers is the same."""
+    return _NUMBER.sub("#", text)
 
 
 def without_credentials(text: str) -> str:

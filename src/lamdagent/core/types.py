@@ -340,7 +340,8 @@ class Made:
     """A trial that ended with a new, scored object.
 
     `rescored` holds the new scores of models that were asked more items because the made one raced: the leader and the
-    base models. `gains` are its objective less that of each parent, paired on the items that both have.
+    base models. `gains` are its objective less that of each parent, paired on the items that both have. `warnings` are
+    those of libraries and of ours while it was made and scored, as `library: text`; in a journal, those not heard before.
     """
 
     object: Object
@@ -348,16 +349,18 @@ class Made:
     cost: Cost = Cost()
     rescored: Mapping[ObjectId, tuple[Score, ...]] = field(default_factory=dict)
     gains: Mapping[ObjectId, ObjectiveValue] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failed:
-    """A trial that made nothing. Failures are values: the search learns from them and goes on."""
+    """A trial that made nothing. Failures are values: the search learns from them and goes on. `warnings` as of `Made`."""
 
     cause: Cause
     message: str
     log_tail: str = ""
     cost: Cost = Cost()
+    warnings: tuple[str, ...] = ()
 
     @property
     def stopped(self) -> bool:

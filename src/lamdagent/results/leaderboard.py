@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from lamdagent.core.events import SearchStopped
@@ -152,6 +152,8 @@ class Leaderboard:
     """Where the search stands against what its user would try without one; null for a study that is no search."""
     audit: tuple[str, ...]
     """What the audit before the first trial warned of, and what it had to say."""
+    warnings: tuple[str, ...]
+    """What libraries warned of, each once: the model or trial where it was heard first, the library, the text."""
 
     @property
     def title(self) -> str:
@@ -180,6 +182,8 @@ class Leaderboard:
             parts.append(self.against_hand.words)
         if self.audit:
             parts.append("audit:\n" + "\n".join(f"  {line}" for line in self.audit))
+        if self.warnings:
+            parts.append("warnings:\n" + "\n".join(f"  {line}" for line in self.warnings))
         if self.history.points:
             parts.append(Picture(name="history", caption="The objective of every trial", data=self.history))
         beside = References(study=self.study, tasks=self.tasks, references=self.references).sections()
@@ -282,7 +286,14 @@ def leaderboard(
         references=references_of(study, state, artifacts).references,
         against_hand=against_hand,
         audit=() if state.audit is None else tuple(finding.text for finding in state.audit.findings),
+        warnings=tuple(_warnings(state)),
     )
+
+
+def _warnings(state: State) -> Iterator[str]:
+    for object_id, text in state.warnings.values():
+        number = state.tried.get(object_id)
+        yield f"{state.pool[object_id].name if number is None else f'trial {number}'}: {text}"
 
 
 def _best(state: State) -> BestTrial | None:

@@ -44,6 +44,7 @@ from lamdagent.objects.artifacts import disk_full_as_user_error
 from lamdagent.objects.datasets.size import size_like
 from lamdagent.runners.calls import JobLog
 from lamdagent.runners.hardware import machine_kind
+from lamdagent.runners.warned import hearing_warnings
 
 log = logging.getLogger(__name__)
 
@@ -211,7 +212,12 @@ def work(
     Raises:
         UserError: no job can be done here until the user mends something, such as a full disk.
     """
-    context = JobContext(job, toolkit, watch, answered)
+    with hearing_warnings() as warned:
+        outcome = _work(job, JobContext(job, toolkit, watch, answered), toolkit, report)
+    return dataclasses.replace(outcome, warnings=warned.texts)
+
+
+def _work(job: Job, context: JobContext, toolkit: Toolkit, report: Callable[[Exception], None]) -> Outcome:
     try:
         with disk_full_as_user_error(toolkit.artifacts.root):
             model = _make(job, context, toolkit) if job.action else job.objects[0]

@@ -48,6 +48,8 @@ class Live:
         self._bars.console.print(title, style="dim", markup=False, highlight=False)
         if isinstance(outcome, Failed):
             self._bars.console.print(f"  {outcome.message}", markup=False, highlight=False)
+        for line in self._text.warnings(outcome):
+            self._bars.console.print(f"  {line}", style="yellow", markup=False, highlight=False)
         ended = sum(t.outcome is not None for t in state.trials)
         self._bars.update(self._search, completed=ended, step=self._text.standing(state))
 

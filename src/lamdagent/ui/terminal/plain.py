@@ -39,6 +39,8 @@ class Plain:
         self._say(f"  {self._text.verdict(key, outcome, state)} in {took}; {self._text.standing(state)}")
         if isinstance(outcome, Failed):
             self._say(f"  {outcome.message}")
+        for line in self._text.warnings(outcome):
+            self._say(f"  {line}")
 
     def closed(self, state: State) -> None:
         self._say(self._text.closing(state))

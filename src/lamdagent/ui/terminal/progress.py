@@ -53,6 +53,10 @@ class SearchProgress:
         held = "".join(f"; {n} with evaluation items {what}" for n, what in marked if n)
         return f"{name}: {contents(made)}{held}"
 
+    def warnings(self, outcome: Outcome) -> list[str]:
+        """What was warned of while a job ran and not before in this study, a line each."""
+        return [f"warning of {one_line(text)}" for text in outcome.warnings]
+
     def standing(self, state: State) -> str:
         """`best model-2 0.705 ± 0.028; about 3 min 5 s left`."""
         left = self.seconds_left(state)
