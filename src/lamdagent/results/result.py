@@ -12,6 +12,8 @@ from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from lamdagent.core.text import escaped_json
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
@@ -92,5 +94,5 @@ def to_json(value: object) -> Any:
 
 
 def dumps(value: object) -> str:
-    """A result as the text that `--json` prints and a .json file holds."""
-    return json.dumps(to_json(value), indent=2, ensure_ascii=False)
+    """A result as the text that `--json` prints and a .json file holds; what a terminal would act on is escaped."""
+    return escaped_json(json.dumps(to_json(value), indent=2, ensure_ascii=False))

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lamdagent.core.errors import UserError
+from lamdagent.core.text import printable
 from lamdagent.results.attribution import Attribution
 from lamdagent.results.bars import TaskBars
 from lamdagent.results.comparison import CurvesBy
@@ -74,6 +75,12 @@ def height_of(data: object) -> float:
     return 1.2 + 0.45 * len(data.steps) if isinstance(data, Attribution) else HEIGHT
 
 
+def _text(name: str) -> str:
+    """A name as matplotlib draws it letter by letter: `$` would begin a formula, and `_` hide it from the legend."""
+    shown = printable(name).replace("$", r"\$")
+    return f"\u200a{shown}" if shown.startswith("_") else shown
+
+
 @singledispatch
 def draw(data: object, axes: Any) -> None:
     """Draw data of one kind into axes that are set up."""
@@ -94,13 +101,13 @@ def _(data: TaskBars, axes: Any) -> None:
     tasks, places = list(data.scores), range(len(data.scores))
     known = [(place, data.base[task]) for place, task in enumerate(tasks) if task in data.base]
     if known:
-        axes.bar([p - 0.2 for p, _ in known], [v for _, v in known], 0.4, color=BASE, label=data.base_model)
+        axes.bar([p - 0.2 for p, _ in known], [v for _, v in known], 0.4, color=BASE, label=_text(data.base_model))
     values = [bar.value for bar in data.scores.values()]
     below = [0.0 if bar.low is None else bar.value - bar.low for bar in data.scores.values()]
     above = [0.0 if bar.high is None else bar.high - bar.value for bar in data.scores.values()]
-    label = f"{data.model}, 95 % interval"
+    label = _text(f"{data.model}, 95 % interval")
     axes.bar([p + 0.2 for p in places], values, 0.4, yerr=[below, above], color=MODEL, label=label)
-    axes.set_xticks(list(places), tasks)
+    axes.set_xticks(list(places), list(map(_text, tasks)))
     axes.set(ylabel=f"score on the {data.side} side")
 
 
@@ -110,7 +117,7 @@ def _(data: CurvesBy, axes: Any) -> None:
     at = data.comparison.grid[data.axis]
     for name, arm in ((name, arm.by[data.axis]) for name, arm in data.comparison.arms.items()):
         curve = arm.held_out_curve or arm.curve
-        (line,) = axes.plot(at, [p.mean for p in curve], label=name)
+        (line,) = axes.plot(at, [p.mean for p in curve], label=_text(name))
         if len(data.comparison.seeds) > 1:  # where all seeds agree, as before the first trial, there is no spread
             low = [p.mean if p.low is None else p.low for p in curve]
             high = [p.mean if p.high is None else p.high for p in curve]
@@ -146,8 +153,8 @@ def _(data: Scaling, axes: Any) -> None:
         points = [(i, p) for i, p in enumerate([original, *(replayed[label] for label in data.arms)]) if p is not None]
         at = [i + 0.02 * (place - len(lines) / 2) for i, _ in points]
         values, errors = [p.value for _, p in points], [p.stderr or 0.0 for _, p in points]
-        axes.errorbar(at, values, errors, fmt=f"o{style}", markersize=4, capsize=2, label=name)
-    axes.set_xticks(range(1 + len(data.arms)), ["1x", *data.arms])
+        axes.errorbar(at, values, errors, fmt=f"o{style}", markersize=4, capsize=2, label=_text(name))
+    axes.set_xticks(range(1 + len(data.arms)), ["1x", *map(_text, data.arms)])
     axes.set(ylabel="objective (validation) ± standard error")
     axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
 
@@ -161,6 +168,6 @@ def _(data: Attribution, axes: Any) -> None:
              [max(0.0, worth.high - worth.value) for _, worth in steps]]  # fmt: skip
     places = range(len(steps))
     axes.barh(places, values, xerr=reach if steps else None, height=0.6, capsize=3, color=MODEL, alpha=0.7)
-    axes.set_yticks(places, [f"{step.what}\n{step.action.partition('(')[0]}" for step, _ in steps])
+    axes.set_yticks(places, [_text(f"{step.what}\n{step.action.partition('(')[0]}") for step, _ in steps])
     axes.axvline(0.0, color=LINE, linewidth=0.8)
-    axes.set(xlabel=f"worth: objective of {data.pipeline} less that without the step (95 %)")
+    axes.set(xlabel=f"worth: objective of {_text(data.pipeline)} less that without the step (95 %)")

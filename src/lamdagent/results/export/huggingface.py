@@ -13,6 +13,7 @@ from lamdagent.core.intervals import score_interval
 from lamdagent.core.pipeline import Pipeline, node_label, pipeline_of, render
 from lamdagent.core.protocols import ArtifactStore
 from lamdagent.core.state import State
+from lamdagent.core.text import fenced, in_one_line
 from lamdagent.core.types import ObjectiveValue, Score, Trial
 from lamdagent.objects.artifacts import disk_full_as_user_error
 from lamdagent.results.export.pipeline_file import recipe_data
@@ -22,7 +23,7 @@ CARD = """---
 
 # {name}
 
-Trial {number} of the lamdagent study `{study}`: a search over post-training pipelines as in
+Trial {number} of the lamdagent study {study}: a search over post-training pipelines as in
 [LaMDAgent](https://arxiv.org/abs/2505.21963).
 
 ## Scores
@@ -34,9 +35,7 @@ scores, so they are somewhat too good.
 
 ## Lineage
 
-```
 {lineage}
-```
 
 `pipeline.yaml` holds the same with every id and setting. `lamdagent replay pipeline.yaml --to FOLDER` makes the model
 again from nothing; where its data lies elsewhere, add `--set datasets.NAME.path=FILE`.
@@ -68,10 +67,11 @@ def export_model(state: State, trial: Trial, artifacts: ArtifactStore, to: Path,
         recipe = recipe_data(state, object_id, artifacts, home=home, to=to)
         data = {**recipe, "scores": _scores(state, object_id)}
         (to / "pipeline.yaml").write_text(yaml.safe_dump(data, sort_keys=False, allow_unicode=True), encoding="utf-8")
-        (to / "README.md").write_text(_card(state, trial, pipeline, study), encoding="utf-8")
+        (to / "README.md").write_text(model_card(state, trial, pipeline, study), encoding="utf-8")
 
 
-def _card(state: State, trial: Trial, pipeline: Pipeline, study: str) -> str:
+def model_card(state: State, trial: Trial, pipeline: Pipeline, study: str) -> str:
+    """The README of an exported model, as the hub shows it."""
     leaves = [node.object for node in pipeline.nodes() if node.type is None]
     front = {
         "library_name": "transformers",
@@ -81,11 +81,11 @@ def _card(state: State, trial: Trial, pipeline: Pipeline, study: str) -> str:
     }
     return CARD.format(
         front=yaml.safe_dump(front, sort_keys=False),
-        name=f"{study}-{trial.number}",
+        name=in_one_line(f"{study}-{trial.number}"),
         number=trial.number,
-        study=study,
+        study=in_one_line(study),
         scores=_table(state, pipeline),
-        lineage=render(pipeline, lambda node: node_label(state, node)),
+        lineage=fenced(render(pipeline, lambda node: node_label(state, node))),
     )
 
 
@@ -94,13 +94,13 @@ def _table(state: State, pipeline: Pipeline) -> str:
     columns = (("this model", pipeline.object), (f"base ({root.name})", root))
     by_task = [{s.task: s for s in state.scores.get(obj.id, ())} for _, obj in columns]
     rows = [
-        "| task | " + " | ".join(name for name, _ in columns) + " |",
+        "| task | " + " | ".join(in_one_line(name) for name, _ in columns) + " |",
         "|---|" + "---|" * len(columns),
         "| objective | " + " | ".join(_objective(state.objective(obj.id)) for _, obj in columns) + " |",
     ]
     for goal in state.goals:
         cells = (_cell(scores.get(goal.task), goal.max_score) for scores in by_task)
-        rows.append(f"| {goal.task} | " + " | ".join(cells) + " |")
+        rows.append(f"| {in_one_line(goal.task)} | " + " | ".join(cells) + " |")
     return "\n".join(rows)
 
 

@@ -5,10 +5,19 @@ Exit codes: 0 done; 1 a check found something, or an error of ours; 2 the user c
 
 from __future__ import annotations
 
+import logging
 import platform
 import sys
 
 from lamdagent.core.errors import UserError
+from lamdagent.core.text import printable
+
+
+class _Printable(logging.Formatter):
+    """A warning may name what stands in a file from outside."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record))
 
 
 def main() -> None:
@@ -18,10 +27,12 @@ def main() -> None:
         sys.exit(2)
     from lamdagent.ui.cli.app import app
 
+    if logging.lastResort is not None:  # what shows warnings where nothing else is set up
+        logging.lastResort.setFormatter(_Printable())
     try:
         app()
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {printable(str(error))}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print("\nstopped; nothing is lost. The same command goes on from here.", file=sys.stderr)

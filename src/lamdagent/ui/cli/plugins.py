@@ -16,6 +16,7 @@ import typer.main
 from typer.core import TyperCommand, TyperGroup
 
 from lamdagent.core.errors import UserError
+from lamdagent.core.text import printable
 
 GROUP = "lamdagent.commands"
 
@@ -58,7 +59,7 @@ class Commands(TyperGroup):
 
     def list_commands(self, ctx: Any) -> list[str]:
         for line in self._refused.values():
-            print(f"warning: {line}", file=sys.stderr)
+            print(f"warning: {printable(line)}", file=sys.stderr)
         return [*super().list_commands(ctx), *self._plugins]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Sequence
 
+from lamdagent.core.text import for_html
 from lamdagent.results.result import Facts, Part, Picture, Result, Section, Table, Verbatim
 from lamdagent.ui.plots import svg
 
@@ -18,7 +18,7 @@ svg { max-width: 100%; height: auto } .strong { font-weight: bold }
 
 def page(result: Result) -> str:
     """The whole page."""
-    title = html.escape(result.title)
+    title = for_html(result.title)
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
         f"<style>{STYLE}</style></head>\n<body>\n<h1>{title}</h1>\n{body(result.sections())}\n</body></html>\n"
@@ -30,7 +30,7 @@ def body(sections: Sequence[Section]) -> str:
     blocks: list[str] = []
     for section in sections:
         if section.heading:
-            blocks.append(f"<h2>{html.escape(section.heading)}</h2>")
+            blocks.append(f"<h2>{for_html(section.heading)}</h2>")
         blocks += map(_block, section.parts)
     return "\n".join(blocks)
 
@@ -38,22 +38,22 @@ def body(sections: Sequence[Section]) -> str:
 def _block(part: Part) -> str:
     match part:
         case str():
-            return f"<p>{html.escape(part).replace(chr(10), '<br>')}</p>"
+            return f"<p>{for_html(part).replace(chr(10), '<br>')}</p>"
         case Table():
-            notes = "".join(f"<p><small>{html.escape(note)}</small></p>" for note in part.notes)
+            notes = "".join(f"<p><small>{for_html(note)}</small></p>" for note in part.notes)
             return _table(part) + notes
         case Facts():
             rows = [[name.strip(), what] for name, what in part.rows]
             return _table(Table(heads=(), rows=rows))
         case Verbatim():
-            return f"<pre>{html.escape(part.text)}</pre>"
+            return f"<pre>{for_html(part.text)}</pre>"
         case Picture():
             return svg(part)
 
 
 def _table(content: Table) -> str:
-    head = "".join(f"<th>{html.escape(cell)}</th>" for cell in content.heads)
-    rows = ["".join(f"<td>{html.escape(cell)}</td>" for cell in row) for row in content.rows]
+    head = "".join(f"<th>{for_html(cell)}</th>" for cell in content.heads)
+    rows = ["".join(f"<td>{for_html(cell)}</td>" for cell in row) for row in content.rows]
     strong = [' class="strong"' if place in content.strong else "" for place in range(len(rows))]
     lines = "".join(f"<tr{mark}>{row}</tr>" for mark, row in zip(strong, rows, strict=True))
     return f"<table>{f'<tr>{head}</tr>' if head else ''}{lines}</table>"

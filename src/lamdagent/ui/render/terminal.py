@@ -7,7 +7,9 @@ from collections.abc import Sequence
 
 from rich.console import Console
 from rich.table import Table as RichTable
+from rich.text import Text
 
+from lamdagent.core.text import printable
 from lamdagent.results.result import Facts, Part, Picture, Section, Table, Verbatim
 
 EXTRA_WIDTH = 30  # narrower than this, a last column that may be left out is
@@ -22,27 +24,31 @@ def print_sections(sections: Sequence[Section], console: Console | None = None) 
         if place:
             console.print()
         if section.heading:
-            console.print(section.heading, style="bold", highlight=False, markup=False)
+            console.print(as_text(section.heading), style="bold")
         for part in section.parts:
             _print(part, console)
+
+
+def as_text(text: str) -> Text:
+    """What rich shows letter by letter: no markup, no `:emoji:`, nothing that a terminal would act on."""
+    return Text(printable(text))
 
 
 def _print(part: Part, console: Console) -> None:
     match part:
         case str() | Verbatim():
-            text = part if isinstance(part, str) else part.text
-            console.print(text, highlight=False, markup=False, soft_wrap=True)
+            console.print(as_text(part if isinstance(part, str) else part.text), soft_wrap=True)
         case Table():
             _print_table(part, console)
         case Facts():
-            console.print("\n".join(_facts(part)), highlight=False, markup=False, soft_wrap=True)
+            console.print(as_text("\n".join(_facts(part))), soft_wrap=True)
         case Picture():
             pass  # a terminal draws none; the files that a command writes hold them
 
 
 def _print_table(part: Table, console: Console) -> None:
-    cells = [list(part.heads), *(list(row) for row in part.rows)]
-    widths = [max(len(row[i]) for row in cells) for i in range(len(part.heads))]
+    heads, *rows = cells = [list(map(printable, row)) for row in (part.heads, *part.rows)]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(heads))]
     kept = len(widths) - part.last_is_extra
     extra = part.last_is_extra and (
         not console.is_terminal or console.width >= sum(widths[:kept]) + 2 * kept + EXTRA_WIDTH
@@ -50,20 +56,20 @@ def _print_table(part: Table, console: Console) -> None:
     if not console.is_terminal:  # a pipe or a file has no width: nothing is cut or folded there
         console.width = max(console.width, sum(widths) + 2 * len(widths))
     table = RichTable(box=None, pad_edge=False, header_style="bold")
-    for place, (head, width) in enumerate(zip(part.heads[: kept + extra], widths, strict=False)):
+    for place, (head, width) in enumerate(zip(heads[: kept + extra], widths, strict=False)):
         fixed = place < kept and part.last_is_extra
         table.add_column(
-            head,
+            Text(head),
             no_wrap=fixed,
             min_width=width if fixed else None,
             overflow="fold",
             justify="right" if head == "#" else "left",
         )
-    for place, row in enumerate(part.rows):
-        table.add_row(*row[: kept + extra], style="bold" if place in part.strong else None)
-    console.print(table, highlight=False, markup=False)
+    for place, row in enumerate(rows):
+        table.add_row(*map(Text, row[: kept + extra]), style="bold" if place in part.strong else None)
+    console.print(table)
     for note in part.notes:
-        console.print(note, style="dim", highlight=False, markup=False, soft_wrap=True)
+        console.print(as_text(note), style="dim", soft_wrap=True)
 
 
 def _facts(part: Facts) -> list[str]:

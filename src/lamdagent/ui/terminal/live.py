@@ -8,7 +8,9 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from lamdagent.core import jobs
 from lamdagent.core.budget import Budget
 from lamdagent.core.state import State
+from lamdagent.core.text import one_line
 from lamdagent.core.types import Failed, Outcome
+from lamdagent.ui.render.terminal import as_text
 from lamdagent.ui.terminal.progress import SearchProgress
 
 
@@ -30,12 +32,12 @@ class Live:
     def started(self, job: jobs.Job, state: State) -> None:
         self._bars.start()  # not before: an error in the study file leaves the terminal as it was
         self._text.started(job.key)
-        self._jobs[job.key] = self._bars.add_task(self._text.title(job.key, state), total=None, step="")
+        self._jobs[job.key] = self._bars.add_task(one_line(self._text.title(job.key, state)), total=None, step="")
 
     def progressed(self, key: int | str, progress: jobs.Progress) -> None:
         if key in self._jobs:
             self._bars.update(
-                self._jobs[key], completed=progress.done, total=progress.total, step=self._text.step(progress)
+                self._jobs[key], completed=progress.done, total=progress.total, step=one_line(self._text.step(progress))
             )
 
     def ended(self, key: int | str, outcome: Outcome, state: State) -> None:
@@ -44,15 +46,15 @@ class Live:
         colour = "green" if not isinstance(outcome, Failed) else "yellow" if outcome.stopped else "red"
         title = self._text.title(key, state)
         verdict = f"{self._text.verdict(key, outcome, state)}  "
-        self._bars.console.print(verdict, style=colour, markup=False, highlight=False, end="")
-        self._bars.console.print(title, style="dim", markup=False, highlight=False)
+        self._bars.console.print(as_text(verdict), style=colour, end="")
+        self._bars.console.print(as_text(title), style="dim")
         if isinstance(outcome, Failed):
-            self._bars.console.print(f"  {outcome.message}", markup=False, highlight=False)
+            self._bars.console.print(as_text(f"  {outcome.message}"))
         for line in self._text.warnings(outcome):
-            self._bars.console.print(f"  {line}", style="yellow", markup=False, highlight=False)
+            self._bars.console.print(as_text(f"  {line}"), style="yellow")
         ended = sum(t.outcome is not None for t in state.trials)
-        self._bars.update(self._search, completed=ended, step=self._text.standing(state))
+        self._bars.update(self._search, completed=ended, step=one_line(self._text.standing(state)))
 
     def closed(self, state: State) -> None:
         self._bars.stop()
-        self._bars.console.print(self._text.closing(state), markup=False, highlight=False)
+        self._bars.console.print(as_text(self._text.closing(state)))

@@ -9,10 +9,14 @@ from typing import TextIO
 from lamdagent.core.format import duration
 from lamdagent.core.jobs import Job, Progress
 from lamdagent.core.state import State
+from lamdagent.core.text import printable
 from lamdagent.core.types import Failed, Outcome
 from lamdagent.ui.terminal.progress import SearchProgress
 
 EVERY_S = 10.0
+CONTINUED = "\n" + " " * len(
+    "12:00:00   "
+)  # what follows in a text of several lines cannot be taken for a line of ours
 
 
 class Plain:
@@ -46,4 +50,5 @@ class Plain:
         self._say(self._text.closing(state))
 
     def _say(self, text: str) -> None:
+        text = printable(text).replace("\n", CONTINUED)
         print(f"{time.strftime('%H:%M:%S')} {text}", file=self._out, flush=True)

@@ -8,7 +8,6 @@ from lamdagent.core.budget import Budget
 from lamdagent.core.format import action_of, contents, duration, fault, scored, tally
 from lamdagent.core.jobs import Progress
 from lamdagent.core.state import State
-from lamdagent.core.text import one_line
 from lamdagent.core.types import Failed, Outcome
 
 
@@ -30,7 +29,7 @@ class SearchProgress:
             return f"scoring {key}"
         of = f" ({key + 1} of {self._budget.trials})" if self._budget.trials else ""
         trial = state.trials[key]
-        by = f", chosen by {trial.choice.by}: {one_line(trial.choice.reason)}" if trial.choice.fell_back else ""
+        by = f", chosen by {trial.choice.by}: {trial.choice.reason}" if trial.choice.fell_back else ""
         return f"trial {key}{of}: {action_of(state, trial)}{by}"
 
     def step(self, progress: Progress) -> str:
