@@ -75,7 +75,7 @@ def events() -> list[Event]:
     run(loop, toy.inline(), Observers())
     asked = LLMCall(key="k", trial=1, purpose="choose" + HOSTILE, model="m" + HOSTILE, system=HOSTILE, prompt=HOSTILE,
                     answer=HOSTILE, error=HOSTILE, finish=HOSTILE)  # fmt: skip
-    more = [LLMCalled(call=asked), MemoryUpdated(number=1, memory=HOSTILE)]
+    more: list[Event] = [LLMCalled(call=asked), MemoryUpdated(number=1, memory=HOSTILE)]
     more += [SearchStopped(reason="trials", message=HOSTILE)]
     made = [e for e in journal.read() if not isinstance(e, SearchStopped)]
     return [from_json(kind_of(e), json.dumps(hostile(json.loads(to_json(e))))) for e in made] + more
