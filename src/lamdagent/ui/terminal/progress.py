@@ -8,6 +8,7 @@ from lamdagent.core.budget import Budget
 from lamdagent.core.format import action_of, contents, duration, fault, scored, tally
 from lamdagent.core.jobs import Progress
 from lamdagent.core.state import State
+from lamdagent.core.text import one_line
 from lamdagent.core.types import Failed, Outcome
 
 
