@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,12 @@ from tests.unit.test_rendering import CHAT, END, EOS, tokenizer
 
 from lamdagent.actions.sft import Sft, SftHyperparameters
 from lamdagent.core.audit import AuditContext, Finding
+from lamdagent.core.errors import DataError
 from lamdagent.core.settings import setting_object
 from lamdagent.core.types import Object
+from lamdagent.objects.models import Models
 from lamdagent.objects.models.examination import examined
-from lamdagent.objects.models.metadata import read_facts
+from lamdagent.objects.models.metadata import beside_their_bases, read_facts
 
 PAIRS = [{"prompt": "a" * n, "completion": "ba"} for n in (2, 6, 6)]
 
@@ -179,3 +182,37 @@ def test_good_settings_and_rows_have_nothing_said(tmp_path: Path) -> None:
         for dora in (False, True):
             peft = {"target_modules": modules, "use_dora": dora}
             assert found(tmp_path, model, PAIRS, peft=peft, lr_scheduler_type="cosine") == []
+
+
+def without_a_tensor(folder: Path, *, more: str = "") -> Object:
+    from safetensors.torch import load_file, save_file
+
+    model, file = brought(folder, tokenizer()), folder / "model.safetensors"
+    tensors = load_file(file)
+    norm = tensors.pop("model.norm.weight")
+    save_file({**tensors, **({more: norm} if more else {})}, file, metadata={"format": "pt"})
+    return model
+
+
+def test_weights_that_lack_a_tensor_of_the_architecture_are_refused_by_the_audit_and_on_opening(tmp_path: Path) -> None:
+    model = without_a_tensor(tmp_path, more="model.normal.weight")
+    findings = [*examined(model, tmp_path)]
+    assert "lack 1 of the tensors of its architecture (model.norm.weight)" in texts(findings)
+    assert "no use for 1 tensors of its files (model.normal.weight)" in texts(findings, "warning")
+    with pytest.raises(DataError, match=r"lack 1 of the tensors .*model\.norm\.weight"):
+        Models(device="cpu").load("m", tmp_path)
+
+
+def test_whole_weights_are_found_whole(tmp_path: Path) -> None:
+    findings = [*examined(brought(tmp_path, tokenizer()), tmp_path)]
+    assert "tensors" not in texts(findings) + texts(findings, "warning")
+
+
+def test_a_model_that_is_unlike_the_base_that_it_names_is_warned_of(tmp_path: Path) -> None:
+    wide = brought(tmp_path / "wide", tokenizer(), ids=20)
+    base = replace(brought(tmp_path / "base", tokenizer()), id="b", name="origin")
+    base = replace(base, meta={**base.meta, "root": "b"})
+    _, model = beside_their_bases([base, replace(wide, meta={**wide.meta, "root": "b"})])
+    said = texts([*examined(model, tmp_path / "wide")], "warning")
+    assert "cannot be merged relative to the base that it names" in said
+    assert "tensors of different shapes" in said

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from lamdagent.core.errors import DataError
 from lamdagent.core.types import Object
 from lamdagent.objects.models.metadata import beside_their_bases, inherited, read_facts, why_unlike
 
@@ -115,3 +116,20 @@ def test_embeddings_are_tied_where_the_flag_says_so_or_no_output_head_is_there(
     tmp_path: Path, flag: bool | None, tensors: dict[str, list[int]], tied: bool
 ) -> None:
     assert folder(tmp_path / "m", config={"tie_word_embeddings": flag}, tensors=tensors)["tied"] is tied
+
+
+def test_a_tokenizer_that_only_its_class_can_open_is_accepted_with_the_eos_of_its_class(tmp_path: Path) -> None:
+    folder(tmp_path / "model")
+    (tmp_path / "model" / "tokenizer.json").unlink()
+    (tmp_path / "model" / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "ByT5Tokenizer"}))
+    facts = read_facts(tmp_path / "model")
+    assert facts["eos"] == "</s>"
+    assert facts["tokenizer"] != folder(tmp_path / "other")["tokenizer"]
+
+
+def test_a_folder_without_any_tokenizer_is_refused_with_what_was_looked_for(tmp_path: Path) -> None:
+    folder(tmp_path / "model")
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        (tmp_path / "model" / name).unlink()
+    with pytest.raises(DataError, match=r"no tokenizer \(none of tokenizer\.json, .* AutoTokenizer says"):
+        read_facts(tmp_path / "model")

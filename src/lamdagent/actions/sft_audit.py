@@ -20,6 +20,7 @@ from lamdagent.core.audit import AuditContext, Finding, Row
 from lamdagent.core.config import Config
 from lamdagent.core.errors import DataError, nearest
 from lamdagent.core.settings import setting_object
+from lamdagent.core.text import some
 from lamdagent.core.types import Object
 from lamdagent.objects.artifacts import file_hash
 from lamdagent.objects.datasets.conversations import REASONING
@@ -33,7 +34,6 @@ CROSSES = (
     "after the prompt's own tokens. Prompts that end without it have the usual ones"
 )
 UNKNOWN = "have characters that the tokenizer does not know"
-SHOWN = 3
 NOT_TEXT = ("config.json", "generation_config.json")
 
 
@@ -145,17 +145,10 @@ def _written(text: str, where: str) -> bool:
 def _rendering_faults(model: Object, dataset: Object, looked: Looked) -> Iterator[Finding]:
     about, path = f"dataset {dataset.name}, model {model.name}", ("datasets", dataset.name)
     for what, places in looked.refused.items():
-        yield Finding(weight="refused", text=f"{about}: {what}: {_some(places)}", path=path)
+        yield Finding(weight="refused", text=f"{about}: {what}: {some(places)}", path=path)
     for what, places in looked.doubtful.items():
         count = f"{len(places)} of {len(looked.places)} examples"
-        yield Finding(weight="warning", text=f"{about}: {count} {what}: {_some(places)}", path=path)
-
-
-def _some(places: Sequence[str]) -> str:
-    """`rows.jsonl:1, rows.jsonl:3 and 7 more`."""
-    there = list(dict.fromkeys(places))
-    more = f" and {len(there) - SHOWN} more" if len(there) > SHOWN else ""
-    return ", ".join(there[:SHOWN]) + more
+        yield Finding(weight="warning", text=f"{about}: {count} {what}: {some(places)}", path=path)
 
 
 def _cuts(dataset: Object, looked: Looked, bounds: Iterable[tuple[Object, int | None]]) -> Iterator[Finding]:
@@ -178,7 +171,7 @@ def _cuts(dataset: Object, looked: Looked, bounds: Iterable[tuple[Object, int | 
         elif dropped or cut:
             text = (
                 f"{under} leaves out {dropped} of {total} examples, whose prompts fill it, and cuts the answers of {cut}; "
-                f"{total - dropped} are trained on. The longest has {longest} tokens: {_some([*without, *shortened])}"
+                f"{total - dropped} are trained on. The longest has {longest} tokens: {some([*without, *shortened])}"
             )
             yield Finding(weight="warning", text=text, path=("datasets", dataset.name))
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import html
 import os
 import re
+from collections.abc import Iterable
 
 SHORTEST_SECRET = 8  # a shorter value of the environment would be found in innocent words
 _SECRET_NAME = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD)$")
@@ -33,6 +34,13 @@ def writable(text: str) -> str:
 def one_line(text: str) -> str:
     """The text without line ends and control characters, which a terminal would act on."""
     return _CONTROL.sub(" ", text).strip()
+
+
+def some(names: Iterable[str], shown: int = 3) -> str:
+    """`rows.jsonl:1, rows.jsonl:3, rows.jsonl:8 and 7 more`; what is named twice counts once."""
+    there = list(dict.fromkeys(names))
+    more = f" and {len(there) - shown} more" if len(there) > shown else ""
+    return ", ".join(there[:shown]) + more
 
 
 def without_numbers(text: str) -> str:

@@ -22,7 +22,7 @@ from lamdagent.study.parts import StudyParts
 
 log = logging.getLogger(__name__)
 
-AUDIT_VERSION = 2
+AUDIT_VERSION = 3
 LIBRARIES = ("transformers", "trl", "peft")
 
 

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from lamdagent.core.action_type import Loaded
+from lamdagent.core.errors import DataError
 from lamdagent.core.types import ObjectId
-from lamdagent.objects.models.examination import open_for_text
+from lamdagent.objects.models.examination import open_for_text, why_random
 
 DTYPES = ("float32", "bfloat16", "float16")
 KEPT_SHARE = 1 / 8  # of the memory that models are computed in
@@ -107,7 +108,11 @@ class Models:
         own = str(config.dtype or torch.float32).removeprefix("torch.")
         dtype = own if self._dtype == "auto" else self._dtype
         computed = torch.float32 if self.device == "cpu" else getattr(torch, dtype)
-        model = AutoModelForCausalLM.from_pretrained(folder, dtype=computed, **no_code)
+        model, report = AutoModelForCausalLM.from_pretrained(
+            folder, dtype=computed, output_loading_info=True, **no_code
+        )
+        if lacking := why_random(folder, report["missing_keys"]):
+            raise DataError(lacking)
         loaded = Loaded(model.to(self.device), open_for_text(folder), dtype)
         if scoring:
             loaded.model.eval()

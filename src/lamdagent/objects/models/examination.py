@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from lamdagent.core.audit import Finding
+from lamdagent.core.text import some
 from lamdagent.core.types import Object
 from lamdagent.objects.models.metadata import has_weights, tensor_shapes, weight_files
 from lamdagent.objects.models.rendering import Renderer
@@ -19,6 +20,9 @@ POSITIONS = re.compile(r"(^|\.)(wpe|embed_positions|position_embeddings)\.weight
 POSITIONS_BEFORE = {"embed_positions": 2}  # OPT keeps two rows before the first position
 GREEDY_NEUTRAL = {"repetition_penalty": 1.0, "no_repeat_ngram_size": 0, "encoder_repetition_penalty": 1.0}
 GREEDY_ABSENT = ("bad_words_ids", "suppress_tokens", "begin_suppress_tokens", "forced_eos_token_id", "sequence_bias")
+
+
+Report = Mapping[str, list[str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,15 +63,16 @@ def open_for_text(folder: Path) -> Any:
 def examined(model: Object, folder: Path) -> Iterator[Finding]:
     """What is wrong with a brought model, and which generation settings change its greedy answers."""
     path = ("models", model.name)
-    for text in _faults(folder):
+    report = loading_report(folder) if has_weights(folder) else None
+    for text in _faults(folder, report):
         yield Finding(weight="refused", text=f"model {model.name}: {text}", path=path)
-    for text in _ending_warnings(folder):
+    for text in (*_left_out(report), *_unlike_its_base(model), *_ending_warnings(folder)):
         yield Finding(weight="warning", text=f"model {model.name}: {text}", path=path)
     for text in _generation_notes(folder):
         yield Finding(weight="note", text=f"model {model.name}: {text}", path=path)
 
 
-def _faults(folder: Path) -> Iterator[str]:
+def _faults(folder: Path, report: Report | None) -> Iterator[str]:
     tokenizer, shapes = open_for_text(folder), shapes_of(folder)
     if shapes.ids is not None:
         named = {
@@ -81,7 +86,41 @@ def _faults(folder: Path) -> Iterator[str]:
                     f"{name} {getattr(tokenizer, name)!r} has id {i}, and the embeddings have {shapes.ids} rows (ids 0 to "
                     f"{shapes.ids - 1}). Name another token in {folder / 'tokenizer_config.json'}, or resize the embeddings."
                 )
-    yield from _tied_faults(folder)
+    if report is not None:
+        if lacking := why_random(folder, report["missing_keys"]):
+            yield lacking
+        yield from _tied_faults(folder)
+
+
+def loading_report(folder: Path) -> Report:
+    """What transformers finds on opening a model: `missing_keys` and `unexpected_keys`. No weights are read."""
+    from transformers import AutoModelForCausalLM
+
+    _, report = AutoModelForCausalLM.from_pretrained(
+        folder, device_map={"": "meta"}, output_loading_info=True, trust_remote_code=False
+    )
+    return {key: sorted(report[key]) for key in ("missing_keys", "unexpected_keys")}
+
+
+def why_random(folder: Path, missing: Collection[str]) -> str | None:
+    """That a model's files lack tensors of its architecture, which opening it fills with random numbers; None where they
+    lack none."""
+    if not missing:
+        return None
+    return (
+        f"the weights in {folder} lack {len(missing)} of the tensors of its architecture ({some(sorted(missing))}): they "
+        "would be random. Copy or download the model again, or mend architectures in config.json."
+    )
+
+
+def _unlike_its_base(model: Object) -> Iterator[str]:
+    if reason := model.model.get("unlike_base"):
+        yield f"it cannot be merged relative to the base that it names: {reason}"
+
+
+def _left_out(report: Report | None) -> Iterator[str]:
+    if report is not None and (unused := report["unexpected_keys"]):
+        yield f"its architecture has no use for {len(unused)} tensors of its files ({some(unused)}), which are left out"
 
 
 def _ending_warnings(folder: Path) -> Iterator[str]:

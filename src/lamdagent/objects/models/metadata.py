@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from lamdagent.core.errors import DataError
+from lamdagent.core.text import told
 from lamdagent.core.types import Object, content_id
 
 WEIGHT_FILES = ("model.safetensors", "model.safetensors.index.json")
@@ -56,17 +57,18 @@ def read_facts(folder: Path) -> dict[str, Any]:
     parameters, tied = sum(math.prod(shape) for shape in tensors.values()), bool(has_no_head(tensors))
     if config.get("tie_word_embeddings"):  # a copy of the embeddings, which some tools write out and others do not
         tensors = {name: shape for name, shape in tensors.items() if name not in OUTPUT_HEADS}
+    conventions = _conventions(folder, config)
     return {
         "architecture": config["architectures"][0],
         "dtype": str(config.get("dtype") or config.get("torch_dtype") or "float32"),
         "parameters": parameters,
         "shapes": content_id(tensors),
         "tokenizer": _vocabulary_id(folder),
-        "chat_template": _has_chat_template(folder),
-        "eos": _eos(folder),
+        "chat_template": conventions["chat_template"] is not None,
+        "eos": conventions["eos_token"],
         "tied": tied or bool(config.get("tie_word_embeddings")),
         "config": _computed_with(config),
-        "conventions": _conventions(folder, config),
+        "conventions": conventions,
     }
 
 
@@ -192,11 +194,25 @@ def _json(file: Path) -> dict[str, Any]:
 def _vocabulary_id(folder: Path) -> str:
     file = next((folder / name for name in TOKENIZER_FILES if (folder / name).is_file()), None)
     if file is None:
-        raise DataError(f"{folder}: no tokenizer (none of {', '.join(TOKENIZER_FILES)}). Copy the base model's here.")
+        return content_id(sorted(_tokenizer(folder).get_vocab().items()))
     if file.name != "tokenizer.json":
         return content_id(file.read_bytes().hex())
     whole = _json(file)
     return content_id([whole.get("model", {}).get("vocab"), [t["content"] for t in whole.get("added_tokens", [])]])
+
+
+def _tokenizer(folder: Path) -> Any:
+    """The folder's tokenizer, where what it says of itself does not stand in a file that is read here."""
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    except Exception as error:  # of every kind: each tokenizer class has its own files to miss
+        reason = told(error, 200)
+        raise DataError(
+            f"{folder}: no tokenizer (none of {', '.join(TOKENIZER_FILES)}, and AutoTokenizer says {reason}). "
+            "Copy the base model's here."
+        ) from error
 
 
 def _computed_with(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -221,12 +237,12 @@ def _conventions(folder: Path, config: Mapping[str, Any]) -> dict[str, Any]:
         {k: v for k, v in generation.items() if k not in NO_GENERATION_SETTING} if generation is not config else {}
     )
     settings.pop("eos_token_id", None)
-    template = _chat_template(folder, said)
+    template = _chat_template(folder, said) or None
     bos = said.get("bos_token")
     return {
         "bos_token": bos.get("content") if isinstance(bos, dict) else bos,
         "add_bos_token": said.get("add_bos_token"),
-        "eos_token": _eos(folder),
+        "eos_token": _eos(folder, said),
         "eos_token_id": sorted(ends) if isinstance(ends, list) else [ends],
         "chat_template": None if template is None else content_id(template),
         "generation_config": dict(sorted((k, v) for k, v in settings.items() if v not in (None, False))),
@@ -240,20 +256,15 @@ def _chat_template(folder: Path, tokenizer_config: Mapping[str, Any]) -> Any:
     return tokenizer_config.get("chat_template")
 
 
-def _has_chat_template(folder: Path) -> bool:
-    file = folder / "tokenizer_config.json"
-    inline = file.is_file() and bool(_json(file).get("chat_template"))
-    return inline or (folder / "chat_template.jinja").is_file()
-
-
-def _eos(folder: Path) -> str:
-    file = folder / "tokenizer_config.json"
-    eos = _json(file).get("eos_token") if file.is_file() else None
+def _eos(folder: Path, tokenizer_config: Mapping[str, Any]) -> str:
+    eos = tokenizer_config.get("eos_token")
     if isinstance(eos, dict):
         eos = eos.get("content")
+    if not eos and "eos_token" not in tokenizer_config:  # it may be the default of the tokenizer's class
+        eos = _tokenizer(folder).eos_token
     if not eos:
         raise DataError(
-            f"{file}: no 'eos_token'. Without one a trained model never ends its answers; "
+            f"{folder / 'tokenizer_config.json'}: no 'eos_token'. Without one a trained model never ends its answers; "
             "set it to the token that ends a turn or a text."
         )
     return str(eos)
