@@ -26,7 +26,7 @@ from lamdagent.objects.artifacts import file_hash
 from lamdagent.objects.datasets.conversations import REASONING
 from lamdagent.objects.models.examination import Shapes, open_for_text, shapes_of
 from lamdagent.objects.models.hub import text_files
-from lamdagent.objects.models.rendering import Rendered, Renderer, Texts
+from lamdagent.objects.models.rendering import Rendered, Renderer, TemplateFault, Texts
 
 BATCH = 256
 CROSSES = (
@@ -104,6 +104,8 @@ def _texts(batch: Sequence[Row], renderer: Renderer, looked: Looked) -> Iterator
         for example in examples_of(row):
             try:
                 texts = renderer.texts(example)
+            except TemplateFault as error:
+                raise DataError(f"{where}: {error}") from error
             except DataError as error:
                 looked.refused.setdefault(str(error), []).append(where)
                 continue

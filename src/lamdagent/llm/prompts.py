@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from lamdagent.core.errors import UserError
+from lamdagent.core.templates import BadTemplate, Template
 
 
 def render(package: str, name: str, own: Path | None, **values: Any) -> str:
@@ -18,13 +19,9 @@ def render(package: str, name: str, own: Path | None, **values: Any) -> str:
     Raises:
         UserError: the user's template cannot be filled in.
     """
-    from jinja2 import StrictUndefined, TemplateError
-    from jinja2.sandbox import SandboxedEnvironment
-
     mine = own / name if own is not None and (own / name).is_file() else None
-    text = mine.read_text(encoding="utf-8") if mine else (files(package) / "prompts" / name).read_text(encoding="utf-8")
-    environment = SandboxedEnvironment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     try:
-        return environment.from_string(text).render(values).strip()
-    except TemplateError as error:
+        text = (mine or files(package) / "prompts" / name).read_text(encoding="utf-8")
+        return Template(text, trim_blocks=True, lstrip_blocks=True).render(values).strip()
+    except (BadTemplate, OSError, UnicodeDecodeError) as error:
         raise UserError(f"{mine or name}: {error}. It may use: {', '.join(sorted(values))}.") from error

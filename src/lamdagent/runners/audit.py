@@ -14,6 +14,7 @@ from lamdagent.core.jobs import PrepareRequest, Progress
 from lamdagent.core.types import Object
 from lamdagent.objects.models.examination import examined, open_for_text
 from lamdagent.objects.models.gguf import import_text
+from lamdagent.objects.models.rendering import TemplateFault
 from lamdagent.runners.job import Toolkit
 
 SILENT_S = 5.0
@@ -51,6 +52,9 @@ def _found(request: PrepareRequest, toolkit: Toolkit, device: str, scratch: Path
                 findings += examined(obj, folders[obj.id])
             except (OSError, ValueError) as error:
                 text = f"model {obj.name}: its tokenizer or config cannot be opened: {error}"
+                findings.append(Finding(weight="refused", text=text, path=("models", obj.name)))
+            except TemplateFault as error:
+                text = f"model {obj.name}, in {folders[obj.id]}: {error}"
                 findings.append(Finding(weight="refused", text=text, path=("models", obj.name)))
     yield from findings
     if any(finding.weight == "refused" for finding in findings):

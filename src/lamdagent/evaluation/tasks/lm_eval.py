@@ -27,6 +27,7 @@ from lamdagent.core.errors import ConfigError, DataError, nearest
 from lamdagent.core.types import SIDES, Example, Object, Split, content_id
 from lamdagent.evaluation.tasks.config import NOT_IN_IDS, TaskConfig
 from lamdagent.evaluation.tasks.fewshot import with_examples_by_item
+from lamdagent.evaluation.tasks.item_templates import bound_templates, errors_of
 from lamdagent.evaluation.tasks.requests import example_of, right_answer
 from lamdagent.evaluation.tasks.room import without_room
 from lamdagent.evaluation.tasks.source import ItemSource, cluster_keys, shares
@@ -104,7 +105,8 @@ class NamedItems:
 
     @cached_property
     def _loaded(self) -> Mapping[str, Any]:
-        found: Mapping[str, Any] = _task_manager(self.include_path).load([self.config.task])
+        with errors_of(self.config.task):
+            found: Mapping[str, Any] = _task_manager(self.include_path).load([self.config.task])
         return found
 
     @cached_property
@@ -150,6 +152,7 @@ def _task_manager(include_path: Path | None) -> Any:
     """lm-eval's index of tasks, a folder of the user's included. Takes seconds the first time."""
     from lm_eval.tasks import TaskManager
 
+    bound_templates()
     return TaskManager(include_path=None if include_path is None else str(include_path))
 
 
@@ -234,7 +237,9 @@ class LmEvalTask:
         """Every item of a side in its order: its place, prompt and answer as texts."""
         for place, (task, index) in enumerate(self._drawn(split)):
             document = task.eval_docs[index]
-            yield place, str(task.doc_to_text(document)), right_answer(task, document)
+            with errors_of(str(task.config.task), index):
+                texts = str(task.doc_to_text(document)), right_answer(task, document)
+            yield place, *texts
 
     def examples(self, n: int, loaded: Loaded) -> list[Example]:
         """The first validation items as what a made model is examined with: the very requests that scoring makes."""

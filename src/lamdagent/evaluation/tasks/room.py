@@ -9,10 +9,11 @@ from typing import Any
 
 from lamdagent.core.audit import Finding
 from lamdagent.core.types import Object
+from lamdagent.evaluation.tasks.item_templates import errors_of
 from lamdagent.evaluation.tasks.requests import LM_EVAL_TOKENS
 from lamdagent.evaluation.tasks.source import Drawn
 from lamdagent.objects.models.examination import open_for_text
-from lamdagent.objects.models.rendering import Renderer
+from lamdagent.objects.models.rendering import Renderer, through_template
 
 WHOLE = ("exact_match", "contains")
 """Metrics under which an answer is right only with all tokens of an accepted string."""
@@ -78,7 +79,8 @@ def _seen(tokenizer: Any, room: int, metric: str, drawn: Drawn, chat: bool) -> _
     for task in {id(task): task for task, _ in drawn}.values():
         places = sorted(index for one, index in drawn if one is task)
         asked = {"apply_chat_template": True, "chat_template": _template(tokenizer)} if chat else {}
-        task.build_all_requests(samples=places, fewshot_as_multiturn=chat, **asked)
+        with errors_of(str(task.config.task)):
+            task.build_all_requests(samples=places, fewshot_as_multiturn=chat, **asked)
         for request in task.instances:
             item = (str(task.config.task), request.doc_id)
             if task.OUTPUT_TYPE == "generate_until":
@@ -105,13 +107,11 @@ def _seen(tokenizer: Any, room: int, metric: str, drawn: Drawn, chat: bool) -> _
 
 def _template(tokenizer: Any) -> Any:
     def rendered(turns: Sequence[dict[str, Any]], add_generation_prompt: bool = True) -> str:
-        return str(
-            tokenizer.apply_chat_template(
-                list(turns),
-                tokenize=False,
-                add_generation_prompt=add_generation_prompt,
-                continue_final_message=not add_generation_prompt,
-            )
+        return through_template(
+            tokenizer,
+            turns,
+            add_generation_prompt=add_generation_prompt,
+            continue_final_message=not add_generation_prompt,
         )
 
     return rendered

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
+from lamdagent.core.templates import within
 from lamdagent.objects.models.rendering import Renderer
 
 
@@ -46,7 +47,8 @@ def as_trained(lm: type[Any]) -> type[Any]:
 
         def apply_chat_template(self, *args: Any, **kwargs: Any) -> str:
             self.in_turns = True
-            return str(super().apply_chat_template(*args, **kwargs))
+            with within():
+                return str(super().apply_chat_template(*args, **kwargs))
 
         def _model_generate(self, context: Any, **kwargs: Any) -> Any:
             ends = self.renderer.stop_ids(self.model.generation_config)

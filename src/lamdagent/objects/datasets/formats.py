@@ -22,6 +22,7 @@ from numbers import Number
 from typing import Any, Literal
 
 from lamdagent.core.errors import DataError, nearest
+from lamdagent.core.templates import BadTemplate, Template, names_in
 from lamdagent.objects.datasets.conversations import CARRIES, REASONING, conversation, missing, tools_of
 
 Shape = Literal["prompt_completion", "messages", "preference", "text"]
@@ -87,13 +88,11 @@ def _refuse_what_is_learnt(key: str, value: Any, shape: Shape, used: set[str], w
 
 def _columns_read(columns: Mapping[str, str]) -> set[str]:
     """The columns that a mapping takes, by name or in a template."""
-    from jinja2 import Environment, TemplateError, meta
-
     read = set(columns.values())
     for source in columns.values():
         try:
-            read |= meta.find_undeclared_variables(Environment().parse(source))
-        except TemplateError:  # the row says so
+            read |= names_in(source)
+        except BadTemplate:  # the row says so
             continue
     return read
 
@@ -136,17 +135,14 @@ def selector(columns: Mapping[str, str]) -> Callable[[str, Mapping[str, Any]], d
     Raises:
         DataError: a template cannot be read; or (when called) a row has no such column, or a template fails on it.
     """
-    from jinja2 import StrictUndefined, TemplateError
-    from jinja2.sandbox import SandboxedEnvironment
-
-    environment = SandboxedEnvironment(undefined=StrictUndefined, keep_trailing_newline=True, finalize=_filled_in)
     templates = {}
     for target, source in columns.items():
         if "{{" in source or "{%" in source:
             try:
-                templates[target] = environment.from_string(source)
-            except TemplateError as error:
-                raise DataError(f"columns: the template for {target!r} cannot be read: {error} ({source!r})") from error
+                templates[target] = Template(source, keep_trailing_newline=True, finalize=_filled_in)
+            except BadTemplate as error:
+                shown = f"({source!r:.200})"
+                raise DataError(f"columns: the template for {target!r} cannot be read: {error} {shown}") from error
 
     def pick(where: str, row: Mapping[str, Any]) -> dict[str, Any]:
         picked = {} if columns else dict(row)
@@ -154,7 +150,7 @@ def selector(columns: Mapping[str, str]) -> Callable[[str, Mapping[str, Any]], d
             if target in templates:
                 try:
                     picked[target] = templates[target].render(row)
-                except (TemplateError, TypeError, LookupError) as error:
+                except BadTemplate as error:
                     raise DataError(f"{where}: the template for {target!r} fails: {error}") from error
             elif source in row:
                 picked[target] = row[source]

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 from lamdagent.core.errors import DataError
+from lamdagent.core.templates import MOST_CHARS, BadTemplate, refuse_powers, within
 
 Message = Mapping[str, Any]
 MARK = "lamdagent"
@@ -46,6 +47,40 @@ class TurnEnd:
     text: str
 
 
+class TemplateFault(DataError):
+    """A chat template that would take as long, or fail alike, on each row."""
+
+
+def through_template(tokenizer: Any, messages: Sequence[Message], **how: Any) -> str:
+    """A conversation through a tokenizer's chat template.
+
+    Raises:
+        DataError: the template refuses it.
+        TemplateFault: it cannot be read, takes more than 10 s or 10 million characters, calls itself without end, or takes a
+            power.
+    """
+    from jinja2 import TemplateSyntaxError
+
+    template = tokenizer.chat_template
+    try:
+        for one in template.values() if isinstance(template, Mapping) else [template or ""]:
+            _readable(str(one))
+        with within():
+            text = str(tokenizer.apply_chat_template([dict(m) for m in messages], tokenize=False, **how))
+        if len(text) > MOST_CHARS:
+            raise BadTemplate(f"it writes more than {MOST_CHARS:,} characters")
+    except (BadTemplate, TemplateSyntaxError, TimeoutError, RecursionError, MemoryError) as error:
+        raise TemplateFault(f"the chat template cannot be rendered: {str(error) or type(error).__name__}") from error
+    except Exception as error:  # expressions of a template raise what they like
+        raise DataError(f"the chat template refuses it: {error}") from error
+    return text
+
+
+@lru_cache(maxsize=16)
+def _readable(template: str) -> None:
+    refuse_powers(template)
+
+
 class Renderer:
     """Renders with one tokenizer. What it puts before every text, such as BOS, stands there once; what it puts after every
     text, such as EOS, is left out wherever something is to follow."""
@@ -66,16 +101,9 @@ class Renderer:
 
         Raises:
             DataError: the template refuses it.
+            TemplateFault: it cannot be rendered within bounds.
         """
-        from jinja2 import TemplateError
-
-        turns = [dict(message) for message in messages]
-        try:
-            return str(
-                self._tokenizer.apply_chat_template(turns, tools=tools, tokenize=False, add_generation_prompt=ask)
-            )
-        except (TemplateError, TypeError, ValueError, KeyError) as error:
-            raise DataError(f"the chat template refuses it: {error}") from error
+        return through_template(self._tokenizer, messages, tools=tools, add_generation_prompt=ask)
 
     def texts(self, row: Mapping[str, Any]) -> Texts:
         """A row as texts.
@@ -118,6 +146,8 @@ class Renderer:
             return None
         try:
             text = self.chat([*QUESTION, {"role": "assistant", "content": MARK}], ask=False)
+        except TemplateFault:
+            raise
         except DataError:
             return None
         after = text.rpartition(MARK)[2].strip() if MARK in text else ""
