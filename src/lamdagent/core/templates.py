@@ -28,7 +28,7 @@ class _Overdue(BaseException):
 
 @contextmanager
 def within(seconds: float | None = None) -> Iterator[None]:
-    """Stops what runs inside once it has taken that long, 10 s unless said otherwise, where it runs in the main thread, as jobs do.
+    """Stops what runs inside once it has taken that long (10 s unless said otherwise), in the main thread, as jobs are.
 
     Raises:
         TimeoutError: it was stopped.
