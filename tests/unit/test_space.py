@@ -3,15 +3,19 @@ from __future__ import annotations
 import itertools
 import random
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lamdagent.core.action_type import ActionType
+from lamdagent.core.budget import Budget
 from lamdagent.core.events import Asked, ObjectAdded, Told
 from lamdagent.core.space import ActionSpace
 from lamdagent.core.state import State, reduce_events
+from lamdagent.core.training import Training
 from lamdagent.core.types import Action, Choice, Failed, Object, Slot
 from lamdagent.testing import toy
 
@@ -243,3 +247,34 @@ def test_the_last_action_left_is_found_although_draws_keep_missing_it() -> None:
 def test_an_action_with_an_unknown_type_or_slot_can_be_refused_in_words(type: str, slot: str) -> None:
     action = SPACE.action(type, {slot: STEP["model"]})
     assert SPACE.why_invalid(action) is not None
+
+
+class Counted(toy.ToyStep):
+    """Counts how often it is asked what an action costs."""
+
+    asked = 0
+
+    def cost(self, inputs: Mapping[str, Sequence[Object]]) -> Training:
+        Counted.asked += 1
+        return super().cost(inputs)
+
+
+def test_where_not_even_the_cheapest_action_fits_the_budget_no_other_is_gone_through() -> None:
+    types: dict[str, ActionType] = {"step": Counted(), "mean": toy.ToyMean()}
+    state = toy.grown(60)
+    rows = min(obj.meta["rows"] for obj in state.of_kind("dataset"))
+    spent = sum(t.outcome.cost.training.rows or 0 for t in state.trials if t.outcome is not None)
+    space = ActionSpace(state, types, Budget(trials=100, train_rows=spent + rows - 1))
+    Counted.asked = 0
+    assert list(space.of_type("step")) == []
+    assert {action.type for _ in range(20) if (action := space.sample(random.Random(0)))} == {"mean"}
+    assert Counted.asked <= len(toy.DATASETS) * len(toy.RATES)
+    assert space.passed == {"train_rows"}
+
+
+def test_the_cheapest_action_is_offered_while_it_fits() -> None:
+    state = toy.grown(10)
+    rows = min(obj.meta["rows"] for obj in state.of_kind("dataset"))
+    spent = sum(t.outcome.cost.training.rows or 0 for t in state.trials if t.outcome is not None)
+    space = ActionSpace(state, toy.ACTION_TYPES, Budget(trials=100, train_rows=spent + rows))
+    assert list(space.of_type("step"))

@@ -25,7 +25,7 @@ from lamdagent.core.types import ALL, Action, Choice, Object, ObjectId, Slot, St
 if TYPE_CHECKING:
     from lamdagent.core.action_type import ActionType
 
-LOOKED_THROUGH = 20_000  # actions, where no draw is feasible
+LOOKED_THROUGH = 2_000  # actions, where no draw is feasible
 TRIED: Mapping[Status, str] = {
     "running": "is running",
     "made": "was done",
@@ -47,6 +47,7 @@ class ActionSpace:
         self._place = {object_id: i for i, object_id in enumerate(state.pool)}
         self._fit: dict[tuple[str, Slot], tuple[Object, ...]] = {}
         self._varied: dict[ObjectId, Object] = {}
+        self._dear: dict[str, bool] = {}
 
     def over(self, state: State, types: Mapping[str, ActionType] | None = None) -> ActionSpace:
         """The space of another state, or of some action types only, within the same budget; settings that were varied are
@@ -183,6 +184,8 @@ class ActionSpace:
         most `LOOKED_THROUGH` of them: with sets of datasets there may be more than can ever be counted.
         """
         for type in rng.sample(list(self.types), len(self.types)):
+            if self._too_dear(type):
+                continue
             for _ in range(tries):
                 action = self._draw(type, rng)
                 if action is not None and self.why_invalid(action) is None:
@@ -199,6 +202,8 @@ class ActionSpace:
 
     def of_type(self, type: str) -> Iterator[Action]:
         """Every feasible action of one type."""
+        if self._too_dear(type):
+            return
         for inputs in self._filled(type, self.types[type].slots):
             action = self.action(type, inputs)
             if self.why_invalid(action) is None:
@@ -265,6 +270,36 @@ class ActionSpace:
             return None
         self.passed.add(found[0])
         return found[1]
+
+    def _too_dear(self, type: str) -> bool:
+        """Whether no action of a type fits in what is left of the budget, since not even its cheapest does.
+
+        That is one of as few objects as may be, of the lowest amount, whichever of the descendants of a base model it is
+        on. Without this look every action there is would be drawn or gone through, and refused.
+        """
+        if self.budget.train_rows is None and self.budget.train_tokens is None:
+            return False
+        if type not in self._dear:
+            fills = itertools.product(*(self._cheap(type, slot) for slot in self.types[type].slots))
+            names = [slot.name for slot in self.types[type].slots]
+            cheap = [dict(zip(names, ids, strict=True)) for ids in itertools.islice(fills, LOOKED_THROUGH)]
+            self._dear[type] = (
+                bool(cheap)
+                and len(cheap) < LOOKED_THROUGH
+                and all(self._unaffordable(self.action(type, inputs)) for inputs in cheap)
+            )
+        return self._dear[type]
+
+    def _cheap(self, type: str, slot: Slot) -> list[list[ObjectId]]:
+        """What a slot may take at the least, models of one base and one setting's amounts once each."""
+        found = self._fitting(type, slot)
+        if slot.kind == "model" and slot.at_least == 1:
+            found = tuple({obj.root: obj for obj in found}.values())
+        if slot.kind == "hyperparameters":
+            lowest = (self.varied(type, obj, {EPOCHS: 0.0}) or obj for obj in found)
+            found = tuple({obj.id: obj for obj in lowest}.values())
+        groups = itertools.islice(itertools.combinations(found, slot.at_least), LOOKED_THROUGH)
+        return [[obj.id for obj in group] for group in groups]
 
     def _fitting(self, type: str, slot: Slot) -> tuple[Object, ...]:
         if (type, slot) not in self._fit:
