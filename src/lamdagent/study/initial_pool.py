@@ -19,7 +19,16 @@ from lamdagent.llm.llama_cpp import kept_smollm2
 from lamdagent.objects.datasets.formats import training_rows
 from lamdagent.objects.datasets.readers import Source, read_rows, rows_digest
 from lamdagent.objects.datasets.size import Size, open_tokenizer
-from lamdagent.objects.models.hub import HUB, HubModel, folder_id, gguf_id, hub_id, resolve
+from lamdagent.objects.models.hub import (
+    HUB,
+    HubModel,
+    folder_id,
+    gguf_id,
+    hub_id,
+    may_be_hub_id,
+    no_such_place,
+    resolve,
+)
 from lamdagent.objects.models.metadata import beside_their_bases, read_facts
 from lamdagent.study.config import DatasetEntry, Study
 from lamdagent.study.config.schema import ModelEntry
@@ -57,7 +66,11 @@ def with_affinity(objects: Sequence[Object], affinity: Mapping[str, Mapping[str,
 
 def to_fetch(study: Study, tasks: Sequence[Task]) -> list[str]:
     """What a run would take from the hub, in words."""
-    models = [m.path for m in study.body.models.values() if not _local(study, m.path)]
+    models = [
+        f"{m.path} ({no_such_place(study.home / m.path)})"
+        for m in study.body.models.values()
+        if not _local(study, m.path)
+    ]
     rows = [d.path for d in study.body.datasets.values() if dataset_source(study, d).file is None]
     asked = [what for task in tasks if (what := task.to_fetch()) is not None]
     asks = study.policy[1]
@@ -179,7 +192,9 @@ def _model(
         object_id = folder_id(path, root, dtype=dtype)
     else:
         pinned = known is not None and known.uri.startswith(f"{HUB}{entry.path}@")
-        hub = HubModel.of(known.uri) if known is not None and pinned else resolve(entry.path, entry.revision)
+        hub = (
+            HubModel.of(known.uri) if known is not None and pinned else resolve(entry.path, entry.revision, place=path)
+        )
         object_id = hub_id(hub, root, dtype)
         uri, facts = hub.uri, read_facts(hub.folder())
     meta = {**facts, "root": root or object_id}
@@ -199,7 +214,7 @@ def _depth(study: Study, name: str) -> int:
 
 def _local(study: Study, path: str) -> bool:
     local = Path(path).expanduser()
-    return (study.home / local).exists() or local.suffix == ".gguf" or path.startswith((".", "/", "~"))
+    return (study.home / local).exists() or local.suffix == ".gguf" or not may_be_hub_id(path)
 
 
 def _tokenizers(study: Study, models: Sequence[Object]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from lamdagent.core.errors import DataError, LamdagentError
 from lamdagent.core.templates import BadTemplate, Template
+from lamdagent.core.text import told
 
 
 def bound_templates() -> None:
@@ -31,19 +32,20 @@ def rendered(template: str, document: Mapping[str, Any]) -> str:
 
 
 @contextmanager
-def errors_of(task: str, item: int | None = None) -> Iterator[None]:
-    """Whatever a task file's templates and functions raise, as an error that names the task, and the item where it is one.
+def errors_of(task: str, help: str = "") -> Iterator[None]:
+    """Whatever a task file's templates, functions and data raise, as an error that names the task.
 
+    Args:
+        help: what may have to do with it.
     Raises:
         DataError: something was raised.
     """
-    where = f"task {task}" if item is None else f"task {task}, item {item}"
     try:
         yield
     except LamdagentError as error:
-        raise DataError(f"{where}: {error}") from error
+        raise DataError(f"task {task}: {error}") from error
     except Exception as error:  # a task file may bring any code
-        raise DataError(f"{where}: {type(error).__name__}: {error}") from error
+        raise DataError(f"task {task}: {told(error)}{f' ({help})' if help else ''}") from error
 
 
 @lru_cache(maxsize=256)

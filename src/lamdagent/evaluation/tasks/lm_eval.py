@@ -35,6 +35,7 @@ from lamdagent.evaluation.tasks.task_files import task_files_id
 from lamdagent.evaluation.tasks.tokens import as_trained
 from lamdagent.objects.artifacts import kept_values
 from lamdagent.objects.durable import rename
+from lamdagent.objects.reach import only_what_is_here
 
 ITEM_ORDER = "lamdagent items"  # seed of the fixed order
 SHOWN_CHARS = 500
@@ -105,9 +106,8 @@ class NamedItems:
 
     @cached_property
     def _loaded(self) -> Mapping[str, Any]:
-        with errors_of(self.config.task):
-            found: Mapping[str, Any] = _task_manager(self.include_path).load([self.config.task])
-        return found
+        with errors_of(self.config.task, only_what_is_here()):
+            return dict(_task_manager(self.include_path).load([self.config.task]))
 
     @cached_property
     def ids(self) -> Mapping[Split, str]:
@@ -237,7 +237,7 @@ class LmEvalTask:
         """Every item of a side in its order: its place, prompt and answer as texts."""
         for place, (task, index) in enumerate(self._drawn(split)):
             document = task.eval_docs[index]
-            with errors_of(str(task.config.task), index):
+            with errors_of(f"{task.config.task}, item {index}"):
                 texts = str(task.doc_to_text(document)), right_answer(task, document)
             yield place, *texts
 

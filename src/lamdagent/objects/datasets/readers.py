@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from lamdagent.core.errors import DataError
+from lamdagent.core.text import told
+from lamdagent.objects.reach import only_what_is_here
 
 LOCAL = (".jsonl", ".json", ".csv", ".parquet")
 SLICE = re.compile(r"^(?P<split>[\w.\-]+)(?:\[(?P<start>\d+%?)?:(?P<stop>\d+%?)?\])?$")
@@ -112,13 +114,16 @@ def _parquet(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 
 def _from_hub(source: Source) -> Iterator[tuple[str, dict[str, Any]]]:
     from datasets import load_dataset
-    from datasets.exceptions import DatasetsError
 
+    unreached = only_what_is_here()
     try:
         rows = load_dataset(source.path, source.name, split=source.split, revision=source.revision)
-    except (DatasetsError, OSError, ValueError) as error:
+    except Exception as error:  # its clients raise errors of many libraries, and a dataset may bring code
+        why = f"; {unreached}" if unreached else ""
         local = f"; {source.folder / source.path} is no local file either"
-        raise DataError(f"dataset {source.path!r} cannot be loaded from the hub ({error}){local}.") from error
+        raise DataError(
+            f"dataset {source.path!r} cannot be loaded from the hub ({told(error)}){why}{local}."
+        ) from error
     for number, row in enumerate(rows):
         yield f"{source.path} row {number}", dict(row)
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import difflib
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from lamdagent.core.errors import DataError
 from lamdagent.core.protocols import ArtifactStore
+from lamdagent.core.text import told
 from lamdagent.core.types import ID_FORMULA, Object, content_id
 from lamdagent.objects.artifacts import file_hash
 from lamdagent.objects.models.metadata import TOKENIZER_FILES, weight_files
+from lamdagent.objects.reach import only_what_is_here
 
 
 def locate(home: Path, store: ArtifactStore, obj: Object) -> Path:
@@ -22,6 +26,7 @@ def locate(home: Path, store: ArtifactStore, obj: Object) -> Path:
 
 
 HUB = "hf://"
+HUB_ID = re.compile(r"[A-Za-z0-9][\w.\-]{0,95}(/[\w.\-]{1,96})?")
 
 
 READ = ("*.json", "*.jinja", "additional_chat_templates/*.jinja", "*.model", "*.tiktoken", "vocab.txt", "merges.txt")
@@ -52,7 +57,6 @@ class HubModel:
             DataError: it is not in the cache and cannot be fetched.
         """
         from huggingface_hub import snapshot_download
-        from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
         for local in (True, False):
             try:
@@ -61,37 +65,53 @@ class HubModel:
                         self.repo, revision=self.commit, allow_patterns=list(WANTED), local_files_only=local
                     )
                 )
-            except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
-                if not local:
+            except Exception as error:  # its clients raise errors of many libraries
+                if not local or only_what_is_here():
                     raise DataError(f"model {self.repo!r} cannot be fetched: {error}") from error
         raise AssertionError("unreachable")
 
 
-def resolve(repo: str, revision: str | None) -> HubModel:
+def may_be_hub_id(path: str) -> bool:
+    """Whether a path has the form of a hub id: `name` or `owner/name`."""
+    return HUB_ID.fullmatch(path) is not None and ".." not in path and "--" not in path
+
+
+def resolve(repo: str, revision: str | None, *, place: Path) -> HubModel:
     """A hub id and revision as a commit.
 
+    Args:
+        place: the folder that it would be on this machine, for the message.
     Raises:
         DataError: the hub cannot be reached, or has no such model or revision, and the cache has none either.
     """
     from huggingface_hub import HfApi, scan_cache_dir
-    from huggingface_hub.errors import CacheNotFound, HfHubHTTPError, HFValidationError
+    from huggingface_hub.errors import CacheNotFound
 
-    try:
-        return HubModel(repo=repo, commit=str(HfApi().model_info(repo, revision=revision).sha))
-    except HFValidationError as error:
-        raise DataError(f"{repo!r} is neither a local folder nor a hub id: {error}") from error
-    except (HfHubHTTPError, OSError) as error:
+    unreached, reason = only_what_is_here(), ""
+    if not unreached:
         try:
-            cached = next((r for r in scan_cache_dir().repos if r.repo_id == repo), None)
-        except CacheNotFound:
-            cached = None
-        for commit in cached.revisions if cached else ():
-            if revision in (None, commit.commit_hash) or revision in commit.refs:
-                return HubModel(repo=repo, commit=commit.commit_hash)
-        raise DataError(
-            f"{repo!r} is no local folder, and the hub gives no such model: {error}. "
-            "Offline, give the path of a local Hugging Face folder or .gguf file."
-        ) from error
+            return HubModel(repo=repo, commit=str(HfApi().model_info(repo, revision=revision).sha))
+        except Exception as error:  # its clients raise errors of many libraries
+            reason = f"the hub gives no such model ({told(error)})"
+    try:
+        cached = next((r for r in scan_cache_dir().repos if r.repo_id == repo and r.repo_type == "model"), None)
+    except (CacheNotFound, OSError):
+        cached = None
+    for commit in cached.revisions if cached else ():
+        if revision in (None, commit.commit_hash) or revision in commit.refs:
+            return HubModel(repo=repo, commit=commit.commit_hash)
+    raise DataError(f"{no_such_place(place)}; {reason or f'{unreached}, and the cache has no model {repo!r}'}.")
+
+
+def no_such_place(place: Path) -> str:
+    """`models/a: no such file or folder`, with what there is beside it."""
+    try:
+        beside = [one.name for one in place.parent.iterdir()] if place.parent.is_dir() else []
+    except OSError:
+        beside = []
+    near = difflib.get_close_matches(place.name, beside, n=1, cutoff=0.5)
+    hint = f" (did you mean {str(place.parent / near[0])!r}?)" if near else ""
+    return f"{place}: no such file or folder{hint}"
 
 
 def folder_id(folder: Path, root: str | None, *, dtype: str = "auto", formula: int = ID_FORMULA) -> str:
