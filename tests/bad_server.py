@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import threading
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+from lamdagent.testing import fake_chat
 
 Body = dict[str, Any]
 Answer = Callable[[Body], tuple[int, Any]]
@@ -77,21 +78,10 @@ def completion(content: str | None, *, finish: str | None = "stop", **more: Any)
 
 def fitting(body: Body) -> str:
     """JSON that fits what is asked for, by the schema of a response format or a tool, or as in words."""
-    asked = json.dumps(body["messages"])
     if "response_format" in body:
         schema = body["response_format"]["json_schema"]["schema"]
     elif "tools" in body:
         schema = body["tools"][0]["function"]["parameters"]
     else:
         schema = json.loads(body["messages"][-1]["content"].rpartition("Its JSON schema:\n")[2])
-    return json.dumps({key: _value(part, zlib.crc32(asked.encode())) for key, part in schema["properties"].items()})
-
-
-def _value(part: Body, turn: int) -> Any:
-    if "const" in part:
-        return part["const"]
-    if "enum" in part:
-        return part["enum"][turn % len(part["enum"])]
-    if part.get("type") == "array":
-        return (part["items"].get("enum") or [part["items"]["const"]])[: part.get("minItems", 1)]
-    return f"because {turn}"
+    return json.dumps(fake_chat.fitting(schema, json.dumps(body["messages"])))

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from lamdagent.memories.reflection import Reflection
 from lamdagent.memories.table import Table
-from lamdagent.policies.agent import Agent
+from lamdagent.policies.agent.policy import Agent
 from lamdagent.policies.evolution import Evolution
 from lamdagent.policies.greedy import Greedy
 from lamdagent.policies.random import Random
@@ -19,7 +19,7 @@ class TestRandom(DataPolicyContract):
 
 
 class TestTable(MemoryContract):
-    most_chars = 2_500
+    most_chars = 5_000
 
     def memory(self) -> Table:
         return Table()

@@ -16,7 +16,7 @@ from lamdagent.core.search import Search, run
 from lamdagent.core.state import reduce_events
 from lamdagent.core.types import Failed
 from lamdagent.memories.reflection import Reflection
-from lamdagent.policies.agent import Agent
+from lamdagent.policies.agent.policy import Agent
 from lamdagent.policies.random import Random
 from lamdagent.results.ledger import ledger_of
 from lamdagent.study.journal import MemoryJournal, from_json, kind_of, to_json

@@ -21,7 +21,7 @@ from lamdagent.llm.chat import Chat
 from lamdagent.llm.config import ChatConfig
 from lamdagent.llm.pydantic_ai import PydanticAi
 from lamdagent.memories.table import Table
-from lamdagent.policies.agent import Agent
+from lamdagent.policies.agent.policy import Agent
 from lamdagent.policies.random import Random
 from lamdagent.results.trial import llm_calls_for, trial_detail
 from lamdagent.study.journal import SqliteJournal

@@ -18,7 +18,7 @@ from lamdagent.core.types import ID_FORMULA
 from lamdagent.llm.chat import Chat, NoReply
 from lamdagent.memories.reflection import Reflection
 from lamdagent.memories.table import Table
-from lamdagent.policies.agent import Agent
+from lamdagent.policies.agent.policy import Agent
 from lamdagent.policies.evolution import Evolution
 from lamdagent.policies.greedy import Greedy
 from lamdagent.policies.random import Random

@@ -26,7 +26,7 @@ from lamdagent.core.types import Action, Choice, Score, Slot
 from lamdagent.llm.chat import NoReply, Reply
 from lamdagent.memories.table import Table
 from lamdagent.objects.artifacts import LocalArtifacts
-from lamdagent.policies.agent import Agent
+from lamdagent.policies.agent.policy import Agent
 from lamdagent.policies.moves import seeded
 from lamdagent.policies.random import Random
 from lamdagent.results.diagnosis import diagnose

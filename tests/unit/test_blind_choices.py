@@ -12,7 +12,7 @@ from lamdagent.core.protocols import Policy
 from lamdagent.core.space import ActionSpace
 from lamdagent.core.state import State, reduce_events
 from lamdagent.core.types import Failed, Object, Slot
-from lamdagent.policies.agent import Agent
+from lamdagent.policies.agent.policy import Agent
 from lamdagent.policies.evolution import PARENTS, Evolution
 from lamdagent.policies.greedy import Greedy
 from lamdagent.policies.random import Random

@@ -20,7 +20,7 @@ from lamdagent.core.state import State, reduce_events
 from lamdagent.core.types import Action, Choice, Guard, Made, Object, Score, Split, TaskWeight, Trial
 from lamdagent.evaluation.evaluator import Evaluation, score_of
 from lamdagent.memories.table import Table
-from lamdagent.policies.agent import describe
+from lamdagent.policies.agent.menu import describe
 from lamdagent.policies.random import Random
 from lamdagent.results.holdout import holdout_results_of as sealed_of
 from lamdagent.runners.inline import Inline

@@ -21,7 +21,8 @@ from lamdagent.core.types import Made, Object
 from lamdagent.memories.reflection import Reflection
 from lamdagent.objects.artifacts import LocalArtifacts
 from lamdagent.objects.datasets.readers import rows_digest
-from lamdagent.policies.agent import Agent, describe
+from lamdagent.policies.agent.menu import describe
+from lamdagent.policies.agent.policy import Agent
 from lamdagent.policies.random import Random
 from lamdagent.results.export.pipeline_file import study_data
 from lamdagent.results.trial import trial_detail
@@ -94,12 +95,6 @@ def _gain(state: State, obj: Object) -> float:
 
 def test_a_search_that_makes_no_data_says_nothing_of_it() -> None:
     assert "Made datasets" not in evidence_table(toy.grown(40, seed=3, models=2))
-
-
-def test_what_was_never_tried_together_is_said_for_any_action_that_trains() -> None:
-    text = evidence_table(toy.grown(5))
-    assert "Never tried together: " in text
-    assert "with wild" in text
 
 
 def test_a_made_dataset_has_a_recipe_a_result_and_a_line_in_the_lineage(state: State) -> None:

@@ -17,7 +17,7 @@ from lamdagent.core.observers import Observers
 from lamdagent.core.protocols import Observer
 from lamdagent.core.search import Search, run
 from lamdagent.memories.table import Table
-from lamdagent.policies.agent import Agent
+from lamdagent.policies.agent.policy import Agent
 from lamdagent.policies.random import Random
 from lamdagent.study.journal import MemoryJournal, SqliteJournal
 from lamdagent.testing import toy

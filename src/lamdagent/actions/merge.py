@@ -106,7 +106,7 @@ def relative_to_base(model: Object) -> str | None:
 
 
 class Ties:
-    """Merge models by trimming their task vectors, electing signs, and averaging what agrees."""
+    """Merge models by what each changed of the base model that all descend from: trimmed, signs elected, averaged."""
 
     Config = TiesConfig
     name, version = "ties", 2

@@ -19,7 +19,8 @@ from lamdagent.core.types import Choice, Cost, Guard, Object, ObjectId, Outcome,
 class StudyOpened:
     """The study began, with this config (as validated), seed, goals and guards.
 
-    `id_formula` is the version of what ids cover, and `task_ids` are those of the validation sides, by task.
+    `id_formula` is the version of what ids cover, and `task_ids` are those of the validation sides, by task. `prompts` are
+    a few validation prompts of each task, cut, without answers.
     """
 
     config: Mapping[str, Any]
@@ -28,6 +29,7 @@ class StudyOpened:
     guards: tuple[Guard, ...] = ()
     id_formula: int = 1
     task_ids: Mapping[str, str] = field(default_factory=dict)
+    prompts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,18 +7,18 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from lamdagent.core.format import change, contents, recipe, scored
+from lamdagent.core.effects import changed, effects_table, few, parent_of
+from lamdagent.core.format import PARTS, action_of, by_task, change, contents, recipe, result
 from lamdagent.core.state import State
 from lamdagent.core.types import Failed, Made, Object, ObjectId, ObjectiveValue, Trial
 
-BEST = 5
-NEVER_TRIED = 8
+COMPUTED = "\n\n[Computed from all trials]\n"
+"""What stands in a memory between what was told and what was computed."""
 REPEATS = 5
 MADE_DATASETS = 5
-PARTS = ("dataset", "hyperparameters")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,21 +75,8 @@ def dataset_gains(state: State) -> dict[ObjectId, MeanGain]:
 
 
 def evidence_table(state: State) -> str:
-    """Mean gain over the best parent by action type, dataset and setting; the best pipelines; made datasets; failures;
-    gaps."""
-    groups: dict[str, list[float]] = defaultdict(list)
-    for gain in gains(state):
-        for label in parts(state, gain.trial):
-            groups[label].append(gain.value)
-    lines = ["Mean gain of the objective over the best parent, by what was used:"]
-    lines += [
-        f"- {label}: {change(*_mean_and_error(values))} (n={len(values)})"
-        for label, values in sorted(groups.items(), key=_by_mean)
-    ]
-    names = labels(state)
-    ranked = state.ranked()[:BEST]
-    lines += ["Best models:"]
-    lines += [f"- {names[obj.id]} {scored(objective)}: {recipe(state, obj.id, names)}" for obj, objective in ranked]
+    """What each thing that was done changed of each task; made datasets; failures; broken guards. Bounded."""
+    names, lines = labels(state), effects_table(state)
     lines += _made_datasets(state, names)
     failed = [t.outcome for t in state.trials if isinstance(t.outcome, Failed)]
     for what, stopped in (("Failures", False), ("Stopped from outside, which says nothing of the action", True)):
@@ -98,7 +85,34 @@ def evidence_table(state: State) -> str:
             lines += [f"{what}: " + ", ".join(f"{cause} {n}" for cause, n in causes.most_common())]
     models = [i for i in names if i in state.scores]
     lines += [f"Of {len(models)} models these {words}" for words in [_guards(state, names, models)] if words]
-    return "\n".join([*lines, *_never(state)])
+    return "\n".join(lines) or "Nothing yet: no trial has made a scored model."
+
+
+def told_notes(memory: str) -> str:
+    """The part of a memory that stands before what was computed."""
+    return memory.partition(COMPUTED)[0]
+
+
+def computed_notes(memory: str) -> str:
+    """The table in a memory that was computed from all trials; empty where it has none."""
+    return memory.partition(COMPUTED)[2]
+
+
+def planned(trial: Trial) -> str:
+    """What was planned when a trial was chosen, as the last line of notes; empty where nothing was."""
+    return f"\nPlanned at trial {trial.number + 1}: {trial.choice.plan}" if trial.choice.plan else ""
+
+
+def line_of(state: State, trial: Trial, names: Mapping[ObjectId, str]) -> str:
+    """A trial in a line: what was done, what came of it, each task's score, and what it changed of each."""
+    object_id = trial.choice.action.id
+    made = names.get(object_id) or (state.pool[object_id].name if object_id in state.pool else None)
+    message = f": {trial.outcome.message:.120}" if isinstance(trial.outcome, Failed) else ""
+    tasks = f" ({words})" if (words := by_task(state, object_id)) else ""
+    parent, moved = parent_of(state, trial), changed(state, trial)
+    since = f"; from {names.get(parent, state.pool[parent].name)}: {moved}" if parent is not None and moved else ""
+    outcome = f"{f'{made}, ' if made else ''}{result(state, trial)}{message}{tasks}{since}"
+    return f"{action_of(state, trial, names)} gave {outcome}"
 
 
 def _made_datasets(state: State, names: dict[ObjectId, str]) -> list[str]:
@@ -113,7 +127,7 @@ def _made_datasets(state: State, names: dict[ObjectId, str]) -> list[str]:
         lines.append(f"- {obj.name} {gained[obj.id]}: {recipe(state, obj.id, names)}, {contents(obj)}")
     untried = [obj.name for obj in made if obj.id not in gained]
     if untried:
-        lines.append(f"- no model trained on them yet: {_few(untried)}")
+        lines.append(f"- no model trained on them yet: {few(untried, most=MADE_DATASETS)}")
     return lines
 
 
@@ -172,36 +186,6 @@ def parts(state: State, trial: Trial) -> list[str]:
     return [type, *(f"{type} {obj.kind} {obj.name}" for obj in _used(state, trial) if obj.made_by is None)]
 
 
-def _never(state: State) -> list[str]:
-    used = {i for trial in state.trials for i in trial.choice.action.object_ids}
-    never = [
-        f"{obj.kind} {obj.name}" if obj.made_by is None else obj.name
-        for obj in state.pool.values()
-        if obj.kind in PARTS and obj.id not in used
-    ]
-    pairs = {tuple(o.id for o in _used(state, t)) for t in state.trials}
-    trains = {
-        (trial.choice.action.type, obj.dataset.get("format"))
-        for trial in state.trials
-        for obj in _used(state, trial)
-        if obj.kind == "dataset"
-    }  # which action types have taken datasets of which format: the rest may be none of their business
-    open_pairs = [
-        f"{dataset.name} with {setting.name}"
-        for dataset in state.of_kind("dataset")
-        for setting in state.of_kind("hyperparameters")
-        if (setting.setting.get("action"), dataset.dataset.get("format")) in trains
-        and (dataset.id, setting.id) not in pairs
-    ]
-    lines = [f"Never used: {_few(never)}"] if never else []
-    return [*lines, *([f"Never tried together: {_few(open_pairs)}"] if open_pairs else [])]
-
-
-def _few(names: Sequence[str]) -> str:
-    more = f" and {len(names) - NEVER_TRIED} more" if len(names) > NEVER_TRIED else ""
-    return f"{', '.join(names[:NEVER_TRIED])}{more}"
-
-
 def _mean_gain(found: Sequence[Gain]) -> MeanGain:
     mean, stderr = _mean_and_error([gain.value for gain in found])
     return MeanGain(value=mean, stderr=found[0].stderr if len(found) == 1 else stderr, n=len(found))
@@ -217,7 +201,3 @@ def _mean_and_error(values: Sequence[float]) -> tuple[float, float | None]:
     if n < 2:
         return mean, None
     return mean, math.sqrt(math.fsum((v - mean) ** 2 for v in values) / (n - 1) / n)
-
-
-def _by_mean(group: tuple[str, list[float]]) -> float:
-    return -sum(group[1]) / len(group[1])

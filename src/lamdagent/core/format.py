@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lamdagent.core.state import State
 from lamdagent.core.training import Training
-from lamdagent.core.types import Action, Failed, Object, ObjectId, ObjectiveValue, Score, Trial
+from lamdagent.core.types import Action, Failed, Kind, Object, ObjectId, ObjectiveValue, Score, Trial
 
 Labels = Mapping[ObjectId, str]
 RECIPE_STEPS = 6
+TASKS_SHOWN = 8
+PARTS: tuple[Kind, ...] = ("dataset", "hyperparameters")
+"""What an action takes beside models."""
 
 
 def scored(value: Score | ObjectiveValue | None) -> str:
@@ -81,7 +84,7 @@ def action_of(state: State, trial: Trial, labels: Labels | None = None) -> str:
 def described(state: State, action: Action, labels: Labels | None = None) -> str:
     """The same for an action that need not have been tried."""
     slots = (f"{slot}={'+'.join(_name(state, i, labels) for i in ids)}" for slot, ids in action.inputs.items())
-    return f"{action.type}({', '.join(slots)})"
+    return f"{action.type}({', '.join(slots)}){_again(state, action)}"
 
 
 def origin(state: State, object_id: ObjectId) -> str:
@@ -92,22 +95,34 @@ def origin(state: State, object_id: ObjectId) -> str:
 
 def recipe(state: State, object_id: ObjectId, labels: Labels | None = None) -> str:
     """How an object was made, in one bounded line: `M0 > sft sort/gentle > sft call/firm` or `ties(M1 + M4, half)` for a
-    model, `blend(east + north)` for a dataset."""
+    model, `blend(east + north)` for a dataset. Of many steps those in the middle are left out."""
     kind = state.pool[object_id].kind
     steps: list[str] = []
-    while len(steps) < RECIPE_STEPS:
-        trial = state.trial_of(object_id)
-        if trial is None:
-            return " > ".join([_name(state, object_id, labels), *reversed(steps)]) if steps else "as given"
+    while (trial := state.trial_of(object_id)) is not None:
         objects = [state.pool[i] for i in trial.choice.action.object_ids]
         alike = [obj for obj in objects if obj.kind == kind]
-        rest = "/".join(_name(state, obj.id, labels) for obj in objects if obj.kind != kind)
+        again = _again(state, trial.choice.action)
         if kind != "model" or len(alike) != 1:
+            rest = "/".join(_name(state, obj.id, labels) for obj in objects if obj.kind != kind)
             parts = filter(None, [" + ".join(_name(state, obj.id, labels) for obj in alike), rest])
-            return " > ".join([f"{trial.choice.action.type}({', '.join(parts)})", *reversed(steps)])
-        steps.append(f"{trial.choice.action.type} {rest}")
+            return " > ".join([f"{trial.choice.action.type}({', '.join(parts)}){again}", *_without_middle(steps[::-1])])
+        groups = ([_name(state, obj.id, labels) for obj in objects if obj.kind == part] for part in PARTS)
+        steps.append(f"{trial.choice.action.type} {'/'.join('+'.join(group) for group in groups if group)}{again}")
         object_id = alike[0].id
-    return " > ".join([_name(state, object_id, labels), *reversed(steps)])
+    return " > ".join([_name(state, object_id, labels), *_without_middle(steps[::-1])]) if steps else "as given"
+
+
+def _without_middle(steps: list[str]) -> list[str]:
+    left_out = len(steps) - RECIPE_STEPS
+    if left_out <= 1:
+        return steps
+    first = RECIPE_STEPS // 3
+    return [*steps[:first], f"… {left_out} steps …", *steps[first + left_out :]]
+
+
+def _again(state: State, action: Action) -> str:
+    """What marks an action that is done once more with another seed of training."""
+    return "" if action.seed == state.seed else f" (seed {action.seed})"
 
 
 def _name(state: State, object_id: ObjectId, labels: Labels | None) -> str:
@@ -137,6 +152,15 @@ def tally(state: State) -> str:
     return f"{ended} {'trial' if ended == 1 else 'trials'} ended, {count['failed']} of them failed{stopped}"
 
 
+def by_task(state: State, object_id: ObjectId) -> str:
+    """`facts 0.41 ±0.03, reverse 0.62 ±0.04`: a model's score on each task; empty where it has none."""
+    scores = state.scores.get(object_id, ())
+    shown = [
+        f"{s.task} {s.value:.2f}" + ("" if s.stderr is None else f" ±{s.stderr:.2f}") for s in scores[:TASKS_SHOWN]
+    ]
+    return ", ".join([*shown, *([f"{len(scores) - TASKS_SHOWN} more tasks"] if len(scores) > TASKS_SHOWN else [])])
+
+
 def guard_breaks(state: State, object_id: ObjectId) -> str:
     """`breaks its guard: facts -0.120 ± 0.020 against the base model (at most -0.020)`; empty where it holds them."""
     broken = [
@@ -146,6 +170,8 @@ def guard_breaks(state: State, object_id: ObjectId) -> str:
     return f"breaks its guard: {', '.join(broken)}" if broken else ""
 
 
+SHARED_SHOWN = 4
+"""Values that settings share, at most, of those that no setting gives; and those of a mapping in a setting."""
 STANDS_OUT = 2.0
 """Times as alike as the mean of the other tasks: what a dataset is about."""
 
@@ -169,6 +195,33 @@ def setting(obj: Object) -> str:
     """What a hyperparameter setting changes of the defaults: `learning_rate=0.001, num_train_epochs=2`."""
     given = obj.setting.get("given", obj.setting["values"])
     return ", ".join(f"{key}={_shown(value)}" for key, value in given.items()) or "all defaults"
+
+
+def compared_settings(settings: Sequence[Object]) -> tuple[str, dict[ObjectId, str]]:
+    """Real values of several settings of one action type, defaults included: those that all share, and by id of each
+    those in which they differ.
+
+    Of values that all share the action's first few are shown, by the order of its keys, and any that a setting gives.
+    """
+    values = {obj.id: _flat(obj.setting["values"]) for obj in settings}
+    keys = list(dict.fromkeys(key for of_one in values.values() for key in of_one))
+    given = {key for obj in settings for key in _flat(obj.setting.get("given", obj.setting["values"]))}
+    differ = [key for key in keys if len({repr(of_one.get(key)) for of_one in values.values()}) > 1]
+    shared = [key for i, key in enumerate(keys) if key not in differ and (i < SHARED_SHOWN or key in given)]
+    first = next(iter(values.values()), {})
+    lines = {i: ", ".join(f"{k}={_shown(of_one[k])}" for k in differ if k in of_one) for i, of_one in values.items()}
+    return ", ".join(f"{key}={_shown(first[key])}" for key in shared), lines
+
+
+def _flat(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Values of mappings in it by `peft.r`."""
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            flat |= {f"{key}.{inner}": one for inner, one in list(value.items())[:SHARED_SHOWN]}
+        else:
+            flat[key] = value
+    return flat
 
 
 def _shown(value: Any) -> str:

@@ -80,6 +80,7 @@ class Prepared:
     `models` are the facts of each imported model, `sizes` the number of items on each side of each task. `overlaps` are
     those of the datasets that have any, by name; `passages` a line on each task whose prompts repeat long passages.
     `findings` are those of the audit. `affinity` says by dataset how alike it and each task's prompts are, from 0 to 1.
+    `prompts` are a few validation prompts of each task, cut.
     """
 
     models: Mapping[ObjectId, Mapping[str, Any]]
@@ -88,6 +89,7 @@ class Prepared:
     passages: Mapping[str, str] = field(default_factory=dict)
     findings: tuple[Finding, ...] = ()
     affinity: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    prompts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

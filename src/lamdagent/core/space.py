@@ -138,6 +138,12 @@ class ActionSpace:
         }
         return Action(type=type, version=known.version if known else 0, inputs=filled, seed=self._state.seed)
 
+    def repeat(self, action: Action) -> Action:
+        """The same action with the next seed of training that it was not done with: itself where it was never done."""
+        while action.id in self._state.tried:
+            action = replace(action, seed=action.seed + 1)
+        return action
+
     def why_invalid(self, action: Action) -> str | None:
         """Why an action cannot be done, in words to act on; None if it can."""
         if action.type not in self.types:
@@ -263,6 +269,11 @@ class ActionSpace:
         type = self._all_types.get(action.type)
         return Training() if type is None else cost_of(type, self._objects(action))
 
+    def _made(self, action: Action) -> bool:
+        """Whether an action was done, which lets it be done again with the next seed."""
+        number = self._state.tried.get(action.id)
+        return number is not None and self._state.trials[number].status == "made"
+
     def _unaffordable(self, action: Action) -> str | None:
         if self.budget.train_rows is None and self.budget.train_tokens is None:
             return None
@@ -372,6 +383,9 @@ class ActionSpace:
         wanted = self.action(action.type, action.inputs)
         if action == wanted:
             return None
+        if replace(action, seed=wanted.seed) == wanted and self._made(replace(action, seed=action.seed - 1)):
+            trains = self.cost(action).rows != 0
+            return None if trains else f"{action.type} trains nothing: another seed gives the same again"
         if (action.version, action.seed) != (wanted.version, wanted.seed):
             given, known = (f"version {a.version} and seed {a.seed}" for a in (action, wanted))
             return f"{action.type} has {known} here, not {given}"

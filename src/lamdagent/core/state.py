@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from lamdagent.core.events import (
@@ -54,6 +54,7 @@ class State:
     guards: tuple[Guard, ...] = ()
     id_formula: int = 1
     task_ids: Mapping[str, str] = field(default_factory=dict)
+    prompts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     pool: Mapping[ObjectId, Object] = field(default_factory=dict)
     scores: Mapping[ObjectId, tuple[Score, ...]] = field(default_factory=dict)
     trials: tuple[Trial, ...] = ()
@@ -217,10 +218,7 @@ def _step(state: State, event: Event) -> State:
         state = replace(state, stopped=None)  # only a search that goes on writes these
     match event:
         case StudyOpened():
-            began = {
-                key: getattr(event, key) for key in ("config", "seed", "goals", "guards", "id_formula", "task_ids")
-            }
-            return replace(state, **began)
+            return replace(state, **{field.name: getattr(event, field.name) for field in fields(event)})
         case ObjectAdded(object=obj):
             return replace(state, pool={**state.pool, obj.id: obj})
         case Scored(object_id=object_id, scores=scores):

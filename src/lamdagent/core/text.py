@@ -12,6 +12,7 @@ import os
 import re
 from collections.abc import Iterable
 
+SAMPLE_CHARS = 200
 SHORTEST_SECRET = 8  # a shorter value of the environment would be found in innocent words
 _SECRET_NAME = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD)$")
 _USER = re.compile(r"(?<=://)[^\s/]+@")
@@ -110,3 +111,9 @@ def told(error: BaseException | str, most: int = 500) -> str:
         if _SECRET_NAME.search(key) and len(value.strip()) >= SHORTEST_SECRET:
             text = text.replace(value.strip(), f"[{key}]")
     return one_line(writable(f"{name}: {text}" if name and text else name or text))[:most]
+
+
+def sample_of(text: str, most: int = SAMPLE_CHARS) -> str:
+    """A text as a sample to read: on one line, with single spaces, and cut."""
+    line = " ".join(one_line(writable(text)).split())
+    return line if len(line) <= most else f"{line[: most - 1]}…"

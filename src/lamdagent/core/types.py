@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypedDict, cast
 
@@ -83,7 +83,7 @@ class DatasetMeta(_DatasetNeeds, total=False):
     `dropped` rows were left out of the dataset `whole`, or of what an action made, because they held evaluation items;
     `overlapping` ones hold some and stayed. `digest` is that of the rows; a provided dataset's is its id. `unused` columns
     are not trained on, each with the number of rows that have something in it. `affinity` says by task how alike the rows
-    and the validation prompts are, from 0 to 1.
+    and the validation prompts are, from 0 to 1. `samples` are a few of its rows as texts, cut.
     """
 
     split: str
@@ -96,6 +96,7 @@ class DatasetMeta(_DatasetNeeds, total=False):
     whole: ObjectId
     unused: Mapping[str, int]
     affinity: Mapping[str, float]
+    samples: Sequence[str]
 
 
 class _SettingNeeds(TypedDict):
@@ -231,11 +232,13 @@ FALLBACK = " (fallback)"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """What a policy selected, in its own words why, and which policy it was."""
+    """What a policy selected, in its own words why, and which policy it was; `plan` is what it wants to do next, if it
+    says, which binds nobody."""
 
     action: Action
     reason: str
     by: str
+    plan: str = ""
 
     @property
     def fell_back(self) -> bool:

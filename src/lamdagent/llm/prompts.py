@@ -15,13 +15,19 @@ def render(package: str, name: str, own: Path | None, **values: Any) -> str:
 
     Args:
         package: where the shipped `prompts/` folder lies.
-        own: the user's folder; what it lacks is taken from the shipped ones.
+        own: the user's folder; what it lacks, and includes, is taken from the shipped ones.
     Raises:
         UserError: the user's template cannot be filled in.
     """
-    mine = own / name if own is not None and (own / name).is_file() else None
+    from jinja2 import FunctionLoader
+
+    def place_of(name: str) -> Any:
+        mine = own / name if own is not None else None
+        return mine if mine is not None and mine.is_file() else files(package) / "prompts" / name
+
     try:
-        text = (mine or files(package) / "prompts" / name).read_text(encoding="utf-8")
-        return Template(text, trim_blocks=True, lstrip_blocks=True).render(values).strip()
+        text = place_of(name).read_text(encoding="utf-8")
+        parts = FunctionLoader(lambda part: place_of(part).read_text(encoding="utf-8"))
+        return Template(text, trim_blocks=True, lstrip_blocks=True, loader=parts).render(values).strip()
     except (BadTemplate, OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{mine or name}: {error}. It may use: {', '.join(sorted(values))}.") from error
+        raise UserError(f"{place_of(name)}: {error}. It may use: {', '.join(sorted(values))}.") from error

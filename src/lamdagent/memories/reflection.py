@@ -14,14 +14,14 @@ from pydantic import BaseModel, BeforeValidator, Field, create_model
 from lamdagent.core import evidence
 from lamdagent.core.config import Config, Parts
 from lamdagent.core.errors import BudgetSpent
-from lamdagent.core.format import action_of, result
 from lamdagent.core.state import State
-from lamdagent.core.types import Failed, Trial
+from lamdagent.core.types import Trial
 from lamdagent.llm.chat import Chat
 from lamdagent.llm.prompts import render
+from lamdagent.memories.table import best_lines
 
-HEADING = "\n\n[Computed from all trials]\n"
-LATEST = 10
+LATEST = 8
+BEST = 5
 CHARS_PER_TOKEN = 4
 WORDS_PER_TOKEN = 0.5
 SYSTEM = "You keep the notes of a search for the best way to post-train a language model. Answer in JSON only."
@@ -56,21 +56,25 @@ class Reflection:
         self._chat, self._max_tokens, self._evidence, self._prompts = chat, max_tokens, evidence, prompts
 
     def update(self, state: State, trial: Trial) -> str:
-        notes = self._notes(state, trial, state.memory.partition(HEADING)[0])
-        return notes + HEADING + evidence.evidence_table(state) if self._evidence else notes
+        notes = self._notes(state, trial, evidence.told_notes(state.memory))
+        return notes + evidence.COMPUTED + evidence.evidence_table(state) if self._evidence else notes
 
     def _notes(self, state: State, trial: Trial, old: str) -> str:
         names = evidence.labels(state)
         most_chars = self._max_tokens * CHARS_PER_TOKEN
         ended = [t for t in state.trials if t.outcome is not None and t != trial][-LATEST:]
+        number, of = trial.number + 1, (state.config.get("budget") or {}).get("trials")
         prompt = render(
             "lamdagent.memories",
             "reflection.md",
             self._prompts,
+            standing=f"Trial {number}{f' of {of}' if of else ''} has ended.",
             notes=old or "None yet.",
             evidence=evidence.evidence_table(state) if self._evidence else "See the latest trials.",
-            latest="\n".join(f"- {_line(state, t, names)}" for t in ended) or "None.",
-            result=_line(state, trial, names),
+            best="\n".join(best_lines(state, names, BEST)),
+            latest="\n".join(f"- {evidence.line_of(state, t, names)}" for t in ended) or "None.",
+            result=evidence.line_of(state, trial, names),
+            plan=trial.choice.plan,
             data=any(obj.made_by is not None for obj in state.of_kind("dataset")),
             words=round(self._max_tokens * WORDS_PER_TOKEN),
         )
@@ -82,15 +86,8 @@ class Reflection:
         except BudgetSpent:
             answer = None
         if answer is None:
-            return f"{old}\nNot reflected on: {_line(state, trial, names)}".strip()[-most_chars:]
-        return str(answer.notes)  # type: ignore[attr-defined]
-
-
-def _line(state: State, trial: Trial, names: dict[str, str]) -> str:
-    object_id = trial.choice.action.id
-    made = names.get(object_id) or (state.pool[object_id].name if object_id in state.pool else None)
-    message = f": {trial.outcome.message:.120}" if isinstance(trial.outcome, Failed) else ""
-    return f"{action_of(state, trial, names)} gave {f'{made}, ' if made else ''}{result(state, trial)}{message}"
+            return f"{old}\nNot reflected on: {evidence.line_of(state, trial, names)}".strip()[-most_chars:]
+        return str(answer.notes) + evidence.planned(trial)  # type: ignore[attr-defined]
 
 
 def _schema(most_chars: int) -> type[BaseModel]:

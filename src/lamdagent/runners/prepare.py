@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 from lamdagent.core.errors import DataError
 from lamdagent.core.jobs import Prepared, PrepareRequest, Progress
+from lamdagent.core.protocols import Task
+from lamdagent.core.text import sample_of
 from lamdagent.evaluation import passages
 from lamdagent.evaluation.affinity import affinities_of
 from lamdagent.evaluation.contamination.gate import overlaps
@@ -15,6 +18,8 @@ from lamdagent.evaluation.contamination.made import RowScreen
 from lamdagent.objects.models.metadata import read_facts
 from lamdagent.runners.audit import audit
 from lamdagent.runners.job import Toolkit
+
+PROMPTS = 2
 
 
 def prepare(
@@ -55,4 +60,10 @@ def prepare(
         passages=passages.audit(toolkit.evaluation.tasks),
         findings=findings,
         affinity=alike,
+        prompts={task.name: first_prompts(task) for task in toolkit.evaluation.tasks},
     )
+
+
+def first_prompts(task: Task) -> tuple[str, ...]:
+    """The first few validation prompts of a task, cut to what a sample may have."""
+    return tuple(sample_of(prompt) for _, prompt, _ in islice(task.documents("validation"), PROMPTS))

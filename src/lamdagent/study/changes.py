@@ -15,9 +15,9 @@ from lamdagent.study.config import Document, Study
 from lamdagent.study.config.schema import study_of
 
 FREE_TO_CHANGE = re.compile(
-    r"(budget|policy|memory)\.|execution\.((workers|threads|timeout_min|batch_size)$|runner\.)|tasks\..*\.test$"
+    r"(budget|policy|memory)\.|execution\.((workers|threads|timeout_min|batch_size)$|runner\.)|tasks\..*\.(test|about)$|datasets\..*\.about$"
 )
-"""Where a search stops, who goes on with it, and how its jobs are run; each trial names who chose it."""
+"""Where a search stops, who goes on with it, how its jobs are run, and what is only said; each trial names who chose it."""
 
 
 def changes(study: Study, before: State, objects: Sequence[Any], tasks: Sequence[Task]) -> list[Event]:
@@ -56,7 +56,7 @@ def changes(study: Study, before: State, objects: Sequence[Any], tasks: Sequence
         )
     if old == new:
         return []
-    kept = {key: getattr(before, key) for key in ("seed", "goals", "guards", "id_formula", "task_ids")}
+    kept = {key: getattr(before, key) for key in ("seed", "goals", "guards", "id_formula", "task_ids", "prompts")}
     return [StudyOpened(config=study.dump(), **kept)]
 
 

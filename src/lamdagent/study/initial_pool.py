@@ -16,7 +16,7 @@ from lamdagent.core.types import Kind, Object, ObjectId, content_id
 from lamdagent.llm.clients import LOCAL
 from lamdagent.llm.config import ChatConfig
 from lamdagent.llm.llama_cpp import kept_smollm2
-from lamdagent.objects.datasets.formats import training_rows
+from lamdagent.objects.datasets.formats import SAMPLES, shown_row, training_rows
 from lamdagent.objects.datasets.readers import Source, read_rows, rows_digest
 from lamdagent.objects.datasets.size import Size, open_tokenizer
 from lamdagent.objects.models.hub import (
@@ -232,9 +232,12 @@ def _tokenizers(study: Study, models: Sequence[Object]) -> dict[str, Any]:
 
 def _dataset(study: Study, name: str, entry: DatasetEntry, tokenizers: Mapping[str, Any]) -> Object:
     digest, rows, shapes, size, unused = rows_digest(), 0, set(), Size(), Counter[str]()
+    samples: list[str] = []
     for _, shape, line in _lines(study, entry, unused):
         digest.update(line.encode())
-        size.add(json.loads(line))
+        size.add(row := json.loads(line))
+        if len(samples) < SAMPLES:
+            samples.append(shown_row(row))
         rows += 1
         shapes.add(shape)
     if len(shapes) > 1:
@@ -242,7 +245,7 @@ def _dataset(study: Study, name: str, entry: DatasetEntry, tokenizers: Mapping[s
             f"dataset {name!r}: mixes rows of the shapes {', '.join(sorted(shapes))}; make one dataset of each, or "
             "give it chat: true where prompts are beside messages."
         )
-    meta = {"rows": rows, "format": shapes.pop(), "split": entry.split, **size.meta(tokenizers)}
+    meta = {"rows": rows, "format": shapes.pop(), "split": entry.split, **size.meta(tokenizers), "samples": samples}
     if unused:
         meta["unused"] = dict(sorted(unused.items()))
     return Object(id=digest.hexdigest(), kind="dataset", name=name, uri=entry.path, meta=meta)

@@ -108,7 +108,7 @@ def _new(parts: StudyParts, pool: InitialPool, runner: Runner) -> list[Event]:
     objects = with_affinity(objects, prepared.affinity)
     opened = StudyOpened(
         config=study.dump(), seed=study.body.seed, goals=study.goals, guards=study.guards, id_formula=ID_FORMULA,
-        task_ids={task.name: task.ids["validation"] for task in parts.tasks},
+        task_ids={task.name: task.ids["validation"] for task in parts.tasks}, prompts=prepared.prompts,
     )  # fmt: skip
     return [opened, *(ObjectAdded(object=obj) for obj in objects), looked]
 

@@ -17,7 +17,7 @@ Family = Literal["actions", "policies", "memories", "tasks", "runners", "artifac
 BUILT_IN: dict[Family, dict[str, str]] = {
     "actions": {"sft": "lamdagent.actions.sft:Sft", "ties": "lamdagent.actions.merge:Ties"},
     "policies": {
-        "agent": "lamdagent.policies.agent:Agent",
+        "agent": "lamdagent.policies.agent.policy:Agent",
         "by-hand": "lamdagent.policies.by_hand:ByHand",
         "evolution": "lamdagent.policies.evolution:Evolution",
         "greedy": "lamdagent.policies.greedy:Greedy",

@@ -56,12 +56,22 @@ def fake_chat(client: FakeClient, *, budget: Budget = Budget(), max_failures: in
 
 def obliging(prompt: str, schema: type[BaseModel]) -> str:
     """An answer that fits the schema; which of the allowed values it names follows from the prompt."""
+    return json.dumps(fitting(schema.model_json_schema(), prompt))
+
+
+def fitting(schema: dict[str, Any], asked: str) -> dict[str, Any]:
+    """An object that fits a JSON schema; which of the allowed values it has follows from what was asked."""
     # A draw for each field: with one for all, only a few combinations would ever be named.
-    turns = {name: zlib.crc32(f"{name}:{prompt}".encode()) for name in schema.model_json_schema()["properties"]}
-    return json.dumps({n: _value(part, turns[n]) for n, part in schema.model_json_schema()["properties"].items()})
+    turns = {name: zlib.crc32(f"{name}:{asked}".encode()) for name in schema["properties"]}
+    definitions = schema.get("$defs", {})
+    return {name: _value(part, turns[name], definitions) for name, part in schema["properties"].items()}
 
 
-def _value(part: dict[str, Any], turn: int) -> Any:
+def _value(part: dict[str, Any], turn: int, definitions: dict[str, Any]) -> Any:
+    if "$ref" in part:
+        part = definitions[part["$ref"].rpartition("/")[2]]
+    if branches := part.get("anyOf") or part.get("oneOf"):
+        return _value(branches[turn % len(branches)], turn, definitions)
     if "const" in part:
         return part["const"]
     if "enum" in part:
@@ -70,4 +80,7 @@ def _value(part: dict[str, Any], turn: int) -> Any:
         names = part["items"].get("enum") or [part["items"]["const"]]
         start = turn % len(names)
         return (names[start:] + names[:start])[: part.get("minItems", 1)]
-    return f"because {turn}"
+    if part.get("type") == "object":
+        return fitting({**part, "$defs": definitions}, str(turn))
+    others = {"null": None, "boolean": False, "number": part.get("minimum"), "integer": part.get("minimum")}
+    return others[part["type"]] if part.get("type") in others else f"because {turn}"

@@ -19,6 +19,7 @@ from lamdagent.core.jobs import DatasetOverlap
 from lamdagent.core.protocols import ArtifactStore, Task
 from lamdagent.core.types import SIDES, Object, ObjectId
 from lamdagent.evaluation.contamination.overlap import Evaluated, EvaluationItem, fields_of, scan
+from lamdagent.objects.datasets.formats import SAMPLES, shown_row
 from lamdagent.objects.datasets.readers import rows_digest
 from lamdagent.objects.datasets.size import size_of_part
 
@@ -81,7 +82,8 @@ def _without(obj: Object, dropped: set[int], store: ArtifactStore) -> Object:
     digest = rows_digest()
     for line in lines:
         digest.update(line.encode())
-    kept = {"rows": len(lines), "dropped": len(dropped), "whole": obj.id}
+    samples = [shown_row(json.loads(line)) for line in lines[:SAMPLES]]
+    kept = {"rows": len(lines), "dropped": len(dropped), "whole": obj.id, "samples": samples}
     meta = {**obj.meta, **size_of_part(obj.meta, len(lines)), **kept}
     made = replace(obj, id=digest.hexdigest(), meta=meta)
     if store.record(made.id) is None:

@@ -14,7 +14,10 @@ class TaskConfig(Config):
     weight: float = Field(1.0, ge=0, description="weight in the objective; 0 is watched (see guards) but not counted")
     max_score: float = Field(1.0, gt=0, description="best value of the metric; scores are divided by it")
     limit: int | None = Field(None, ge=1, description="items scored a side, in a fixed order; unset: all")
+    about: str | None = Field(
+        None, max_length=1000, description="what it asks for, for an agent to read; may change, and is in no id"
+    )
 
 
-NOT_IN_IDS = frozenset({"weight", "max_score", "limit"})
-"""Keys that only say which items are asked, or how a score counts: they give no item another result."""
+NOT_IN_IDS = frozenset({"weight", "max_score", "limit", "about"})
+"""Keys that only say which items are asked, how a score counts, or what it is: they give no item another result."""

@@ -23,6 +23,7 @@ from typing import Any, Literal
 
 from lamdagent.core.errors import DataError, nearest
 from lamdagent.core.templates import BadTemplate, Template, names_in
+from lamdagent.core.text import SAMPLE_CHARS, sample_of
 from lamdagent.objects.datasets.conversations import CARRIES, REASONING, conversation, missing, tools_of
 
 Shape = Literal["prompt_completion", "messages", "preference", "text"]
@@ -43,6 +44,9 @@ TO_BE_LEARNT = frozenset(
     }
 )
 """Columns that say what is to be learnt, or from what: a row that has one is refused where it is not used."""
+SAMPLES = 2
+"""Rows of a dataset that are kept as samples."""
+SHOWN_PARTS = 4
 ANSWERS = ("answer_text", "answer_index", "answer")
 """Columns by which a row with choices says which one is right; the first that is there counts."""
 
@@ -76,6 +80,16 @@ def training_rows(
         if columns:
             unused.update(key for key, value in row.items() if key not in named and not missing(value))
         yield where, shape, _encodable(kept, where)
+
+
+def shown_row(row: Mapping[str, Any]) -> str:
+    """A training row to read: `prompt → answer`, each part cut so that both are seen."""
+    if "messages" in row:
+        parts = [f"{message['role']}: {message['content']}" for message in row["messages"]]
+    else:
+        parts = [value for value in row.values() if isinstance(value, str)]
+    most = SAMPLE_CHARS // max(1, min(len(parts), SHOWN_PARTS))
+    return " → ".join(sample_of(part, most) for part in parts[:SHOWN_PARTS])
 
 
 def _refuse_what_is_learnt(key: str, value: Any, shape: Shape, used: set[str], where: str) -> None:

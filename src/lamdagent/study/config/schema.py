@@ -44,6 +44,9 @@ class DatasetEntry(Config):
     chat: bool = Field(False, description="put prompt and completion into the model's chat template")
     limit: int | None = Field(None, ge=1, description="the first so many rows")
     leave_out: list[int] = Field([], description="rows to leave out, by their number from 0")
+    about: str | None = Field(
+        None, max_length=1000, description="what the rows are about, for an agent to read; may change, and is in no id"
+    )
 
 
 class GuardEntry(Config):
