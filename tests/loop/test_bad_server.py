@@ -210,13 +210,13 @@ def test_a_model_that_thinks_longer_than_its_answer_may_be_is_named_and_the_sett
     tmp_path: Path,
 ) -> None:
     with bad_server(thinking) as server:
-        with pytest.raises(UserError, match=r"cut off at 400 tokens.*policy\.answer_tokens, to 2000 say"):
+        with pytest.raises(UserError, match=r"cut off at 500 tokens.*policy\.answer_tokens, to 2000 say"):
             searched(server, tmp_path)
         state = searched(server, tmp_path, answer_tokens=1000)
     assert [trial.choice.by for trial in state.trials] == ["agent", "agent"]
     cut, used = state.llm_calls[0], state.llm_calls[-1]
     assert cut.finish == "length"
-    assert (cut.error or "").startswith("it was cut off at 400 tokens")
+    assert (cut.error or "").startswith("it was cut off at 500 tokens")
     assert used.finish == "stop"
 
 

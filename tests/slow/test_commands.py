@@ -129,7 +129,10 @@ def test_what_was_found_can_be_shown_drawn_exported_and_verified(study: Path, la
     assert {"number", "status", "objective", "stderr", "scores", "action", "reason", "cause", "cost"} <= set(
         result["trials"][0]
     )
-    datasets = read_study(study).state.of_kind("dataset")
+    state = read_study(study).state
+    datasets = state.of_kind("dataset")
+    assert all(len(data.dataset["samples"]) == 2 for data in datasets)
+    assert {len(prompts) for prompts in state.prompts.values()} == {2}
     assert all(set(data.dataset["affinity"]) == set(result["base_scores"]["base"]) for data in datasets)
     best = result["best"]["trial"]
     assert result["best"]["objective"] == max(t["objective"] for t in result["trials"])

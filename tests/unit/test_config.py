@@ -214,6 +214,16 @@ def test_where_jobs_run_may_change_in_mid_study_and_what_they_do_may_not(load: L
         changes(load(STUDY, "execution.dtype=float16"), began, [], [])
 
 
+def test_what_a_dataset_and_a_task_are_about_may_change_in_mid_study(load: Load) -> None:
+    began = State(config=load().dump(), id_formula=ID_FORMULA, prompts={"own": ("What is 1 + 1?",)})
+    said = "datasets.math.about=Sums of two numbers.", "tasks.1.about=Sums."
+    (event,) = changes(load(STUDY, *said), began, [], [])
+    assert isinstance(event, StudyOpened)
+    assert event.config["datasets"]["math"]["about"] == "Sums of two numbers."
+    assert event.config["tasks"][1]["about"] == "Sums."
+    assert event.prompts == {"own": ("What is 1 + 1?",)}
+
+
 @pytest.mark.parametrize(
     ("policy", "kind"),
     [("{kind: auto}", "screen"), ("{kind: auto, model: local}", "agent"), ("{kind: surrogate}", "surrogate")],

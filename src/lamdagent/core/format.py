@@ -206,7 +206,7 @@ def compared_settings(settings: Sequence[Object]) -> tuple[str, dict[ObjectId, s
     values = {obj.id: _flat(obj.setting["values"]) for obj in settings}
     keys = list(dict.fromkeys(key for of_one in values.values() for key in of_one))
     given = {key for obj in settings for key in _flat(obj.setting.get("given", obj.setting["values"]))}
-    differ = [key for key in keys if len({repr(of_one.get(key)) for of_one in values.values()}) > 1]
+    differ = [key for key in keys if len({repr(of_one.get(key, ...)) for of_one in values.values()}) > 1]
     shared = [key for i, key in enumerate(keys) if key not in differ and (i < SHARED_SHOWN or key in given)]
     first = next(iter(values.values()), {})
     lines = {i: ", ".join(f"{k}={_shown(of_one[k])}" for k in differ if k in of_one) for i, of_one in values.items()}

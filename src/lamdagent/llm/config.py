@@ -35,7 +35,7 @@ class ChatConfig(Config):
         None,
         ge=1,
         description="tokens that an answer may take, a reasoning model's thoughts among them; "
-        "unset: 400 for a choice, 850 for notes",
+        "unset: 500 for a choice, 850 for notes",
     )
     attempts: int = Field(3, ge=1, le=10, description="times a question is asked before the fallback decides")
     max_failures: int = Field(10, ge=1, description="failures in a row that pause the study")
