@@ -27,7 +27,7 @@ def render(package: str, name: str, own: Path | None, **values: Any) -> str:
 
     try:
         text = place_of(name).read_text(encoding="utf-8")
-        parts = FunctionLoader(lambda part: place_of(part).read_text(encoding="utf-8"))
+        parts = FunctionLoader(lambda part: place_of(Path(part).name).read_text(encoding="utf-8"))
         return Template(text, trim_blocks=True, lstrip_blocks=True, loader=parts).render(values).strip()
     except (BadTemplate, OSError, UnicodeDecodeError) as error:
         raise UserError(f"{place_of(name)}: {error}. It may use: {', '.join(sorted(values))}.") from error
