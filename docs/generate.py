@@ -16,6 +16,7 @@ import yaml
 from json_keys import json_page
 from pydantic import BaseModel
 
+from lamdagent.actions._mergekit import METHODS
 from lamdagent.core.metrics import METRICS
 from lamdagent.study import registry
 from lamdagent.study.config import schema
@@ -34,7 +35,33 @@ PLACES = {
     "artifacts": "artifacts (kind: {})",
     "observers": "observers[] (kind: {})",
 }
+RELATIVE_TO = {
+    "root": "the base model that all descend from",
+    "first": "the first of the models",
+    "may": "nothing, or with `base_model: true` the base model",
+    "none": "nothing",
+}
+
+
+def methods_of_merge() -> str:
+    """A table of merge methods, with what each reads."""
+
+    def key(name: str, default: Any) -> str:
+        return f"`{name}`" if default is None else f"`{name}` ({json.dumps(default)})"
+
+    rows = [
+        f"| `{name}` | {RELATIVE_TO[method.base]} | {method.most or f'{method.least} or more'} | "
+        f"{', '.join(key(*pair) for pair in {**method.each, **method.shared}.items()) or 'no parameter'} |"
+        for name, method in METHODS.items()
+    ]
+    head = "| method | relative to | models | reads (default) |\n|---|---|---|---|\n"
+    return head + "\n".join(rows)
+
+
 NOTES = {
+    "actions.merge.hyperparameters.NAME": "A base model is merged with its descendants (WiSE-FT) by methods that are "
+    "relative to nothing and by `slerp`. What `dare_*`, `della*` and `arcee_fusion` draw follows the study's seed. "
+    f"`passthrough` is left out: it changes the architecture.\n\n{methods_of_merge()}",
     "datasets.NAME": "Rows are `prompt`+`completion`, `messages`, `text`, or preferences (`prompt`+`chosen`+"
     "`rejected`, which `sft` refuses); alpaca (`instruction`, `input` or `context`, `output`) and sharegpt "
     "(`conversations`) columns are converted; `system`, `history` and `tools` beside them become turns and tools. A turn "

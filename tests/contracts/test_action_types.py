@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from lamdagent.actions import merge
-from lamdagent.actions.merge import Ties
+from lamdagent.actions.merge import Merge, MergeConfig, merge_recipe
 from lamdagent.actions.sft import Sft
+from lamdagent.actions.ties import Ties, TiesConfig
 from lamdagent.core.action_type import why_refused
 from lamdagent.core.types import Object
 from lamdagent.study.parts import StudyParts
@@ -115,6 +115,85 @@ class TestOrderedTies(ActionTypeContract):
         return [merged(B, A), merged(C, A, B), merged(A, B, C, weight=[0.3, 0.7]), merged(A, B, density=[0.5] * 3)]
 
 
+def any_merge(*models: Object, **values: Any) -> Inputs:
+    known = {"density": None, "weight": None, "normalize": None, **values}
+    return {"models": models, "hyperparameters": [setting("merge", **known)]}
+
+
+class TestMerge(ActionTypeContract):
+    def action_type(self) -> Merge:
+        return Merge(models=[2, 3], ordered=True, of_base=True)
+
+    def admitted(self) -> list[Inputs]:
+        return [
+            any_merge(A, B, C, method="dare_ties", weight=1.0),
+            any_merge(A, BASE, method="linear", weight=0.5),  # WiSE-FT
+            any_merge(BASE, A, method="slerp", t=0.2),
+            any_merge(A, BASE, method="slerp", t=0.2),
+            any_merge(A, B, method="slerp", t=0.5),
+            any_merge(B, A, method="linear", weight=[0.2, 0.8]),
+        ]
+
+    def refused(self) -> list[Inputs]:
+        return [
+            any_merge(A, BASE, method="ties", weight=1.0),
+            any_merge(A, BASE, method="nuslerp", weight=1.0, base_model=True),
+            any_merge(A, B, C, method="slerp", t=0.5),
+            any_merge(B, A, method="slerp", t=0.5),
+            any_merge(A, model("x", root="elsewhere"), method="linear", weight=1.0),
+            any_merge(A, model("x", shapes="bigger"), method="linear", weight=1.0),
+        ]
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ({"method": "tyes"}, "no merge method 'tyes'. Did you mean 'ties'?"),
+        ({"method": "dare_ties", "weight": 1.0, "densitty": 0.1}, "densitty"),
+        (
+            {"method": "linear", "weight": 1.0, "density": 0.1},
+            "method linear does not read 'density'; it reads weight",
+        ),
+        ({"method": "slerp"}, "method slerp needs 't'"),
+        ({"method": "linear"}, "method linear needs 'weight'"),
+        ({"method": "slerp", "t": 1.5}, "t must lie from 0"),
+        ({"method": "della", "weight": 1.0}, "density is 1.0 and epsilon 0.15"),
+        ({"method": "della", "weight": 1.0, "density": 0.1, "epsilon": 0.2}, "must lie between 0 and 1"),
+        ({"method": "ties", "weight": 1.0, "density": 0.0}, "density must lie above 0"),
+        ({"method": "ties", "weight": 0.0}, "a weight must be finite and not 0"),
+        ({"method": "linear", "weight": [1.0, -1.0]}, "cancel each other"),
+        ({"method": "linear", "weight": -1.0}, "under normalize, weights that are all negative"),
+        (
+            {"method": "linear", "weight": [0.2, 0.3, 0.4, 0.1]},
+            "gives 4 weight values, and a merge takes [2, 3] models",
+        ),
+        ({"method": "ties", "weight": 1.0, "base_model": True}, "takes no base_model: it is always relative"),
+        ({"method": "ram", "epsilon": [0.1, 0.2]}, "is one for all models, not a list"),
+        ({"method": "breadcrumbs", "weight": 1.0, "gamma": 1.0}, "gamma must lie from 0 to below 1"),
+        ({"weight": 1.0}, "method"),
+    ],
+)
+def test_a_setting_of_merge_that_its_method_does_not_read_is_refused(setting: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValidationError) as refusal:
+        MergeConfig.model_validate({"hyperparameters": {"odd": setting}})
+    assert words in str(refusal.value)
+
+
+def test_a_method_of_two_models_is_refused_where_more_are_always_merged() -> None:
+    with pytest.raises(ValidationError, match="merges 2 models, and a merge takes"):
+        MergeConfig.model_validate({"models": [3], "hyperparameters": {"s": {"method": "slerp", "t": 0.5}}})
+
+
+def test_a_recipe_has_the_base_model_that_its_method_is_relative_to() -> None:
+    def base_of(**values: Any) -> object:
+        return merge_recipe(["/a", "/b"], "/root", values, "float32").get("base_model")
+
+    assert base_of(method="dare_ties", weight=1.0) == "/root"
+    assert base_of(method="slerp", t=0.2) == "/a"
+    assert base_of(method="linear", weight=1.0) is None
+    assert base_of(method="nuslerp", weight=1.0, base_model=True) == "/root"
+
+
 @pytest.mark.parametrize(
     ("other", "words"),
     [
@@ -168,7 +247,7 @@ def test_models_that_are_spoken_to_in_different_ways_are_merged_where_a_setting_
 )
 def test_a_merge_setting_that_is_misspelt_or_means_nothing_is_refused(setting: dict[str, Any], words: str) -> None:
     with pytest.raises(ValidationError) as raised:
-        merge.TiesConfig.model_validate({"hyperparameters": {"odd": setting}})
+        TiesConfig.model_validate({"hyperparameters": {"odd": setting}})
     assert words in str(raised.value)
 
 
@@ -183,7 +262,7 @@ def test_a_merge_setting_that_is_misspelt_or_means_nothing_is_refused(setting: d
     ],
 )
 def test_odd_weights_that_mean_something_are_taken(setting: dict[str, Any]) -> None:
-    merge.TiesConfig.model_validate({"hyperparameters": {"odd": setting}})
+    TiesConfig.model_validate({"hyperparameters": {"odd": setting}})
 
 
 def test_preferences_and_base_models_are_refused_by_their_slots_alone() -> None:
@@ -217,7 +296,7 @@ def test_a_brought_model_that_names_its_base_can_be_merged() -> None:
 def test_order_counts_in_ties_only_where_a_setting_gives_each_model_its_own_value(
     config: dict[str, Any], slot: tuple[int, int, bool]
 ) -> None:
-    arguments = merge.TiesConfig.model_validate({"hyperparameters": {"half": {}}, **config}).arguments(StudyParts(None))  # type: ignore[arg-type]
+    arguments = TiesConfig.model_validate({"hyperparameters": {"half": {}}, **config}).arguments(StudyParts(None))  # type: ignore[arg-type]
     models = Ties(**arguments).slots[0]
     assert (models.at_least, models.at_most, models.ordered) == slot
     assert "hyperparameters" not in arguments
@@ -225,7 +304,7 @@ def test_order_counts_in_ties_only_where_a_setting_gives_each_model_its_own_valu
 
 def test_a_merge_recipe_gives_each_model_its_own_value_and_all_of_them_a_common_one() -> None:
     values = {"density": 0.5, "weight": [0.3, 0.7], "normalize": False}
-    recipe = merge.merge_recipe(["/a", "/b"], "/base", values, "bfloat16")
+    recipe = merge_recipe(["/a", "/b"], "/base", values, "bfloat16")
     assert [m["parameters"] for m in recipe["models"]] == [
         {"density": 0.5, "weight": 0.3},
         {"density": 0.5, "weight": 0.7},

@@ -7,11 +7,13 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
-from lamdagent.actions.merge import merge, merge_recipe
+from lamdagent.actions._mergekit import METHODS, merge
+from lamdagent.actions.merge import MergeHyperparameters, merge_recipe
 
 pytestmark = pytest.mark.slow
 
@@ -49,7 +51,7 @@ def test_our_merge_equals_mergekit_yaml_on_the_same_recipe(
 
     base = world / "models" / "base"
     recipe = merge_recipe(specialists, str(base), values, "float32")
-    merge(recipe, tmp_path / "ours", config_of=base, conventions_of=base, device="cpu")
+    merge(recipe, tmp_path / "ours", config_of=base, conventions_of=base, device="cpu", seed=0)
     (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(recipe))
     tool = Path(sys.executable).parent / "mergekit-yaml"
     subprocess.run([tool, tmp_path / "recipe.yaml", tmp_path / "theirs"], check=True, capture_output=True)
@@ -74,7 +76,7 @@ def test_a_merge_speaks_as_the_models_do_and_not_as_their_base(
     recipe = merge_recipe(specialists, str(base), values, "float32")
     first = Path(specialists[0])
     for name, speaker in (("as-models", first), ("as-base", base)):
-        merge(recipe, tmp_path / name, config_of=first, conventions_of=speaker, device="cpu")
+        merge(recipe, tmp_path / name, config_of=first, conventions_of=speaker, device="cpu", seed=0)
     tokenizer = AutoTokenizer.from_pretrained(tmp_path / "as-models")
     model = AutoModelForCausalLM.from_pretrained(tmp_path / "as-models")
     assert (tokenizer.eos_token, bool(tokenizer.chat_template)) == ("<|end|>", True)
@@ -104,7 +106,7 @@ def test_a_merge_of_models_with_an_output_head_of_their_own_keeps_it(
     values = {"density": 1.0, "weight": 1.0, "normalize": True}
     first = Path(specialists[0])
     recipe = merge_recipe(specialists, str(base), values, "float32")
-    merge(recipe, tmp_path / "m", config_of=first, conventions_of=first, device="cpu")
+    merge(recipe, tmp_path / "m", config_of=first, conventions_of=first, device="cpu", seed=0)
     model = AutoModelForCausalLM.from_pretrained(tmp_path / "m")
     assert not model.config.tie_word_embeddings
     assert model.lm_head.weight.equal(load_file(tmp_path / "m" / "model.safetensors")["lm_head.weight"])
@@ -141,3 +143,76 @@ def test_a_merge_of_brought_models_scores_what_its_weights_answer_and_records_wh
 
 def edit(file: Path, **changes: object) -> None:
     file.write_text(json.dumps(json.loads(file.read_text()) | changes))
+
+
+def test_the_methods_are_those_of_the_installed_mergekit_with_their_parameters_and_defaults() -> None:
+    from mergekit.merge_methods.registry import registered_methods
+
+    theirs = {method.spec.name: method.spec for method in registered_methods()}
+    assert theirs.keys() - METHODS.keys() == {"passthrough"}
+    for name, method in METHODS.items():
+        contract, parameters = theirs[name].contract, theirs[name].parameters
+        base = {"required": ("root", "first"), "optional": ("may",), "ignored": ("none",)}[contract.base.value]
+        assert method.base in base
+        most = contract.max_non_base if contract.max_non_base is not None else contract.max_inputs
+        assert method.most == most, name
+        by_scope: dict[bool, dict[str, Any]] = {True: {}, False: {}}
+        for parameter in parameters:
+            default = None if type(parameter.default) is object else parameter.default
+            by_scope[parameter.scope.value != "shared"][parameter.name] = default
+        assert dict(method.each) == by_scope[True], name
+        assert dict(method.shared) == by_scope[False], name
+
+
+SETTINGS: dict[str, dict[str, Any]] = {
+    "linear": {"weight": 0.5},
+    "slerp": {"t": 0.3},
+    "nuslerp": {"weight": 0.5},
+    "multislerp": {"weight": 0.5},
+    "nearswap": {"t": 0.01},
+    "della": {"weight": 0.5, "density": 0.5},
+    "della_linear": {"weight": 0.5, "density": 0.5},
+    **{
+        name: {"weight": 0.5, "density": 0.5}
+        for name in ("task_arithmetic", "ties", "dare_linear", "dare_ties", "breadcrumbs", "breadcrumbs_ties")
+    },
+}
+
+
+@pytest.mark.parametrize("method", sorted(METHODS))
+def test_each_method_makes_a_finite_model_and_the_same_one_again(
+    method: str, world: Path, tmp_path: Path, specialists: list[str]
+) -> None:
+    from safetensors.torch import load_file
+
+    base = world / "models" / "base"
+    values = MergeHyperparameters.model_validate({"method": method, **SETTINGS.get(method, {})}).model_dump(
+        by_alias=True
+    )
+    recipe = merge_recipe(specialists, str(base), values, "float32")
+    made = []
+    for name, seed in (("one", 1), ("again", 1), ("other", 2)):
+        merge(recipe, tmp_path / name, config_of=base, conventions_of=base, device="cpu", seed=seed)
+        made.append(load_file(tmp_path / name / "model.safetensors"))
+    one, again, other = made
+    assert one.keys() == load_file(base / "model.safetensors").keys()
+    assert all(tensor.isfinite().all() for tensor in one.values())
+    assert all(tensor.equal(again[name]) for name, tensor in one.items()), "the same seed makes the same bits"
+    same = all(tensor.equal(other[name]) for name, tensor in one.items())
+    assert same == (not method.startswith(("dare", "della"))), "what is drawn follows the seed"
+    moved = [load_file(folder + "/model.safetensors") for folder in specialists]
+    assert not any(all(t.equal(m[name]) for name, t in one.items()) for m in moved), "it is none of those merged"
+
+
+def test_a_model_and_its_base_are_merged_as_wise_ft_says(world: Path, tmp_path: Path, specialists: list[str]) -> None:
+    from safetensors.torch import load_file
+
+    base = world / "models" / "base"
+    values = {"method": "linear", "weight": [0.25, 0.75]}
+    recipe = merge_recipe([str(base), specialists[0]], str(base), values, "float32")
+    merge(recipe, tmp_path / "m", config_of=base, conventions_of=base, device="cpu", seed=0)
+    made = load_file(tmp_path / "m" / "model.safetensors")
+    start, tuned = load_file(base / "model.safetensors"), load_file(specialists[0] + "/model.safetensors")
+    for name, tensor in made.items():
+        off = (tensor - (0.25 * start[name].float() + 0.75 * tuned[name].float())).abs().max()
+        assert float(off) < 1e-6

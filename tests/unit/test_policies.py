@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from lamdagent.actions.merge import Ties
 from lamdagent.actions.sft import Sft
+from lamdagent.actions.ties import Ties
 from lamdagent.core.action_type import ActionType
 from lamdagent.core.errors import MissingExtra
 from lamdagent.core.events import Asked, Event, ObjectAdded, Scored, StudyOpened, Told

@@ -1,100 +1,216 @@
-"""TIES-Merging of models that descend from one base model, through mergekit.
+"""Merge models that descend from one base model, by any method of mergekit that leaves the architecture as it is.
 
-Source: Yadav et al. 2023 (arXiv 2306.01708), as mergekit's merge method `ties`.
+Sources: mergekit (arXiv 2403.13257) and the papers that its documentation names for each method; a merge of a model with
+its own base by `linear` or `slerp` is WiSE-FT (arXiv 2109.01903).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
+from lamdagent.actions._mergekit import METHODS, Method, merge
 from lamdagent.core.action_type import Context
 from lamdagent.core.config import Config, Parts
+from lamdagent.core.errors import nearest
 from lamdagent.core.training import NO_TRAINING, Training
 from lamdagent.core.types import Kind, Object, Slot
-from lamdagent.objects.models.companions import write_companions
 from lamdagent.objects.models.metadata import ALIKE, CONVENTIONS, inherited, why_unlike
 
-
-class TiesHyperparameters(Config):
-    """One hyperparameter setting of `ties`, by mergekit's parameter names."""
-
-    density: float | list[float] = Field(
-        0.5, description="share of each task vector that is kept; one, or one per model"
-    )
-    weight: float | list[float] = Field(1.0, description="weight of each task vector; one, or one per model")
-    normalize: bool = Field(True, description="divide by the sum of the weights that agree in sign")
-    tokenizer_source: Literal["models", "base", "first"] = Field(
-        "models",
-        description="whose tokenizer, EOS, chat template and generation settings the merge has: `models`, which must agree "
-        "on them, those of their `base`, or of the `first` of the models in the order of the study",
-    )
-
-    @field_validator("density")
-    @classmethod
-    def _in_unit_interval(cls, value: float | list[float]) -> float | list[float]:
-        if not all(0 < v <= 1 for v in (value if isinstance(value, list) else [value])):
-            raise ValueError(f"density must lie above 0 and at most 1, not {value}")
-        return value
-
-    @field_validator("weight")
-    @classmethod
-    def _counts(cls, value: float | list[float]) -> float | list[float]:
-        each = value if isinstance(value, list) else [value]
-        if not all(math.isfinite(v) and v != 0 for v in each):
-            raise ValueError(f"a weight must be finite and not 0, which leaves its model out, not {value}")
-        if abs(math.fsum(each)) <= CANCELLED * math.fsum(map(abs, each)):
-            raise ValueError(f"the weights {value} cancel each other: where models agree, nothing of them is left")
-        return value
-
-    @model_validator(mode="after")
-    def _as_meant(self) -> Self:
-        each = self.weight if isinstance(self.weight, list) else [self.weight]
-        if self.normalize and max(each) < 0:
-            raise ValueError(
-                f"under normalize, weights that are all negative ({self.weight}) do the same as positive ones; give those, "
-                "or normalize: false to subtract what the models learnt"
-            )
-        return self
-
-
+Each = float | list[float]
+"""One value for every model, or one per model."""
+Source = Literal["models", "base", "first"]
+SOURCE = (
+    "whose tokenizer, EOS, chat template and generation settings the merge has: `models`, which must agree on them, those "
+    "of their `base`, or of the `first` of the models in the order of the study"
+)
 CANCELLED = 1e-6  # of the sum of the sizes of weights: less is nothing but rounding
 
 
-class TiesConfig(Config):
-    """TIES-merging of several models relative to their common base model."""
+class MergeHyperparameters(Config):
+    """One hyperparameter setting of `merge`: a method, and its parameters by mergekit's names. What is left out is as
+    mergekit has it; a key that the method does not read is refused."""
+
+    model_config = ConfigDict(serialize_by_alias=True)
+
+    method: str = Field(description=f"{', '.join(METHODS)}")
+    weight: Each | None = Field(None, description="weight of each model or task vector; one, or one per model")
+    density: Each | None = Field(None, description="share of each task vector that is kept; one, or one per model")
+    epsilon: Each | None = Field(
+        None,
+        description="della: how far the density of an element may lie from `density`; ram: what counts as no change",
+    )
+    gamma: Each | None = Field(None, description="share of the largest changes that breadcrumbs leaves out")
+    t: float | None = Field(None, description="slerp: how far from the first model to the second; nearswap: how near")
+    normalize: bool | None = Field(None, description="divide by the sum of the weights")
+    normalize_weights: bool | None = Field(None, description="the same of multislerp")
+    rescale: bool | None = Field(None, description="scale up what is kept to make up for what is dropped")
+    lambda_: float | None = Field(None, alias="lambda", description="scale of the merged task vector")
+    int8_mask: bool | None = Field(None, description="masks in int8: less memory")
+    select_topk: float | None = Field(None, gt=0, le=1, description="sce: share of the elements that vary most")
+    filter_wise: bool | None = Field(None, description="model_stock: a ratio for each row in place of each tensor")
+    nuslerp_flatten: bool | None = Field(None, description="nuslerp: a tensor as one vector")
+    nuslerp_row_wise: bool | None = Field(
+        None, description="nuslerp: rows in place of columns, where it is not flattened"
+    )
+    eps: float | None = Field(None, gt=0, description="multislerp: what counts as no length")
+    max_iter: int | None = Field(None, ge=1, description="karcher: most iterations")
+    tol: float | None = Field(None, gt=0, description="karcher: how near is near enough")
+    r: float | None = Field(None, description="ramplus_tl: how far unique changes are scaled up")
+    alpha: float | None = Field(None, description="ramplus_tl: how much of the overlap they make up for")
+    base_model: bool = Field(False, description="nuslerp, multislerp: merge the changes from the base model")
+    tokenizer_source: Source = Field("models", description=SOURCE)
+
+    @field_validator("method")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        if value not in METHODS:
+            raise ValueError(f"no merge method {value!r}. {nearest(value, METHODS)}")
+        return value
+
+    @model_validator(mode="after")
+    def _as_the_method_reads_it(self) -> Self:
+        method, given = METHODS[self.method], self._given()
+        known = {**method.each, **method.shared}
+        if unread := [key for key in given if key not in known]:
+            reads = ", ".join(known) or "no parameter"
+            raise ValueError(f"method {self.method} does not read {unread[0]!r}; it reads {reads}")
+        if missing := [key for key, default in known.items() if default is None and key not in given]:
+            raise ValueError(f"method {self.method} needs {missing[0]!r}")
+        if lists := [key for key, value in given.items() if isinstance(value, list) and key not in method.each]:
+            raise ValueError(f"{lists[0]!r} of method {self.method} is one for all models, not a list")
+        if self.base_model and method.base != "may":
+            raise ValueError(f"method {self.method} takes no base_model: {RELATIVE[method.base]}")
+        values = {**known, **given}
+        if "weight" in values:
+            check_weights(values["weight"], values.get("normalize", values.get("normalize_weights", False)))
+        _check_shares(self.method, values)
+        return self
+
+    def _given(self) -> dict[str, Any]:
+        own = {"method", "tokenizer_source", "base_model"}
+        return self.model_dump(exclude_none=True, exclude=own, by_alias=True)
+
+
+RELATIVE = {
+    "root": "it is always relative to the base model that all descend from",
+    "first": "its first model stands for it",
+    "may": "it may be relative to the base model that all descend from",
+    "none": "it is relative to nothing",
+}
+
+
+def check_weights(weight: Each, normalize: bool) -> None:
+    """Raises: ValueError: these weights leave a model out, or leave nothing, or do what others say more plainly."""
+    each = weight if isinstance(weight, list) else [weight]
+    if not all(math.isfinite(v) and v != 0 for v in each):
+        raise ValueError(f"a weight must be finite and not 0, which leaves its model out, not {weight}")
+    if abs(math.fsum(each)) <= CANCELLED * math.fsum(map(abs, each)):
+        raise ValueError(f"the weights {weight} cancel each other: where models agree, nothing of them is left")
+    if normalize and max(each) < 0:
+        raise ValueError(
+            f"under normalize, weights that are all negative ({weight}) do the same as positive ones; give those, or "
+            "normalize: false to subtract what the models learnt"
+        )
+
+
+def check_density(density: Each) -> None:
+    """Raises: ValueError: it is no share of a task vector."""
+    if not all(0 < v <= 1 for v in _each(density)):
+        raise ValueError(f"density must lie above 0 and at most 1, not {density}")
+
+
+def _check_shares(method: str, values: Mapping[str, Any]) -> None:
+    if "density" in values:
+        check_density(values["density"])
+    if "density" in values and "epsilon" in values:  # della draws from density - epsilon to density + epsilon
+        ends = [d + sign * e for d in _each(values["density"]) for e in _each(values["epsilon"]) for sign in (-1, 1)]
+        if not (min(_each(values["epsilon"])) >= 0 and min(ends) > 0 and max(ends) < 1):
+            raise ValueError(
+                f"density - epsilon and density + epsilon of method {method} must lie between 0 and 1: density is "
+                f"{values['density']} and epsilon {values['epsilon']}"
+            )
+    if "gamma" in values and not all(0 <= v < 1 for v in _each(values["gamma"])):
+        raise ValueError(f"gamma must lie from 0 to below 1, not {values['gamma']}")
+    if method == "slerp" and not 0 <= values["t"] <= 1:
+        raise ValueError(f"t must lie from 0, the first model, to 1, the second, not {values['t']}")
+
+
+def _each(value: Any) -> list[float]:
+    return value if isinstance(value, list) else [value]
+
+
+def check_counts(models: Sequence[int]) -> list[int]:
+    """How many models a merge takes, `[n]` or `[least, most]`.
+
+    Raises:
+        ValueError: these are no such numbers.
+    """
+    if min(models) < 2 or sorted(models) != list(models):
+        raise ValueError(f"a merge takes 2 or more models, given as [n] or [least, most], not {list(models)}")
+    return list(models)
+
+
+def check_lists(models: Sequence[int], settings: Mapping[str, Mapping[str, Any]]) -> None:
+    """Raises: ValueError: a setting gives a value per model for another number of models than are ever merged."""
+    for name, values in settings.items():
+        sizes = {key: len(value) for key, value in values.items() if isinstance(value, list)}
+        if any(not models[0] <= n <= models[-1] for n in sizes.values()) or len(set(sizes.values())) > 1:
+            given = " and ".join(f"{n} {key} values" for key, n in sizes.items())
+            raise ValueError(f"setting {name!r} gives {given}, and a merge takes {list(models)} models: never possible")
+
+
+class MergeConfig(Config):
+    """Merging of several models by methods of mergekit."""
 
     models: list[int] = Field([2, 3], min_length=1, max_length=2, description="how many models: [n] or [least, most]")
-    hyperparameters: dict[str, TiesHyperparameters] = Field(
-        min_length=1, description="named settings, by mergekit's keys"
+    hyperparameters: dict[str, MergeHyperparameters] = Field(
+        min_length=1, description="named settings: a method, and its parameters by mergekit's keys"
     )
 
     @field_validator("models")
     @classmethod
     def _two_or_more(cls, value: list[int]) -> list[int]:
-        if min(value) < 2 or sorted(value) != value:
-            raise ValueError(f"a merge takes 2 or more models, given as [n] or [least, most], not {value}")
-        return value
+        return check_counts(value)
 
     @model_validator(mode="after")
-    def _one_value_per_model(self) -> Self:
-        for name, setting in self.hyperparameters.items():
-            sizes = {k: len(v) for k in ("density", "weight") if isinstance(v := getattr(setting, k), list)}
-            if any(not self.models[0] <= n <= self.models[-1] for n in sizes.values()) or len(set(sizes.values())) > 1:
-                given = " and ".join(f"{n} {key} values" for key, n in sizes.items())
+    def _possible(self) -> Self:
+        settings = {name: setting.model_dump(by_alias=True) for name, setting in self.hyperparameters.items()}
+        check_lists(self.models, settings)
+        for name, values in settings.items():
+            method = METHODS[values["method"]]
+            if method.most is not None and not self.models[0] <= method.most:
                 raise ValueError(
-                    f"setting {name!r} gives {given}, and a merge takes {self.models} models: never possible"
+                    f"setting {name!r}: method {values['method']} merges {method.most} models, and a merge takes "
+                    f"{self.models} models: never possible"
                 )
         return self
 
     def arguments(self, parts: Parts) -> dict[str, Any]:
-        # Which model gets which weight is a choice of its own only where a setting gives one for each.
-        lists = any(isinstance(v, list) for s in self.hyperparameters.values() for v in (s.density, s.weight))
-        return {**super().arguments(parts), "ordered": lists}
+        settings = [setting.model_dump(by_alias=True) for setting in self.hyperparameters.values()]
+        return {
+            **super().arguments(parts),
+            "ordered": any(map(order_matters, settings)),
+            "of_base": not all(relative(values) for values in settings),
+        }
+
+
+def method_of(values: Mapping[str, Any]) -> Method:
+    return METHODS[values.get("method", "ties")]
+
+
+def relative(values: Mapping[str, Any]) -> bool:
+    """Whether a setting merges what models changed of the base model that they descend from."""
+    return method_of(values).base == "root" or bool(values.get("base_model"))
+
+
+def order_matters(values: Mapping[str, Any]) -> bool:
+    """Whether another order of the models is another merge: each has a value of its own, or the first is the base."""
+    lists = any(isinstance(value, list) for value in values.values())
+    return lists or (method_of(values).base == "first" and values.get("t") != 0.5)
 
 
 def relative_to_base(model: Object) -> str | None:
@@ -105,14 +221,29 @@ def relative_to_base(model: Object) -> str | None:
     return None if reason is None else f"{model.name!r} is not merged, since a merge is relative to a base: {reason}"
 
 
-class Ties:
-    """Merge models by what each changed of the base model that all descend from: trimmed, signs elected, averaged."""
+class Merge:
+    """Merge models that descend from one base model into one, by the method that the setting names.
 
-    Config = TiesConfig
-    name, version = "ties", 2
+    Args:
+        models: least and most models.
+        ordered: some setting merges models otherwise in another order.
+        of_base: a base model may be merged with its descendants, where the setting's method is not relative to it.
+    """
+
+    Config: type[Config] = MergeConfig
+    name, version = "merge", 1
     makes: Kind = "model"
+    example = """\
+merge:
+  models: [2, 3]
+  hyperparameters:
+    soup: {method: linear, weight: 1.0}
+    dare: {method: dare_ties, weight: 1.0, density: 0.5}
+    stock: {method: model_stock}
+"""
 
-    def __init__(self, *, models: Sequence[int] = (2, 3), ordered: bool = False) -> None:
+    def __init__(self, *, models: Sequence[int] = (2, 3), ordered: bool = False, of_base: bool = False) -> None:
+        accepts = None if of_base else relative_to_base
         self.slots = (
             Slot(
                 name="models",
@@ -120,16 +251,23 @@ class Ties:
                 at_least=models[0],
                 at_most=models[-1],
                 ordered=ordered,
-                accepts=relative_to_base,
+                accepts=accepts,
             ),
             Slot(name="hyperparameters", kind="hyperparameters"),
         )
 
     def validate(self, inputs: Mapping[str, Sequence[Object]]) -> str | None:
         models, (setting,) = inputs["models"], inputs["hyperparameters"]
+        values = setting.setting["values"]
+        most = method_of(values).most
+        if most is not None and len(models) > most:
+            return f"method {values['method']} of setting {setting.name!r} merges {most} models, not {len(models)}"
+        mixed = self.slots[0].accepts is None  # else the slot has asked already
+        if mixed and relative(values) and (reason := next(filter(None, map(relative_to_base, models)), None)):
+            return reason
         if reason := why_unlike(models, ALIKE):
             return reason
-        if _source(setting) == "models" and (reason := why_unlike(models, ("conventions",))):
+        if _source(values) == "models" and (reason := why_unlike(models, ("conventions",))):
             return f"{reason}; tokenizer_source says whose a merge takes"
         return _uneven(models, setting) if self.slots[0].ordered else None
 
@@ -138,81 +276,58 @@ class Ties:
 
     def execute(self, inputs: Mapping[str, Sequence[Object]], seed: int, ctx: Context) -> Mapping[str, Any]:
         models, (setting,) = inputs["models"], inputs["hyperparameters"]
-        base = ctx.object(models[0].root)
-        recipe = merge_recipe(
-            [str(ctx.weights(m)) for m in models],
-            str(ctx.weights(base)),
-            setting.setting["values"],
-            base.model["dtype"],
-        )
+        values, root = setting.setting["values"], ctx.object(models[0].root)
+        folders = [str(ctx.weights(m)) for m in models]
+        recipe = merge_recipe(folders, str(ctx.weights(root)), values, root.model["dtype"])
         ctx.progress("merge", 0, 1)
-        speaker = base if _source(setting) == "base" else models[0]
+        speaker = root if _source(values) == "base" else models[0]
         merge(
             recipe,
             ctx.workdir / "weights",
             config_of=ctx.weights(models[0]),
             conventions_of=ctx.weights(speaker),
             device=ctx.models.device,
+            seed=seed,
         )
         ctx.progress("merge", 1, 1)
         return {**inherited(models[0].model), **{k: speaker.meta[k] for k in CONVENTIONS if k in speaker.meta}}
 
 
-def _source(setting: Object) -> str:
+def _source(values: Mapping[str, Any]) -> str:
     """Settings of before it could be given have none."""
-    return str(setting.setting["values"].get("tokenizer_source", "models"))
+    return str(values.get("tokenizer_source", "models"))
 
 
-def merge_recipe(folders: Sequence[str], base: str, values: Mapping[str, Any], dtype: str) -> dict[str, Any]:
-    """The merge as mergekit's own YAML says it."""
+def merge_recipe(folders: Sequence[str], root: str, values: Mapping[str, Any], dtype: str) -> dict[str, Any]:
+    """The merge as mergekit's own YAML says it.
 
-    def of(key: str, i: int) -> float:
-        value = values[key]
-        return float(value[i] if isinstance(value, list) else value)
+    Args:
+        folders: the models, in their order.
+        root: the base model that they descend from.
+        values: of the setting; without a `method` it is `ties`.
+    """
+    method = method_of(values)
+    base = root if relative(values) else folders[0] if method.base == "first" else None
+
+    def of(keys: Iterable[str], i: int | None = None) -> dict[str, Any]:
+        found = {key: values[key] for key in keys if values.get(key) is not None}
+        return {key: value[i] if isinstance(value, list) else value for key, value in found.items()}  # type: ignore[index]
 
     return {
-        "merge_method": "ties",
-        "base_model": base,
-        "models": [
-            {"model": folder, "parameters": {"density": of("density", i), "weight": of("weight", i)}}
-            for i, folder in enumerate(folders)
-        ],
-        "parameters": {"normalize": values["normalize"]},
+        "merge_method": values.get("method", "ties"),
+        **({"base_model": base} if base is not None else {}),
+        "models": [{"model": folder, "parameters": of(method.each, i)} for i, folder in enumerate(folders)],
+        "parameters": of(method.shared),
         "dtype": dtype,
     }
 
 
-def merge(recipe: Mapping[str, Any], folder: Path, *, config_of: Path, conventions_of: Path, device: str) -> None:
-    """Run a mergekit recipe and write a plain Hugging Face folder.
-
-    mergekit takes all that is not weights from the base model, which the merged ones may have left behind.
-
-    Args:
-        config_of: the model folder whose config.json the merge computes with.
-        conventions_of: the one whose tokenizer, special tokens, chat template and generation settings it has.
-    """
-    from mergekit.config import MergeConfiguration
-    from mergekit.merge import run_merge
-    from mergekit.options import MergeOptions
-
-    options = MergeOptions(
-        device=device,
-        quiet=True,
-        write_model_card=False,
-        copy_tokenizer=False,
-        lazy_unpickle=True,
-        low_cpu_memory=False,
-    )
-    run_merge(MergeConfiguration.model_validate(recipe), str(folder), options)
-    write_companions(folder, config_of=config_of, conventions_of=conventions_of, dtype=recipe["dtype"])
-
-
 def _uneven(models: Sequence[Object], setting: Object) -> str | None:
-    lists = {k: v for k in ("density", "weight") if isinstance(v := setting.setting["values"][k], list)}
-    for key, value in lists.items():
-        if len(value) != len(models):
+    values = setting.setting["values"]
+    for key, value in values.items():
+        if isinstance(value, list) and len(value) != len(models):
             return f"setting {setting.name!r} gives {len(value)} {key} values for {len(models)} models"
     in_order = sorted(models, key=lambda model: model.id)
-    if not lists and list(models) != in_order:
+    if not order_matters(values) and list(models) != in_order:
         return f"the order changes nothing under {setting.name!r}: give {', '.join(m.name for m in in_order)}"
     return None

@@ -138,6 +138,14 @@ class Sft:
     Config = SftConfig
     name, version = "sft", 2
     makes: Kind = "model"
+    example = """\
+sft:
+  datasets: [1, all]
+  hyperparameters:
+    free: {num_train_epochs: [0.05, 8], learning_rate: [1.0e-6, 1.0e-3]}
+    gentle: {learning_rate: 1.0e-5, per_device_train_batch_size: 16}
+    lora: {learning_rate: 2.0e-4, peft: {r: 16, lora_alpha: 32}}
+"""
 
     def __init__(self, *, datasets: Sequence[int] = (1, 1), free: Free | None = None) -> None:
         self.slots = (

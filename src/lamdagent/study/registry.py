@@ -15,7 +15,11 @@ from lamdagent.core.errors import UnknownName, nearest
 Family = Literal["actions", "policies", "memories", "tasks", "runners", "artifacts", "observers"]
 
 BUILT_IN: dict[Family, dict[str, str]] = {
-    "actions": {"sft": "lamdagent.actions.sft:Sft", "ties": "lamdagent.actions.merge:Ties"},
+    "actions": {
+        "sft": "lamdagent.actions.sft:Sft",
+        "ties": "lamdagent.actions.ties:Ties",
+        "merge": "lamdagent.actions.merge:Merge",
+    },
     "policies": {
         "agent": "lamdagent.policies.agent.policy:Agent",
         "by-hand": "lamdagent.policies.by_hand:ByHand",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from lamdagent.ui.cli import compare, export, report, run, scale, show
+from lamdagent.ui.cli.actions import actions
 from lamdagent.ui.cli.attribute import attribute
 from lamdagent.ui.cli.by_hand import by_hand
 from lamdagent.ui.cli.doctor import doctor
@@ -31,6 +32,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
 )
 app.command("init")(init)
+app.command("actions")(actions)
 app.command("run", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(run.run)
 app.command("show")(show.show)
 app.command("lineage")(lineage)
