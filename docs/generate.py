@@ -16,7 +16,7 @@ import yaml
 from json_keys import json_page
 from pydantic import BaseModel
 
-from lamdagent.actions._mergekit import METHODS
+from lamdagent.actions._mergekit import METHODS, Method
 from lamdagent.core.metrics import METRICS
 from lamdagent.study import registry
 from lamdagent.study.config import schema
@@ -44,24 +44,24 @@ RELATIVE_TO = {
 
 
 def methods_of_merge() -> str:
-    """A table of merge methods, with what each reads."""
+    """The merge methods, with what each reads."""
 
     def key(name: str, default: Any) -> str:
         return f"`{name}`" if default is None else f"`{name}` ({json.dumps(default)})"
 
-    rows = [
-        f"| `{name}` | {RELATIVE_TO[method.base]} | {method.most or f'{method.least} or more'} | "
-        f"{', '.join(key(*pair) for pair in {**method.each, **method.shared}.items()) or 'no parameter'} |"
-        for name, method in METHODS.items()
-    ]
-    head = "| method | relative to | models | reads (default) |\n|---|---|---|---|\n"
-    return head + "\n".join(rows)
+    def line(name: str, method: Method) -> str:
+        models = "2" if method.most == 2 else f"{method.least} or more"
+        reads = ", ".join(key(*pair) for pair in {**method.each, **method.shared}.items()) or "no parameter"
+        return f"- `{name}`, of {models} models, relative to {RELATIVE_TO[method.base]}: {reads}"
+
+    return "\n".join(line(*pair) for pair in METHODS.items())
 
 
 NOTES = {
     "actions.merge.hyperparameters.NAME": "A base model is merged with its descendants (WiSE-FT) by methods that are "
     "relative to nothing and by `slerp`. What `dare_*`, `della*` and `arcee_fusion` draw follows the study's seed. "
-    f"`passthrough` is left out: it changes the architecture.\n\n{methods_of_merge()}",
+    "`passthrough` is left out: it changes the architecture.\n\nMethods, with what each reads (mergekit's default):\n\n"
+    f"{methods_of_merge()}",
     "datasets.NAME": "Rows are `prompt`+`completion`, `messages`, `text`, or preferences (`prompt`+`chosen`+"
     "`rejected`, which `sft` refuses); alpaca (`instruction`, `input` or `context`, `output`) and sharegpt "
     "(`conversations`) columns are converted; `system`, `history` and `tools` beside them become turns and tools. A turn "

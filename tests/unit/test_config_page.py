@@ -45,6 +45,29 @@ NEEDS: dict[tuple[str, str], dict[str, Any]] = {
     ("observers[] (kind: jsonl)", ""): {"observers": [{"kind": "jsonl", "path": "x.jsonl"}]},
     ("memory (kind: reflection)", ""): {"policy": AGENT, "memory": {"kind": "reflection"}},
 }
+NEEDED_BY_ITS_METHOD = {("actions.merge.hyperparameters.NAME", key) for key in ("weight", "t")}
+MERGED = ("actions.merge.hyperparameters.NAME", "")
+METHOD_OF = {
+    "": {"method": "karcher"},
+    "weight": {"method": "linear", "weight": 1.0},
+    **{
+        key: {"method": "breadcrumbs", "weight": 1.0}
+        for key in ("density", "gamma", "normalize", "rescale", "lambda", "int8_mask")
+    },
+    "epsilon": {"method": "ram"},
+    "t": {"method": "slerp", "t": 0.5},
+    "select_topk": {"method": "sce"},
+    "filter_wise": {"method": "model_stock"},
+    **{key: {"method": "nuslerp", "weight": 1.0} for key in ("nuslerp_flatten", "nuslerp_row_wise", "base_model")},
+    **{key: {"method": "multislerp", "weight": 1.0} for key in ("normalize_weights", "eps")},
+    **{key: {"method": "ramplus_tl"} for key in ("r", "alpha")},
+}
+"""A setting of `merge` that each of its keys may stand in; "" is for those that every method has."""
+NEEDS |= {
+    (MERGED[0], key): {"actions": {"merge": {"hyperparameters": {"one": setting}}}}
+    for key, setting in METHOD_OF.items()
+}
+NEEDS[("actions.merge", "")] = NEEDS[MERGED]
 # A value for each key whose default is no value, and whose type alone does not give one that may stand.
 EXAMPLES: dict[tuple[str, str], Any] = {
     ("", "models"): MINIMAL["models"],
@@ -54,6 +77,8 @@ EXAMPLES: dict[tuple[str, str], Any] = {
     ("guards[]", "task"): "gsm8k",
     ("actions.sft", "hyperparameters"): {"one": {}},
     ("actions.ties", "hyperparameters"): {"one": {}},
+    ("actions.merge", "hyperparameters"): {"one": {"method": "karcher"}},
+    ("actions.merge.hyperparameters.NAME", "method"): "karcher",
     ("policy (kind: agent)", "price"): {"input": 1.0, "output": 1.0},
     ("policy (kind: agent)", "base_url"): "http://127.0.0.1:8000/v1",
 }
@@ -105,7 +130,7 @@ def wrong(row: Row) -> tuple[str, ...]:
     try:
         if value is NOTHING:
             load(with_key(row, example(row)))
-        if row.default == "required":
+        if row.default == "required" or (row.section, row.key) in NEEDED_BY_ITS_METHOD:
             return (f"{where} is said to be required, and a study without it loads",) if not refused(row) else ()
         default = {} if row.default == "its defaults" else None if value is NOTHING else value
         if load(with_key(row, NOTHING)) != load(with_key(row, default)):
