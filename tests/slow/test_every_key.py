@@ -166,14 +166,14 @@ def every_key_of_data_and_tasks(folder: Path) -> dict[str, Any]:
     return {
         "datasets": {
             "reverse": {
-                "path": "data/rows.csv", "split": "train[:50]", "limit": 40, "leave_out": [0, 3], "chat": True,
+                "path": "data/rows.csv", "about": "words spelled backwards", "split": "train[:50]", "limit": 40, "leave_out": [0, 3], "chat": True,
                 "columns": {"prompt": "ask", "completion": " {{say}}"},
             },
         },
         "actions": {"sft": {"hyperparameters": {"short": SHORT}}},
         "tasks": [
             {
-                "task": "pick", "kind": "rows", "path": "tasks/pick.jsonl", "split": "train[:16]", "test": "train[16:]",
+                "task": "pick", "about": "one of two letters", "kind": "rows", "path": "tasks/pick.jsonl", "split": "train[:16]", "test": "train[16:]",
                 "columns": {"prompt": pick["q"], "choices": pick["options"], "answer_text": pick["right"], "page": "page"},
                 "metric": "acc_norm", "target_delimiter": " ", "cluster": "page", "weight": 2.0, "max_score": 1.0,
             },
@@ -182,7 +182,7 @@ def every_key_of_data_and_tasks(folder: Path) -> dict[str, Any]:
                 "until": ["Z"], "chat": True,
             },
             {
-                "task": "own", "kind": "lm_eval", "metric": "exact_match", "num_fewshot": 2, "limit": 12, "weight": 0.0,
+                "task": "own", "about": "a number said again", "kind": "lm_eval", "metric": "exact_match", "num_fewshot": 2, "limit": 12, "weight": 0.0,
                 "max_score": 1.0, "chat": True, "cluster": "q",
             },
         ],
@@ -230,7 +230,7 @@ def prepared(url: str) -> dict[str, Prepare]:
         "surrogate": policy(kind="surrogate", candidates=100),
         "screen": policy(kind="screen", looks=False),
         "by-hand": policy(kind="by-hand", quick=True),
-        "agent": agent(url, prompts="prompts"),
+        "agent": agent(url, prompts="prompts", questions=2, repeats=True),
         "shortlist": agent(url, shortlist="surrogate"),
     }
 
