@@ -166,14 +166,16 @@ def every_key_of_data_and_tasks(folder: Path) -> dict[str, Any]:
     return {
         "datasets": {
             "reverse": {
-                "path": "data/rows.csv", "about": "words spelled backwards", "split": "train[:50]", "limit": 40, "leave_out": [0, 3], "chat": True,
+                "path": "data/rows.csv", "about": "words spelled backwards",
+                "split": "train[:50]", "limit": 40, "leave_out": [0, 3], "chat": True,
                 "columns": {"prompt": "ask", "completion": " {{say}}"},
             },
         },
         "actions": {"sft": {"hyperparameters": {"short": SHORT}}},
         "tasks": [
             {
-                "task": "pick", "about": "one of two letters", "kind": "rows", "path": "tasks/pick.jsonl", "split": "train[:16]", "test": "train[16:]",
+                "task": "pick", "about": "one of two letters",
+                "kind": "rows", "path": "tasks/pick.jsonl", "split": "train[:16]", "test": "train[16:]",
                 "columns": {"prompt": pick["q"], "choices": pick["options"], "answer_text": pick["right"], "page": "page"},
                 "metric": "acc_norm", "target_delimiter": " ", "cluster": "page", "weight": 2.0, "max_score": 1.0,
             },
@@ -182,7 +184,8 @@ def every_key_of_data_and_tasks(folder: Path) -> dict[str, Any]:
                 "until": ["Z"], "chat": True,
             },
             {
-                "task": "own", "about": "a number said again", "kind": "lm_eval", "metric": "exact_match", "num_fewshot": 2, "limit": 12, "weight": 0.0,
+                "task": "own", "about": "a number said again",
+                "kind": "lm_eval", "metric": "exact_match", "num_fewshot": 2, "limit": 12, "weight": 0.0,
                 "max_score": 1.0, "chat": True, "cluster": "q",
             },
         ],
