@@ -123,7 +123,11 @@ MISTAKES = {
     "a policy without a kind": ("{kind: random}", "{}", r"policy needs a kind\. Known: .*random"),
     "an unknown policy": ("{kind: random}", "{kind: randm}", r"unknown policy 'randm'\. Did you mean 'random'\?"),
     "an unknown memory": ("{kind: table}", "{kind: tabel}", r"unknown memory 'tabel'\. Did you mean 'table'\?"),
-    "an unknown action": ("  ties:", "  tie:", r"unknown action type 'tie'\. Did you mean 'ties'\? Known: merge, sft, ties\."),
+    "an unknown action": (
+        "  ties:",
+        "  tie:",
+        r"unknown action type 'tie'\. Did you mean 'ties'\? Known: merge, sft, ties\.",
+    ),
     "a base that is no model": ("models/base}", "models/base, base: bse}", r"no other model 'bse'"),
     "a task given twice": ("task: own", "task: gsm8k", r"task 'gsm8k' is given twice"),
     "a dataset called as a model": ("  math:", "  base:", r"'base' is the name of a model too"),
