@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from lamdagent.core.calls import calls_in, same_calls
 from lamdagent.core.numerals import last_values
 
 METRICS = {
@@ -12,6 +13,9 @@ METRICS = {
     "contains": "the answer contains one of the accepted strings, in any case",
     "number": "the last number in the answer equals the last number of an accepted string: 1,234.50, 3/4, .5, 1e5, "
     "3 x 10^5, \u22123, $5 are read, and 50% is both 50 and 0.5",
+    "call": "the function calls in the answer are those of an accepted string, by name and arguments in any order: "
+    'f(a=1, b="x"), {"name": "f", "arguments": {"a": 1}}, lists of these, and in accepted strings BFCL\'s alternatives, '
+    '[{"f": {"a": [1, 2], "b": [""]}}]',
     "acc": "the right choice has the highest log-likelihood",
     "acc_norm": "the right choice has the highest log-likelihood per byte",
 }
@@ -27,6 +31,9 @@ def is_right(metric: str, answer: str, accepted: Sequence[str]) -> bool:
         return answer in {a.strip() for a in accepted}
     if metric == "contains":
         return any(text in answer.lower() for a in accepted if (text := a.strip().lower()))
+    if metric == "call":
+        given = calls_in(answer)
+        return any(same_calls(given, calls_in(a)) for a in accepted)
     return any(not last_values(answer).isdisjoint(last_values(a)) for a in accepted)
 
 
@@ -43,7 +50,9 @@ def why_unanswerable(metric: str, accepted: Sequence[str], until: Sequence[str] 
         return f"no number can be read in the accepted string {unread[0][:80]!r}"
     if metric == "number" and (unclear := [a for a in accepted if UNCLEAR.fullmatch(a.strip())]):
         return f"the accepted string {unclear[0][:80]!r} has a decimal comma: write it with a point, as 12.5"
-    if metric != "number" and until and all(any(stop in a.strip() for stop in until) for a in accepted):
+    if metric == "call" and (silent := [a for a in accepted if not calls_in(a)]):
+        return f"no function call can be read in the accepted string {silent[0][:80]!r}"
+    if metric not in ("number", "call") and until and all(any(stop in a.strip() for stop in until) for a in accepted):
         return f"an answer ends before it is the accepted string {accepted[0][:80]!r}, which holds a text of `until`"
     return None
 
