@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 from collections.abc import Callable, Iterator
@@ -17,6 +18,13 @@ Answer = Callable[[Body], tuple[int, Any]]
 """The status and what is sent: text as it is, everything else as JSON."""
 
 
+@dataclass(frozen=True)
+class HungUp:
+    """What is sent before the connection is cut, in the middle of the answer."""
+
+    sent: str = '{"id": "x", "choices": [{"mess'
+
+
 @dataclass
 class BadServer:
     """What was asked, and how it is answered from now on."""
@@ -25,6 +33,7 @@ class BadServer:
     port: int = 0
     asked: list[Body] = field(default_factory=list)
     keys: list[str | None] = field(default_factory=list)
+    headers: dict[str, str] = field(default_factory=dict)
 
     @property
     def url(self) -> str:
@@ -42,12 +51,19 @@ def bad_server(answer: Answer) -> Iterator[BadServer]:
             server.asked.append(body)
             server.keys.append(self.headers["Authorization"])
             status, sent = server.answer(body) if self.path == "/v1/chat/completions" else (404, "no such page")
-            data = (sent if isinstance(sent, str) else json.dumps(sent)).encode()
+            hung_up = isinstance(sent, HungUp)
+            sent = sent.sent if isinstance(sent, HungUp) else sent
+            data = (sent if isinstance(sent, str) else json.dumps(sent)).encode() + b" " * (100 if hung_up else 0)
+            data, announced = (data[:-100] if hung_up else data), len(data)
             self.send_response(status)
             self.send_header("Content-Type", "text/html" if isinstance(sent, str) else "application/json")
-            self.send_header("Content-Length", str(len(data)))
+            self.send_header("Content-Length", str(announced))
+            for name, value in server.headers.items():
+                self.send_header(name, value)
             self.end_headers()
-            self.wfile.write(data)
+            with contextlib.suppress(OSError):  # nobody may listen any more
+                self.wfile.write(data)
+            self.close_connection = True
 
         def log_message(self, *args: Any) -> None:
             """Nothing is printed."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -27,13 +28,20 @@ from lamdagent.results.trial import llm_calls_for, trial_detail
 from lamdagent.study.journal import SqliteJournal
 from lamdagent.testing import toy
 from lamdagent.ui.terminal.progress import SearchProgress
-from tests.bad_server import Answer, BadServer, Body, bad_server, completion, fitting
+from tests.bad_server import Answer, BadServer, Body, HungUp, bad_server, completion, fitting
 
 
-def searched(server: BadServer, folder: Path, *, budget: Budget = Budget(trials=2), **settings: Any) -> State:
+def searched(
+    server: BadServer,
+    folder: Path,
+    *,
+    budget: Budget = Budget(trials=2),
+    sleep: Callable[[float], None] = lambda seconds: None,
+    **settings: Any,
+) -> State:
     """A toy search over a journal on the disk, whose agent asks the server through the real client."""
     config = ChatConfig.model_validate({"model": "mine", "base_url": server.url, "timeout_s": 5.0, **settings})
-    chat = Chat(PydanticAi(config), budget=budget, answer_tokens=config.answer_tokens, sleep=lambda seconds: None)
+    chat = Chat(PydanticAi(config), budget=budget, answer_tokens=config.answer_tokens, sleep=sleep)
     folder.mkdir(exist_ok=True)
     journal = SqliteJournal(folder / "journal.sqlite", writer=True)
     try:
@@ -260,6 +268,88 @@ def test_reported_tokens_are_taken_as_they_are(tmp_path: Path) -> None:
     with bad_server(good) as server:
         state = searched(server, tmp_path)
     assert {(call.tokens_in, call.tokens_out, call.estimated) for call in state.llm_calls} == {(300, 20, False)}
+
+
+def message(content: Any, **more: Any) -> Body:
+    """A completion whose message is this."""
+    finish = "tool_calls" if "tool_calls" in more else "stop"
+    told = {"role": "assistant", "content": content, **more}
+    return completion(None, choices=[{"index": 0, "message": told, "finish_reason": finish}])
+
+
+def tool_call(text: str) -> Body:
+    return message(
+        None, tool_calls=[{"id": "1", "type": "function", "function": {"name": "answer", "arguments": text}}]
+    )
+
+
+def late(body: Body) -> tuple[int, Any]:
+    time.sleep(1.5)
+    return good(body)
+
+
+READ: dict[str, Answer] = {
+    "thinking in the text": saying(lambda text: f"<think>first {{maybe}}</think>{text}"),
+    "thinking in a field": lambda body: (200, message(fitting(body), reasoning_content="first this, then that")),
+    "thinking in another field": lambda body: (200, message(fitting(body), reasoning="first this, then that")),
+    "all of it among the thoughts": lambda body: (200, message("", reasoning_content=f"so: {fitting(body)}")),
+    "a fence": saying(lambda text: f"Here it is:\n```json\n{text}\n```\nGood luck!"),
+    "a tool call": lambda body: (200, tool_call(fitting(body))),
+    "content in parts": lambda body: (200, message([{"type": "text", "text": fitting(body)}])),
+}
+UNREAD: dict[str, Answer] = {
+    "cut off": saying(lambda text: text[: len(text) // 2], finish="length"),
+    "wrong types": saying(lambda text: json.dumps({key: [3] for key in json.loads(text)})),
+    "a tool call that is none": lambda body: (200, tool_call("{")),
+    "too many requests": lambda body: (429, {"error": {"message": "slow down"}}),
+    "an error of the server": lambda body: (500, {"error": {"message": "out of memory"}}),
+    "a time-out": late,
+    "a connection that is cut": lambda body: (200, HungUp()),
+    "nothing": saying(lambda text: ""),
+    "a refusal": lambda body: (200, message(None, refusal="I cannot help with that.")),
+    "withheld": saying(lambda text: "", finish="content_filter"),
+}
+
+
+def test_a_server_that_misbehaves_in_every_way_leaves_a_finished_study_with_honest_counts(tmp_path: Path) -> None:
+    turns = iter([good, *READ.values(), *(answer for odd in UNREAD.values() for answer in (odd, good))])
+    with bad_server(lambda body: next(turns, good)(body)) as server:
+        state = searched(server, tmp_path, budget=Budget(trials=14), timeout_s=1.0)
+    assert len(state.trials) == 14
+    assert all(trial.outcome is not None for trial in state.trials)
+    assert len(state.llm_calls) == len(server.asked)
+    errors = [call.error for call in state.llm_calls]
+    read = dict(zip(READ, errors[1:], strict=False))
+    assert all(error is None or "already tried" in error for error in read.values()), read
+    odd = errors[1 + len(READ) :][: 2 * len(UNREAD)]
+    assert all(odd[::2]), dict(zip(UNREAD, odd[::2], strict=True))
+    assert all(error is None or "already tried" in error for error in odd[1::2])
+    silent = [call for call in state.llm_calls if call.answer is None]
+    assert len(silent) >= 4
+    assert all((call.tokens_in, call.tokens_out) == (0, 0) for call in silent)
+    assert state.tokens == sum(call.tokens_in + call.tokens_out for call in state.llm_calls)
+    by_fallback = [trial for trial in state.trials if trial.choice.fell_back]
+    assert all("no answer of mine could be used" in trial.choice.reason for trial in by_fallback)
+
+
+def test_a_server_that_says_when_to_come_back_is_left_alone_so_long(tmp_path: Path) -> None:
+    waits: list[float] = []
+    turns = iter([good, UNREAD["too many requests"]])
+    with bad_server(lambda body: next(turns, good)(body)) as server:
+        server.headers["Retry-After"] = "7"
+        state = searched(server, tmp_path, sleep=waits.append)
+    assert waits == [7.0]
+    assert [trial.choice.by for trial in state.trials] == ["agent", "agent"]
+
+
+def test_thoughts_in_a_field_cost_tokens_also_where_none_are_reported(tmp_path: Path) -> None:
+    def thinks(body: Body) -> tuple[int, Any]:
+        return 200, {**message(fitting(body), reasoning_content="first this " * 100), "usage": None}
+
+    with bad_server(thinks) as server:
+        state = searched(server, tmp_path)
+    assert all(call.tokens_out > 300 and call.estimated for call in state.llm_calls)
+    assert not any("first this" in (call.answer or "") for call in state.llm_calls)
 
 
 @pytest.mark.parametrize("key", ["", "  ", "\n"])

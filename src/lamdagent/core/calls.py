@@ -123,7 +123,7 @@ def _of_object(value: Any) -> Call | None:
         return None
     value = value.get("function") if isinstance(value.get("function"), dict) else value
     if isinstance(value.get("name"), str):
-        given = next((value[key] for key in ("arguments", "parameters", "args") if key in value), {})
+        given: Any = next((value[key] for key in ("arguments", "parameters", "args") if key in value), {})
         if isinstance(given, str):
             try:
                 given = json.loads(given or "{}")

@@ -46,11 +46,13 @@ class PydanticAi:
             else:
                 break
         usage = response.usage
+        thought = "".join(part.content for part in response.parts if part.part_kind == "thinking")
+        ended = response.finish_reason == "stop"
         return Reply(
-            text=_text(response),
+            text=_text(response) or (thought if ended else ""),  # some servers put all of it among the thoughts
             tokens_in=usage.input_tokens,
             tokens_out=usage.output_tokens,
-            thought="".join(part.content for part in response.parts if part.part_kind == "thinking"),
+            thought=thought,
             finish=response.finish_reason,
             adapted=tuple(self._adapted),
         )
