@@ -89,7 +89,7 @@ MISTAKES = {
     "too few models": (
         "models: [2, 3]",
         "models: [1, 3]",
-        r"actions\.ties\.models: a merge takes 2 or more models.*\[1, 3\]",
+        r"actions\.ties\.models: a merge takes 2 to 16 models.*\[1, 3\]",
     ),
     "a density above 1": ("density: 0.5", "density: 1.5", r"actions\.ties\.hyperparameters\.half\.density: .*not 1.5"),
     "a device that is none": ("seed: 0", "execution: {device: gpu}", r"execution\.device: .*cuda.*\(given: 'gpu'\)"),

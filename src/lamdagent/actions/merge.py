@@ -27,6 +27,7 @@ SOURCE = (
     "whose tokenizer, EOS, chat template and generation settings the merge has: `models`, which must agree on them, those "
     "of their `base`, or of the `first` of the models in the order of the study"
 )
+MOST_MODELS = 16  # of which there are more combinations than any search tries
 CANCELLED = 1e-6  # of the sum of the sizes of weights: less is nothing but rounding
 
 
@@ -149,8 +150,8 @@ def check_counts(models: Sequence[int]) -> list[int]:
     Raises:
         ValueError: these are no such numbers.
     """
-    if min(models) < 2 or sorted(models) != list(models):
-        raise ValueError(f"a merge takes 2 or more models, given as [n] or [least, most], not {list(models)}")
+    if min(models) < 2 or max(models) > MOST_MODELS or sorted(models) != list(models):
+        raise ValueError(f"a merge takes 2 to {MOST_MODELS} models, given as [n] or [least, most], not {list(models)}")
     return list(models)
 
 

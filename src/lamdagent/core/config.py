@@ -111,7 +111,7 @@ class Parts(Protocol):
 class Config(BaseModel):
     """A mapping in a study file. Its fields are the only copy of their defaults and descriptions."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, hide_input_in_errors=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, hide_input_in_errors=True, allow_inf_nan=False)
 
     @model_validator(mode="before")
     @classmethod

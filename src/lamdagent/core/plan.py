@@ -53,14 +53,14 @@ class Plan:
         try:
             steps = tuple(
                 PlanStep(
-                    make=str(step["make"]),
-                    action=str(step["action"]),
+                    make=_text(step["make"]),
+                    action=_text(step["action"]),
                     inputs={slot: tuple(map(str, names)) for slot, names in step["inputs"].items()},
                 )
                 for step in data["steps"]
             )
             objects = {str(name): dict(leaf) for name, leaf in data["objects"].items()}
-            results = tuple(data["results"] if "results" in data else [data["result"]])
+            results = tuple(map(str, data["results"] if "results" in data else [data["result"]]))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ConfigError(
                 f"{source}: not a pipeline: it needs result, objects and steps, each step with make, action and inputs "
@@ -68,6 +68,8 @@ class Plan:
             ) from error
         known = set(objects)
         for step in steps:
+            if not step.names:
+                raise ConfigError(f"{source}: step {step.make!r} takes nothing: its inputs are empty.")
             if missing := [name for name in step.names if name not in known]:
                 raise ConfigError(f"{source}: step {step.make!r} takes {missing[0]!r}, which nothing before it makes.")
             known.add(step.make)
@@ -82,6 +84,13 @@ class Plan:
     def called(self, name: str) -> str:
         """What a study calls a provided object of the plan."""
         return str(self.objects[name].get("name", name))
+
+
+def _text(value: Any) -> str:
+    """Raises: TypeError: it is no text."""
+    if not isinstance(value, str):
+        raise TypeError(f"expected a text, not {value!r:.40}")
+    return value
 
 
 def plan_data(state: State, wanted: Iterable[ObjectId | Pipeline]) -> dict[str, Any]:

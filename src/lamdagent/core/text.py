@@ -8,11 +8,14 @@ medium acts on is known here and nowhere else.
 from __future__ import annotations
 
 import html
+import json
 import os
 import re
 from collections.abc import Iterable
+from typing import Any
 
 SAMPLE_CHARS = 200
+DEEPEST = 100  # levels of JSON
 SHORTEST_SECRET = 8  # a shorter value of the environment would be found in innocent words
 _SECRET_NAME = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD)$")
 _USER = re.compile(r"(?<=://)[^\s/]+@")
@@ -91,6 +94,25 @@ def _inline(text: str) -> str:
 def _escaped(begin: str) -> str:
     """What would begin a block, with the sign that does so escaped: of a number it is what follows."""
     return begin + "\\" if begin.isdigit() else "\\" + begin
+
+
+def parse_json(text: str | bytes) -> Any:
+    """JSON of the user.
+
+    Raises:
+        ValueError: it is none, or is nested deeper than whatever writes or shows it could follow.
+    """
+    try:
+        value = json.loads(text)
+    except RecursionError:
+        raise ValueError("nested too deep") from None
+    level = [value]
+    for _ in range(DEEPEST):
+        level = [inner for outer in level if isinstance(outer, dict | list)
+                 for inner in (outer.values() if isinstance(outer, dict) else outer)]  # fmt: skip
+        if not level:
+            return value
+    raise ValueError(f"nested deeper than {DEEPEST} levels")
 
 
 def without_credentials(text: str) -> str:

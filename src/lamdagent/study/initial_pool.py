@@ -240,6 +240,8 @@ def _dataset(study: Study, name: str, entry: DatasetEntry, tokenizers: Mapping[s
             samples.append(shown_row(row))
         rows += 1
         shapes.add(shape)
+    if not rows:
+        raise DataError(f"dataset {name!r}: leave_out and limit leave no row.")
     if len(shapes) > 1:
         raise DataError(
             f"dataset {name!r}: mixes rows of the shapes {', '.join(sorted(shapes))}; make one dataset of each, or "

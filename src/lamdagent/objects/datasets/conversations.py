@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
 from lamdagent.core.errors import DataError
+from lamdagent.core.text import parse_json
 
 ROLES = {
     "human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant", "system": "system",
@@ -52,7 +52,7 @@ def tools_of(value: Any, where: str) -> list[Any]:
     """
     if isinstance(value, str):
         try:
-            value = json.loads(value)
+            value = parse_json(value)
         except ValueError as error:
             raise DataError(f"{where}: 'tools' is not JSON ({error}).") from error
     if not isinstance(value, list) or not all(
@@ -111,12 +111,12 @@ def _calls(calls: Any, where: str) -> list[dict[str, Any]]:
 
 def _call(call: Any, where: str) -> dict[str, Any]:
     try:
-        call = json.loads(call) if isinstance(call, str) else call
+        call = parse_json(call) if isinstance(call, str) else call
         function = call.get("function", call)
         if not isinstance(function.get("name"), str):
             raise TypeError("no name")
         arguments = function.get("arguments")
-        function = {**function, "arguments": json.loads(arguments) if isinstance(arguments, str) else arguments}
+        function = {**function, "arguments": parse_json(arguments) if isinstance(arguments, str) else arguments}
         return {**call, "type": "function", "function": function} if "function" in call else _wrapped(function)
     except (ValueError, AttributeError, TypeError) as error:
         raise DataError(

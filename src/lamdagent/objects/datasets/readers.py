@@ -8,7 +8,6 @@ from __future__ import annotations
 import csv
 import hashlib
 import itertools
-import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from lamdagent.core.errors import DataError
-from lamdagent.core.text import told
+from lamdagent.core.text import parse_json, told
 from lamdagent.objects.reach import only_what_is_here
 
 LOCAL = (".jsonl", ".json", ".csv", ".parquet")
@@ -74,7 +73,7 @@ def _jsonl(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         for number, line in enumerate(lines, 1):
             if line.strip():
                 try:
-                    row = json.loads(line)
+                    row = parse_json(line)
                 except ValueError as error:
                     raise DataError(f"{file}:{number}: not JSON ({error}).") from error
                 yield f"{file}:{number}", _mapping(row, f"{file}:{number}")
@@ -82,7 +81,7 @@ def _jsonl(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 
 def _json(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     try:
-        rows = json.loads(file.read_text(encoding="utf-8-sig"))
+        rows = parse_json(file.read_text(encoding="utf-8-sig"))
     except ValueError as error:
         raise DataError(f"{file}: not JSON ({error}). One object a line is .jsonl.") from error
     if not isinstance(rows, list):
@@ -108,7 +107,7 @@ def _parquet(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         rows = (row for batch in batches for row in batch.to_pylist())
         for number, row in enumerate(rows):
             yield f"{file} row {number}", row
-    except ArrowException as error:
+    except (ArrowException, OSError) as error:
         raise DataError(f"{file}: not a parquet file ({error}).") from error
 
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from lamdagent.core.errors import DataError
+from lamdagent.core.text import told
 from lamdagent.core.training import Training, training_flops
 from lamdagent.core.types import Object
 
@@ -65,7 +67,10 @@ def open_tokenizer(folder: Path) -> Any | None:
         return None
     from tokenizers import Tokenizer
 
-    return Tokenizer.from_file(str(file))
+    try:
+        return Tokenizer.from_file(str(file))
+    except Exception as error:  # the library raises that class itself
+        raise DataError(f"{file}: no tokenizer ({told(error, 200)}). Copy the base model's here.") from error
 
 
 def size_like(file: Path, others: Iterable[Object]) -> dict[str, Any]:

@@ -6,8 +6,8 @@ anything starts.
 
 from __future__ import annotations
 
-import json
 import math
+import re
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from lamdagent.core.errors import DataError
-from lamdagent.core.text import told
+from lamdagent.core.text import parse_json, told
 from lamdagent.core.types import Object, content_id
 
 WEIGHT_FILES = ("model.safetensors", "model.safetensors.index.json")
@@ -33,6 +33,7 @@ COMPUTED_WITH = (
     "layer_norm_epsilon", "hidden_act", "tie_word_embeddings",
 )  # fmt: skip
 """Keys of config.json by which equal tensors compute something else, beside those of the positions."""
+DTYPE = re.compile(r"(torch\.)?(float(8_\w+|16|32|64)|bfloat16|half|float|double)")
 NO_GENERATION_SETTING = ("_from_model_config", "transformers_version", "pad_token_id", "use_cache")
 
 
@@ -51,8 +52,7 @@ def read_facts(folder: Path) -> dict[str, Any]:
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder. Give a Hugging Face model folder, a hub id or a .gguf file.")
     config = _json(folder / "config.json")
-    if not isinstance(config.get("architectures"), list) or not config["architectures"]:
-        raise DataError(f"{folder / 'config.json'}: no 'architectures'; this is no Hugging Face language model folder.")
+    _check_config(folder / "config.json", config)
     tensors = {name: shape for file in weight_files(folder) for name, shape in tensor_shapes(file).items()}
     parameters, tied = sum(math.prod(shape) for shape in tensors.values()), bool(has_no_head(tensors))
     if config.get("tie_word_embeddings"):  # a copy of the embeddings, which some tools write out and others do not
@@ -125,7 +125,12 @@ def weight_files(folder: Path) -> list[Path]:
     """
     index = folder / WEIGHT_FILES[1]
     if index.exists():
-        files = [folder / name for name in sorted(set(_json(index)["weight_map"].values()))]
+        named = _json(index).get("weight_map")
+        if not isinstance(named, dict) or not named or not all(isinstance(name, str) for name in named.values()):
+            raise DataError(f"{index}: 'weight_map' must name a file for each tensor. Copy or download it again.")
+        files = [folder / name for name in sorted(set(named.values()))]
+        if outside := [file for file in files if file.parent != folder]:
+            raise DataError(f"{index}: {outside[0]} is not in this folder.")
     else:
         files = [folder / WEIGHT_FILES[0]]
     for file in files:
@@ -166,7 +171,7 @@ def tensor_shapes(file: Path) -> dict[str, list[int]]:
             (length,) = struct.unpack("<Q", handle.read(8))
             if length > size:
                 raise ValueError(f"header of {length} bytes in a file of {size}")
-            header = json.loads(handle.read(length))
+            header = parse_json(handle.read(length))
         header.pop("__metadata__", None)
         end = max((entry["data_offsets"][1] for entry in header.values()), default=0)
         shapes = {name: list(entry["shape"]) for name, entry in header.items()}
@@ -183,7 +188,7 @@ def _json(file: Path) -> dict[str, Any]:
     if not file.is_file():
         raise DataError(f"{file}: missing. Is {file.parent} a Hugging Face model folder?")
     try:
-        value = json.loads(file.read_text(encoding="utf-8"))
+        value = parse_json(file.read_text(encoding="utf-8"))
     except ValueError as error:
         raise DataError(f"{file}: not JSON ({error}).") from error
     if not isinstance(value, dict):
@@ -198,7 +203,12 @@ def _vocabulary_id(folder: Path) -> str:
     if file.name != "tokenizer.json":
         return content_id(file.read_bytes().hex())
     whole = _json(file)
-    return content_id([whole.get("model", {}).get("vocab"), [t["content"] for t in whole.get("added_tokens", [])]])
+    model, added = whole.get("model"), whole.get("added_tokens") or []
+    if not isinstance(model, dict) or not isinstance(model.get("vocab"), dict | list):
+        raise DataError(f"{file}: no 'model' with a 'vocab', so it is no tokenizer. Copy the base model's here.")
+    if not isinstance(added, list) or not all(isinstance(t, dict) and isinstance(t.get("content"), str) for t in added):
+        raise DataError(f"{file}: 'added_tokens' must be a list of objects with 'content'. Copy the base model's here.")
+    return content_id([model["vocab"], [token["content"] for token in added]])
 
 
 def _tokenizer(folder: Path) -> Any:
@@ -213,6 +223,29 @@ def _tokenizer(folder: Path) -> Any:
             f"{folder}: no tokenizer (none of {', '.join(TOKENIZER_FILES)}, and AutoTokenizer says {reason}). "
             "Copy the base model's here."
         ) from error
+
+
+def _check_config(file: Path, config: Mapping[str, Any]) -> None:
+    """What is read of a config.json is of the kind that it must be.
+
+    Raises:
+        DataError: it is not.
+    """
+    named, ends = config.get("architectures"), config.get("eos_token_id")
+    if not isinstance(named, list) or not named or not isinstance(named[0], str):
+        raise DataError(f"{file}: no 'architectures'; this is no Hugging Face language model folder.")
+    dtype = config.get("dtype") or config.get("torch_dtype")
+    if dtype is not None and not (isinstance(dtype, str) and DTYPE.fullmatch(dtype)):
+        raise DataError(f"{file}: dtype {dtype!r:.60} is none that weights are stored in, such as float32 or bfloat16.")
+    for key in ("rope_parameters", "rope_scaling"):
+        if not isinstance(config.get(key) or {}, dict):
+            raise DataError(f"{file}: {key} must be an object, not {config[key]!r:.60}.")
+    _check_ends(file, ends)
+
+
+def _check_ends(file: Path, ends: Any) -> None:
+    if not all(i is None or type(i) is int for i in (ends if isinstance(ends, list) else [ends])):
+        raise DataError(f"{file}: eos_token_id must be a token's number or a list of them, not {ends!r:.60}.")
 
 
 def _computed_with(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -233,6 +266,7 @@ def _conventions(folder: Path, config: Mapping[str, Any]) -> dict[str, Any]:
     said = _json(file) if file.is_file() else {}
     generation = _json(folder / "generation_config.json") if (folder / "generation_config.json").is_file() else config
     ends = generation.get("eos_token_id", config.get("eos_token_id"))
+    _check_ends(folder / "generation_config.json", ends)
     settings = (
         {k: v for k, v in generation.items() if k not in NO_GENERATION_SETTING} if generation is not config else {}
     )
@@ -243,7 +277,7 @@ def _conventions(folder: Path, config: Mapping[str, Any]) -> dict[str, Any]:
         "bos_token": bos.get("content") if isinstance(bos, dict) else bos,
         "add_bos_token": said.get("add_bos_token"),
         "eos_token": _eos(folder, said),
-        "eos_token_id": sorted(ends) if isinstance(ends, list) else [ends],
+        "eos_token_id": sorted(i for i in ends if i is not None) if isinstance(ends, list) else [ends],
         "chat_template": None if template is None else content_id(template),
         "generation_config": dict(sorted((k, v) for k, v in settings.items() if v not in (None, False))),
     }
@@ -252,8 +286,19 @@ def _conventions(folder: Path, config: Mapping[str, Any]) -> dict[str, Any]:
 def _chat_template(folder: Path, tokenizer_config: Mapping[str, Any]) -> Any:
     file = folder / "chat_template.jinja"
     if file.is_file():
-        return file.read_text(encoding="utf-8")
-    return tokenizer_config.get("chat_template")
+        try:
+            return file.read_text(encoding="utf-8")
+        except UnicodeDecodeError as error:
+            raise DataError(f"{file}: not UTF-8 text ({error}).") from error
+    given = tokenizer_config.get("chat_template")
+    named = given if isinstance(given, list) else []
+    pairs = all(
+        isinstance(n, dict) and isinstance(n.get("name"), str) and isinstance(n.get("template"), str) for n in named
+    )
+    if not pairs or not isinstance(given, str | list | None):
+        file = folder / "tokenizer_config.json"
+        raise DataError(f"{file}: chat_template must be a text, or a list of objects with name and template.")
+    return given
 
 
 def _eos(folder: Path, tokenizer_config: Mapping[str, Any]) -> str:
@@ -262,9 +307,9 @@ def _eos(folder: Path, tokenizer_config: Mapping[str, Any]) -> str:
         eos = eos.get("content")
     if not eos and "eos_token" not in tokenizer_config:  # it may be the default of the tokenizer's class
         eos = _tokenizer(folder).eos_token
-    if not eos:
+    if not eos or not isinstance(eos, str):
         raise DataError(
             f"{folder / 'tokenizer_config.json'}: no 'eos_token'. Without one a trained model never ends its answers; "
             "set it to the token that ends a turn or a text."
         )
-    return str(eos)
+    return eos

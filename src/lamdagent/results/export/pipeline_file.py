@@ -172,10 +172,14 @@ def study_data(recipe: Mapping[str, Any], folder: Path, overrides: Sequence[str]
         data["execution"] = {"dtype": recipe["dtype"]}
         if threads := recipe["machine"].get("threads"):
             data["execution"]["threads"] = threads
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise ConfigError(
             f"{folder / 'pipeline.yaml'}: {error} is missing or no mapping. Export the pipeline again."
         ) from error
+    if unknown := [step["action"] for step in recipe["steps"] if step["action"] not in data["actions"]]:
+        raise ConfigError(
+            f"{folder / 'pipeline.yaml'}: a step takes action {unknown[0]!r}, which `actions` does not have."
+        )
     if left_out := {step["id"]: step["leave_out"] for step in recipe["steps"] if "leave_out" in step}:
         data["leave_out"] = left_out
     data |= {"policy": {"kind": "replay", "from": "pipeline.yaml"}, "budget": {"trials": None}}
@@ -186,10 +190,16 @@ def study_data(recipe: Mapping[str, Any], folder: Path, overrides: Sequence[str]
         )
     data = Document.of(folder / "pipeline.yaml", data, overrides).data
     for place, known in named.items():
+        if not isinstance(data[place], dict):
+            raise ConfigError(f"--set {place}: expected names with their entries, not {data[place]!r:.60}.")
         if new := sorted(set(data[place]) - known):
             raise ConfigError(f"--set {place}.{new[0]}: the pipeline uses no such. {nearest(new[0], known)}")
     for group in PLACES.values():
-        for entry in data[group].values():
+        for name, entry in data[group].items():
+            if not isinstance(entry, dict) or not isinstance(entry.get("path"), str):
+                raise ConfigError(
+                    f"{folder / 'pipeline.yaml'}: {group}.{name}: expected a mapping with a path, not {entry!r:.60}."
+                )
             entry["path"] = _located(entry["path"], folder)
     return data
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
@@ -112,7 +112,7 @@ class Execution(Config):
     )
     threads: int | None = Field(None, ge=1, description="CPU threads of a worker; unset: the cores shared evenly")
     timeout_min: float = Field(120, gt=0, description="a trial that takes longer fails")
-    batch_size: int | Literal["auto"] = Field(16, description="prompts scored at a time")
+    batch_size: Annotated[int, Field(ge=1)] | Literal["auto"] = Field(16, description="prompts scored at a time")
 
 
 class Body(Config):

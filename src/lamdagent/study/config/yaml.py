@@ -159,7 +159,7 @@ class Document:
             self._remove(override[1:])
             return
         dotted, equals, text = override.partition("=")
-        source = f"--set {without_credentials(override)}"
+        source = f"--set {without_credentials(override):.200}"
         if not equals or not dotted.strip():
             raise ConfigError(f"{source}: expected KEY.KEY=VALUE, such as budget.trials=50.")
         path: Path_ = ()

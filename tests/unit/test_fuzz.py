@@ -1,0 +1,75 @@
+"""A sample of what `make torture` tries of inputs, and that each of its harnesses sees a fault that is planted."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections import Counter
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.torture.bad_inputs import Bad, all_bad, verdict, write_recipe
+from tests.torture.mutations import mutations, written
+
+from lamdagent.core.errors import ConfigError, DataError
+from lamdagent.study.config import yaml as study_yaml
+from lamdagent.study.config.yaml import Document
+
+SAMPLE = random.Random(0).sample(all_bad(), 30)
+HARNESS = Bad("study", "whole")
+
+
+def test_a_study_that_lacks_nothing_is_taken_and_the_same_recipe_too(tmp_path: Path) -> None:
+    assert verdict(HARNESS, tmp_path / "study") == "accepted"
+    whole = Bad("pipeline", "whole", partial(write_recipe, dotted="seed", value=7), opener="recipe")
+    assert verdict(whole, tmp_path / "study") == "accepted"
+
+
+@pytest.mark.parametrize("bad", SAMPLE, ids=lambda bad: f"{bad.kind}: {bad.name}"[:60])
+def test_a_wrong_input_is_refused_in_words(bad: Bad, tmp_path: Path) -> None:
+    assert verdict(bad, tmp_path / "study") == "refused"
+
+
+def test_a_study_file_after_slips_of_the_hand_is_read_or_refused(tmp_path: Path) -> None:
+    found = Counter(verdict(bad, tmp_path / "study") for bad in mutations(30, seed=7))
+    assert set(found) == {"accepted", "refused"}
+
+
+def test_mutations_are_of_their_seed_and_differ(tmp_path: Path) -> None:
+    first, again, other = ([written(bad, tmp_path) for bad in mutations(20, seed)] for seed in (3, 3, 4))
+    assert first == again != other
+    assert len(set(first)) > 15
+
+
+@pytest.mark.parametrize(
+    ("fault", "seen"),
+    [(KeyError("x"), "KeyError: 'x'"), (ConfigError(""), "unclear: 0"), (ConfigError("x" * 9999), "unclear: 9999"),
+     (RecursionError("deep"), "RecursionError: deep"), (DataError("rows.jsonl:1: no"), "refused")],
+)  # fmt: skip
+def test_a_planted_fault_is_seen(fault: Exception, seen: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise fault
+
+    monkeypatch.setattr(Document, "_parse", fail)
+    assert verdict(HARNESS, tmp_path / "study").startswith(seen)
+
+
+def endless(*_: object) -> None:
+    while True:
+        time.sleep(0.01)
+
+
+def test_a_planted_hang_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tests.torture.bad_inputs.WITHIN_S", 0.3)
+    monkeypatch.setattr(Document, "_check_depth", endless)
+    assert verdict(HARNESS, tmp_path / "study") == "hang: took longer than 0.3 s"
+
+
+def test_what_is_taken_although_it_is_wrong_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wrong = next(bad for bad in all_bad() if bad.name.startswith("seed = 'x'"))
+    assert verdict(wrong, tmp_path / "study") == "refused"
+    monkeypatch.setattr(study_yaml._Loader, "construct_object", lambda self, node, deep: 7 if node.value == "x" else
+                        super(study_yaml._Loader, self).construct_object(node, deep))  # fmt: skip
+    assert verdict(wrong, tmp_path / "study") == "accepted"
