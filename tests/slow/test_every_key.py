@@ -96,7 +96,7 @@ def every_setting_of_sft(folder: Path) -> dict[str, Any]:
         "root": "elsewhere",
         "actions": {"sft": {"datasets": [1, "all"], "hyperparameters": SFT}},
         "policy": plan(folder, *steps, settings=SFT),
-        "memory": {"kind": "table", "best": 2, "latest": 1},
+        "memory": {"kind": "table", "best": 2, "latest": 1, "evidence": False},
         "artifacts": {"kind": "local"},
         "observers": [{"kind": "jsonl", "path": "happened.jsonl"}],
         "budget": {"trials": len(SFT), "hours": 1.0, "train_rows": 10**6, "train_tokens": 10**8, "gpu_hours": 1.0},
@@ -233,7 +233,7 @@ def prepared(url: str) -> dict[str, Prepare]:
         "surrogate": policy(kind="surrogate", candidates=100),
         "screen": policy(kind="screen", looks=False),
         "by-hand": policy(kind="by-hand", quick=True),
-        "agent": agent(url, prompts="prompts", questions=2, repeats=True),
+        "agent": agent(url, prompts="prompts", questions=2, repeats=True, examples=1),
         "shortlist": agent(url, shortlist="surrogate"),
     }
 

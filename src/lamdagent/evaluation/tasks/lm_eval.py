@@ -107,12 +107,12 @@ class NamedItems:
     @cached_property
     def _loaded(self) -> Mapping[str, Any]:
         with errors_of(self.config.task, only_what_is_here()):
-            return dict(_task_manager(self.include_path).load([self.config.task]))
+            return dict(task_manager(self.include_path).load([self.config.task]))
 
     @cached_property
     def ids(self) -> Mapping[Split, str]:
         key = self.config.model_dump(mode="json", exclude_defaults=True, exclude=set(NOT_IN_IDS))
-        files = task_files_id(self.config.task, _task_manager(self.include_path).task_index, self.include_path)
+        files = task_files_id(self.config.task, task_manager(self.include_path).task_index, self.include_path)
         named = content_id(["named", engine(), key, files])
         return {"validation": named, "test": named}
 
@@ -126,7 +126,7 @@ class NamedItems:
         return loaded
 
     def check(self) -> None:
-        name, known = self.config.task, _task_manager(self.include_path).all_tasks
+        name, known = self.config.task, task_manager(self.include_path).all_tasks
         if name not in known:
             hint = nearest(name, known)
             near = hint.partition(" Known:")[0] + " " if hint.startswith("Did") else ""  # lm-eval knows thousands
@@ -148,7 +148,7 @@ def engine() -> list[Any]:
 
 
 @lru_cache(maxsize=1)
-def _task_manager(include_path: Path | None) -> Any:
+def task_manager(include_path: Path | None) -> Any:
     """lm-eval's index of tasks, a folder of the user's included. Takes seconds the first time."""
     from lm_eval.tasks import TaskManager
 

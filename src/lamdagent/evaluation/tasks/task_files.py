@@ -40,6 +40,16 @@ def task_files_id(name: str, index: Mapping[str, Any], include_path: Path | None
     )
 
 
+def first_metric(name: str, index: Mapping[str, Any]) -> str | None:
+    """The metric that a task's file, or a group's, names first; None where it names none."""
+    from lm_eval.tasks._yaml_loader import load_yaml
+
+    entry = index[name]
+    config = load_yaml(entry.yaml_path, resolve_func=False) if entry.yaml_path is not None else entry.cfg or {}
+    listed = config.get("metric_list") or config.get("aggregate_metric_list") or []
+    return str(listed[0]["metric"]) if listed else None
+
+
 def _named(file: Path, folders: Iterable[Path]) -> Path:
     """How task files find a file: from their folder, or else by its name."""
     return next((file.relative_to(folder) for folder in folders if file.is_relative_to(folder)), Path(file.name))
