@@ -9,8 +9,11 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from lamdagent.actions.merge import MergeHyperparameters
 from lamdagent.core.config import Config
 from lamdagent.core.errors import ConfigError
+from lamdagent.core.format import compared_settings
+from lamdagent.core.settings import setting_object
 from lamdagent.results.export.pipeline_file import study_data
 from lamdagent.study import registry
 from lamdagent.study.config import Study, load_study
@@ -218,3 +221,9 @@ def test_free_is_the_name_of_no_setting(load: Load) -> None:
         load(IN_PLACE.replace("half: {density", "free: {density"))
     with pytest.raises(ConfigError, match="expected 1 or more named settings"):
         load(with_free().replace("      firm: {learning_rate: 1e-3}\n", ""))
+
+
+def test_settings_that_are_compared_say_only_what_is_set() -> None:
+    given = {"soup": {"method": "linear", "weight": 1.0}, "stock": {"method": "model_stock"}}
+    settings = [setting_object("merge", name, MergeHyperparameters.model_validate(v)) for name, v in given.items()]
+    assert list(compared_settings(settings)[1].values()) == ["method=linear, weight=1", "method=model_stock"]

@@ -214,12 +214,12 @@ def compared_settings(settings: Sequence[Object]) -> tuple[str, dict[ObjectId, s
 
 
 def _flat(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Values of mappings in it by `peft.r`."""
+    """Values that are set, those of mappings in it by `peft.r`."""
     flat: dict[str, Any] = {}
     for key, value in values.items():
         if isinstance(value, Mapping):
             flat |= {f"{key}.{inner}": one for inner, one in list(value.items())[:SHARED_SHOWN]}
-        else:
+        elif value is not None:
             flat[key] = value
     return flat
 
