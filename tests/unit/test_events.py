@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lamdagent.core import events, types
+from lamdagent.core.errors import JournalError
 from lamdagent.core.events import (
     Asked,
     Event,
@@ -111,11 +112,14 @@ def test_models_are_ranked_by_objective_and_the_earlier_of_equals_is_first() -> 
 
 def test_trials_may_end_in_any_order() -> None:
     failed = Failed(cause="oom", message="")
-    state = reduce_events([*(Asked(number=i, choice=choice(i)) for i in range(3)), Told(number=1, outcome=failed)])
+    taken = {object_id for i in range(3) for object_id in choice(i).action.object_ids}
+    given = [ObjectAdded(object=replace(BASE, id=object_id)) for object_id in taken]
+    begun = [Asked(number=i, choice=choice(i)) for i in range(3)]
+    state = reduce_events([*given, *begun, Told(number=1, outcome=failed)])
     assert [trial.number for trial in state.running] == [0, 2]
     state = reduce_events([Told(number=2, outcome=made(2, 0.5))], state)
     assert [type(trial.outcome) for trial in state.trials] == [type(None), Failed, Made]
-    assert list(state.pool) == [choice(2).action.id]
+    assert [*state.pool][len(taken) :] == [choice(2).action.id]
 
 
 def test_a_brought_model_is_unscored_until_its_scores_come() -> None:
@@ -137,7 +141,7 @@ def test_a_study_opened_again_keeps_all_but_its_config() -> None:
     ("event", "goes_on"),
     [
         (TimeSpent(wall_s=1.0), True),
-        (Scored(object_id="m", scores=()), True),
+        (Scored(object_id=BASE.id, scores=()), True),
         (HoldoutOpened(models=("m",)), False),
         (events.Tested(object_id="m", scores=()), False),
         (events.Referenced(model=BASE, scores=()), False),
@@ -147,7 +151,7 @@ def test_a_study_opened_again_keeps_all_but_its_config() -> None:
 )
 def test_only_a_search_that_goes_on_takes_back_that_it_stopped(event: Event, goes_on: bool) -> None:
     stopped = SearchStopped(reason="hours")
-    state = reduce_events([stopped, event])
+    state = reduce_events([ObjectAdded(object=BASE), stopped, event])
     assert state.stopped == (None if goes_on else stopped)
 
 
@@ -179,3 +183,25 @@ def test_folding_in_two_parts_is_folding_at_once(cut: int) -> None:
     for number in range(8):
         events += [Asked(number=number, choice=choice(number)), Told(number=number, outcome=made(number, number / 8))]
     assert reduce_events(events[cut:], reduce_events(events[:cut])) == reduce_events(events)
+
+
+NOT_NEXT: dict[str, list[Event]] = {
+    "trial 1 begins, and 0 have begun": [Asked(number=1, choice=choice(0))],
+    "trial 0 ends, and 0 have begun": [Told(number=0, outcome=Failed(cause="oom", message=""))],
+    "trial -1 ends": [Told(number=-1, outcome=Failed(cause="oom", message=""))],
+    "the memory takes in trial 0": [events.MemoryUpdated(number=0, memory="")],
+    "nothing is scored, which is not in the pool": [Scored(object_id="nothing", scores=())],
+    "trial 0 takes .*, which is not in the pool": [Asked(number=0, choice=choice(0))],
+}
+
+
+@pytest.mark.parametrize("fault", NOT_NEXT)
+def test_events_that_do_not_follow_on_those_before_them_are_refused(fault: str) -> None:
+    with pytest.raises(JournalError, match=fault):
+        reduce_events(NOT_NEXT[fault])
+
+
+def test_a_trial_that_ends_twice_is_refused() -> None:
+    before = toy.grown(2)
+    with pytest.raises(JournalError, match="trial 1 ends twice"):
+        reduce_events([Told(number=1, outcome=Failed(cause="oom", message=""))], before)

@@ -5,15 +5,21 @@ from __future__ import annotations
 import random
 import time
 from collections import Counter
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.torture.bad_inputs import Bad, all_bad, verdict, write_recipe
+from tests.torture.corruption import Damage, damages
+from tests.torture.corruption import verdict as read
+from tests.torture.corruption import written as journal_of
 from tests.torture.mutations import mutations, written
 
 from lamdagent.core.errors import ConfigError, DataError
+from lamdagent.core.state import State
+from lamdagent.study import journal as journals
 from lamdagent.study.config import yaml as study_yaml
 from lamdagent.study.config.yaml import Document
 
@@ -73,3 +79,45 @@ def test_what_is_taken_although_it_is_wrong_is_seen(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(study_yaml._Loader, "construct_object", lambda self, node, deep: 7 if node.value == "x" else
                         super(study_yaml._Loader, self).construct_object(node, deep))  # fmt: skip
     assert verdict(wrong, tmp_path / "study") == "accepted"
+
+
+@pytest.fixture(scope="module")
+def journal(tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, State]:
+    file = tmp_path_factory.mktemp("study") / "journal.sqlite"
+    state = journal_of(file)
+    return file.read_bytes(), state
+
+
+def test_a_damaged_journal_is_refused_or_read_as_written(journal: tuple[bytes, State], tmp_path: Path) -> None:
+    wrong = {
+        f"{d.kind}: {d.name}": what
+        for d in damages(10, seed=0)
+        if (what := read(d, *journal, tmp_path)) not in d.allowed()
+    }
+    assert wrong == {}
+
+
+def test_a_change_that_no_digest_holds_is_seen(
+    journal: tuple[bytes, State], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    damage = next(d for d in damages(0, seed=0) if d.name == "a number that is text" and d.kind == "event")
+    assert read(damage, *journal, tmp_path) == "refused"
+    monkeypatch.setattr("lamdagent.core.state._why_not_next", lambda state, event: None)
+    twice = next(d for d in damages(0, seed=0) if d.name == "told otherwise a second time" and "fit" in d.kind)
+    assert read(twice, *journal, tmp_path) == "changed"
+    broken = next(d for d in damages(0, seed=0) if d.name == "told of a trial that is not" and "fit" in d.kind)
+    assert read(broken, *journal, tmp_path).startswith("IndexError")
+
+
+def test_a_flip_that_no_digest_holds_is_seen(
+    journal: tuple[bytes, State], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def loose(self: journals.SqliteJournal, after: int = 0) -> Iterator[journals.Row]:
+        yield from self._db.execute("select seq, at, kind, body, digest from events order by seq")
+
+    name = "told of a trial below 0"
+    damage: Damage = next(d for d in damages(0, seed=0) if d.name == name and d.kind == "event")
+    assert read(damage, *journal, tmp_path) == "refused"
+    monkeypatch.setattr(journals.SqliteJournal, "rows", loose)
+    monkeypatch.setattr("lamdagent.core.state._why_not_next", lambda state, event: None)
+    assert read(damage, *journal, tmp_path) == "changed"

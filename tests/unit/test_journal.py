@@ -14,7 +14,6 @@ import pytest
 
 from lamdagent.core.errors import JournalError
 from lamdagent.core.events import Event, Scored, StudyOpened, TimeSpent
-from lamdagent.core.state import reduce_events
 from lamdagent.core.types import Score
 from lamdagent.study import journal as journal_module
 from lamdagent.study.journal import MIGRATIONS, SqliteJournal, from_json, kind_of, mend_journal, to_json
@@ -322,7 +321,30 @@ def test_a_score_that_is_not_finite_does_not_make_the_journal_unreadable(file: P
     with writing(file) as journal:
         with contextlib.suppress(ValueError):
             journal.append(event)
-        reduce_events(journal.read())
+        assert len(list(journal.read())) <= 1
+
+
+def test_an_empty_journal_where_a_search_has_worked_is_not_begun_anew(file: Path) -> None:
+    file.parent.mkdir()
+    file.touch()
+    with writing(file) as journal:
+        assert list(journal.read()) == []
+    file.write_bytes(b"")
+    (file.parent / "logs").mkdir()
+    (file.parent / "logs" / "0.log").touch()
+    with pytest.raises(JournalError, match="it is empty, and a search has worked here"):
+        SqliteJournal(file, writer=True)
+
+
+def test_what_sqlite_quotes_of_a_damaged_file_may_be_no_text(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def quote(self: SqliteJournal) -> bool:
+        return bool(b"\xec".decode())
+
+    with writing(file) as journal:
+        journal.append(TimeSpent(wall_s=1.0))
+    monkeypatch.setattr(SqliteJournal, "_has_events", quote)
+    with pytest.raises(JournalError, match="cannot be opened"):
+        SqliteJournal(file, writer=False)
 
 
 def test_the_trials_can_be_asked_in_sql(file: Path) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
+from lamdagent.core.errors import JournalError
 from lamdagent.core.events import (
     Asked,
     AuditDone,
@@ -206,11 +207,37 @@ def _warnings(state: State, by: ObjectId, texts: Sequence[str]) -> Mapping[str, 
 
 
 def reduce_events(events: Iterable[Event], state: State | None = None) -> State:
-    """The state after `events`, from `state` or from nothing."""
+    """The state after `events`, from `state` or from nothing.
+
+    Raises:
+        JournalError: one of them cannot follow on those before it.
+    """
     state = state or State()
     for event in events:
+        if (fault := _why_not_next(state, event)) is not None:
+            raise JournalError(f"the journal is damaged: {fault}. Restore it from a copy.")
         state = _step(state, event)
     return state
+
+
+def _why_not_next(state: State, event: Event) -> str | None:
+    """Why an event cannot follow on those before it, in words."""
+    match event:
+        case Asked(number=number, choice=choice, settings=settings):
+            if number != len(state.trials):
+                return f"trial {number} begins, and {len(state.trials)} have begun"
+            new = {obj.id for obj in settings}
+            if missing := [i for i in choice.action.object_ids if i not in state.pool and i not in new]:
+                return f"trial {number} takes {missing[0]}, which is not in the pool"
+        case Told(number=number) if not 0 <= number < len(state.trials):
+            return f"trial {number} ends, and {len(state.trials)} have begun"
+        case Told(number=number) if state.trials[number].outcome is not None:
+            return f"trial {number} ends twice"
+        case MemoryUpdated(number=number) if not 0 <= number < len(state.trials):
+            return f"the memory takes in trial {number}, and {len(state.trials)} have begun"
+        case Scored(object_id=object_id) if object_id not in state.pool:
+            return f"{object_id} is scored, which is not in the pool"
+    return None
 
 
 def _step(state: State, event: Event) -> State:

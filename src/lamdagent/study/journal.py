@@ -15,12 +15,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NewType, cast
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict, TypeAdapter
 
 from lamdagent.core import events
 from lamdagent.core.errors import JournalError
-from lamdagent.core.events import Event
-from lamdagent.core.text import without_credentials
+from lamdagent.core.events import Event, StudyOpened
+from lamdagent.core.text import parse_json, told, without_credentials
 from lamdagent.objects.durable import rename
 
 # Events keep the names that they were first stored under, so that every journal ever written still folds.
@@ -93,6 +93,7 @@ CHAINED = 2
 """The schema from which on each event carries the digest of itself and of all before it."""
 
 KEEPS = "The {sound} before it are whole: `lamdagent verify {folder} --mend` keeps them, and the damaged file beside."
+KEEPS_NOTHING = "Restore it from a copy, or delete it and begin anew: what was made is found where it still is."
 KEEPS_NONE = (
     "Restore it from a copy; or set it aside with `lamdagent verify {folder} --mend`, and the next run begins anew."
 )
@@ -116,12 +117,12 @@ def from_json(kind: str, body: str) -> Event:
     """
     if kind not in KINDS:
         raise JournalError(f"the journal has an event of kind {kind!r}: it is of a newer release; upgrade lamdagent")
-    if kind in RENAMED:
-        body = json.dumps(RENAMED[kind](json.loads(body)))
     try:
+        if kind in RENAMED:
+            body = json.dumps(RENAMED[kind](parse_json(body)))
         event: Event = _codec(kind).validate_json(body)
-    except ValidationError as error:
-        raise JournalError(f"the journal has a {kind} event that cannot be read: {error}") from error
+    except (ValueError, TypeError, LookupError, AttributeError) as error:
+        raise JournalError(f"the journal has a {kind} event that cannot be read: {told(error)}") from error
     return event
 
 
@@ -160,6 +161,9 @@ class SqliteJournal:
         self._lock = _lock(file.parent) if writer else None
         if not writer and not file.exists():
             raise JournalError(f"{file}: no such study yet. Start it with: lamdagent run STUDY.yaml")
+        if writer and file.exists() and not file.stat().st_size and any(file.parent.glob("logs/*")):
+            self.close()
+            raise JournalError(f"{file}: damaged: it is empty, and a search has worked here. {KEEPS_NOTHING}")
         try:
             self._db = sqlite3.connect(file, isolation_level=None)
             self._db.execute("pragma busy_timeout = 10000")
@@ -172,8 +176,8 @@ class SqliteJournal:
             self._end = self._last() if writer else (0, "")
         except BaseException as error:
             self.close()
-            if isinstance(error, sqlite3.Error):
-                raise JournalError(f"{file}: cannot be opened ({error}). Restore it from a copy.") from error
+            if isinstance(error, sqlite3.Error | UnicodeDecodeError):  # SQLite's words may quote what is damaged
+                raise JournalError(f"{file}: cannot be opened ({told(error)}). Restore it from a copy.") from error
             raise
 
     def append(self, *events: Event) -> None:
@@ -232,7 +236,11 @@ class SqliteJournal:
                 sound, before = sound + 1, row[4]
         except sqlite3.OperationalError as error:
             raise JournalError(f"{self._file}: cannot be read ({error}).") from error
-        except (sqlite3.DatabaseError, TypeError) as error:  # a text may have become bytes, or nothing
+        except (
+            sqlite3.DatabaseError,
+            TypeError,
+            UnicodeDecodeError,
+        ) as error:  # a text may have become bytes, or nothing
             raise JournalError(self._damaged(sound, f"cannot be read ({error})")) from error
 
     def close(self) -> None:
@@ -340,7 +348,10 @@ def read_journal(folder: Path) -> list[Event]:
         JournalError: there is no such study, or its file is damaged.
     """
     with contextlib.closing(SqliteJournal(folder / "journal.sqlite", writer=False)) as journal:
-        return list(journal.read())
+        events = list(journal.read())
+    if events and not isinstance(events[0], StudyOpened):
+        raise JournalError(f"{folder / 'journal.sqlite'}: damaged: it does not begin with its opening. {KEEPS_NOTHING}")
+    return events
 
 
 def _lock(folder: Path) -> int:
