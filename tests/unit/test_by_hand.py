@@ -11,6 +11,7 @@ import pytest
 
 from lamdagent.core.budget import Budget
 from lamdagent.core.errors import UserError
+from lamdagent.core.settings import Free
 from lamdagent.core.state import State, reduce_events
 from lamdagent.core.types import Object, ObjectId, Score
 from lamdagent.policies.by_hand import ByHand
@@ -57,6 +58,12 @@ def test_quick_is_all_mixed_for_one_epoch_and_for_three() -> None:
         "by hand: all 6 datasets mixed, 3 epochs",
     ]
     assert [t.outcome.cost.training.rows for t in state.trials if t.outcome] == [7_200, 21_600]
+
+
+def test_a_named_setting_is_tried_though_its_epoch_lies_outside_what_is_free() -> None:
+    short = Free(num_train_epochs=[0.1, 0.5])
+    state = mixtures.search(ByHand(quick=True), budget=Budget(), free=short)
+    assert [t.choice.reason for t in state.trials] == ["by hand: all 6 datasets mixed, 1 epoch"]
 
 
 def test_the_whole_list_goes_on_after_the_quick_one_and_does_nothing_twice() -> None:

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from pydantic import Field
 
 from lamdagent.core.config import Config
+from lamdagent.core.settings import EPOCHS
 from lamdagent.core.space import ActionSpace
 from lamdagent.core.state import State
 from lamdagent.core.types import Action, Choice, Object
@@ -116,7 +117,8 @@ def _for_epochs(
     bounds = freedom.bounds if freedom.bounds.num_train_epochs else BY_HAND
     assert bounds.num_train_epochs is not None
     if not bounds.num_train_epochs[0] <= epochs <= bounds.num_train_epochs[1]:
-        return None
+        named = setting.setting["values"].get(EPOCHS) == epochs  # a named setting may lie outside what is free
+        return trainer.action(base, mixed, setting) if named else None
     return trainer.action(base, mixed, setting, epochs=epochs, bounds=bounds) or (
         trainer.action(base, mixed, setting) if epochs == 1 else None
     )
