@@ -6,11 +6,16 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from lamdagent.actions.merge import Merge, MergeConfig, merge_recipe
+from lamdagent.actions.merge import Merge, MergeConfig, MergeHyperparameters, merge_recipe
 from lamdagent.actions.sft import Sft
 from lamdagent.actions.ties import Ties, TiesConfig
 from lamdagent.core.action_type import why_refused
+from lamdagent.core.events import ObjectAdded
+from lamdagent.core.settings import setting_object
+from lamdagent.core.space import ActionSpace
+from lamdagent.core.state import reduce_events
 from lamdagent.core.types import Object
+from lamdagent.policies.mixing import merges_of
 from lamdagent.study.parts import StudyParts
 from lamdagent.testing import toy
 from lamdagent.testing.contracts import ActionTypeContract
@@ -160,7 +165,7 @@ class TestMerge(ActionTypeContract):
         ({"method": "della", "weight": 1.0}, "density is 1.0 and epsilon 0.15"),
         ({"method": "della", "weight": 1.0, "density": 0.1, "epsilon": 0.2}, "must lie between 0 and 1"),
         ({"method": "ties", "weight": 1.0, "density": 0.0}, "density must lie above 0"),
-        ({"method": "ties", "weight": 0.0}, "a weight must be finite and not 0"),
+        ({"method": "ties", "weight": 0.0}, "a weight must not be 0"),
         ({"method": "linear", "weight": [1.0, -1.0]}, "cancel each other"),
         ({"method": "linear", "weight": -1.0}, "under normalize, weights that are all negative"),
         (
@@ -230,11 +235,11 @@ def test_models_that_are_spoken_to_in_different_ways_are_merged_where_a_setting_
 @pytest.mark.parametrize(
     ("setting", "words"),
     [
-        ({"weight": 0.0}, "must be finite and not 0"),
-        ({"weight": [1.0, 0.0]}, "must be finite and not 0"),
-        ({"weight": float("nan")}, "must be finite and not 0"),
-        ({"weight": float("inf")}, "must be finite and not 0"),
-        ({"density": float("nan")}, "density must lie above 0"),
+        ({"weight": 0.0}, "must not be 0"),
+        ({"weight": [1.0, 0.0]}, "must not be 0"),
+        ({"weight": float("nan")}, "finite number"),
+        ({"weight": float("inf")}, "finite number"),
+        ({"density": float("nan")}, "finite number"),
         ({"weight": [1.0, -1.0]}, "cancel each other"),
         ({"weight": [0.1, 0.2, -0.3]}, "cancel each other"),
         ({"weight": -1.0}, "do the same as positive ones"),
@@ -311,3 +316,19 @@ def test_a_merge_recipe_gives_each_model_its_own_value_and_all_of_them_a_common_
     ]
     assert recipe["base_model"] == "/base"
     assert recipe["dtype"] == "bfloat16"
+
+
+def test_by_hand_and_screen_find_every_merge_of_two_models_whatever_their_order() -> None:
+    settings = [
+        setting_object("merge", name, MergeHyperparameters.model_validate(values))
+        for name, values in {
+            "near": {"method": "slerp", "t": 0.2},
+            "soup": {"method": "linear", "weight": 1.0},
+            "stock": {"method": "model_stock"},
+        }.items()
+    ]
+    state = reduce_events(ObjectAdded(object=obj) for obj in (BASE, A, B, *settings))
+    space = ActionSpace(state, {"merge": Merge(models=[2, 3], ordered=True, of_base=True)})
+    for models in ([A, B], [B, A]):
+        found = merges_of(state, space, models)
+        assert [space[action.inputs["hyperparameters"][0]].name for action in found] == ["near", "soup", "stock"]

@@ -107,8 +107,8 @@ RELATIVE = {
 def check_weights(weight: Each, normalize: bool) -> None:
     """Raises: ValueError: these weights leave a model out, or leave nothing, or do what others say more plainly."""
     each = weight if isinstance(weight, list) else [weight]
-    if not all(math.isfinite(v) and v != 0 for v in each):
-        raise ValueError(f"a weight must be finite and not 0, which leaves its model out, not {weight}")
+    if not all(each):
+        raise ValueError(f"a weight must not be 0, which leaves its model out, not {weight}")
     if abs(math.fsum(each)) <= CANCELLED * math.fsum(map(abs, each)):
         raise ValueError(f"the weights {weight} cancel each other: where models agree, nothing of them is left")
     if normalize and max(each) < 0:

@@ -112,14 +112,22 @@ def merges_of(state: State, space: ActionSpace, models: Sequence[Object]) -> lis
             continue
         settings = next((space.options(name)[s.name] for s in slots if s.kind == "hyperparameters"), None)
         for setting in [None] if settings is None else [o for o in settings if "of" not in o.setting]:
-            given: dict[Kind, list[ObjectId]] = {"model": [m.id for m in models]}
-            if setting is not None:
-                given["hyperparameters"] = [setting.id]
-            inputs = {slot.name: given[slot.kind] for slot in slots}
-            action = space.action(name, inputs)
-            if action.id in state.tried or space.why_invalid(action) is None:
-                found.append(action)
+            found += _in_an_order(state, space, name, [m.id for m in models], setting)
     return found
+
+
+def _in_an_order(
+    state: State, space: ActionSpace, type: str, models: Sequence[ObjectId], setting: Object | None
+) -> list[Action]:
+    """The merge of models in their order, or by id where a setting of an ordered slot takes one order only; else none."""
+    for ids in dict.fromkeys((tuple(models), tuple(sorted(models)))):
+        given: dict[Kind, Sequence[ObjectId]] = {"model": ids}
+        if setting is not None:
+            given["hyperparameters"] = [setting.id]
+        action = space.action(type, {slot.name: given[slot.kind] for slot in space.types[type].slots})
+        if action.id in state.tried or space.why_invalid(action) is None:
+            return [action]
+    return []
 
 
 def epochs_of(setting: Object) -> float:
