@@ -20,6 +20,7 @@ from lamdagent.core.search import job_of
 from lamdagent.core.state import reduce_events
 from lamdagent.core.types import Action, Choice, Kind, Made, Object, Slot
 from lamdagent.objects.artifacts import LocalArtifacts, disk_full_as_user_error, file_hash
+from lamdagent.objects.durable import make_folder
 from lamdagent.runners.job import work
 from lamdagent.study.journal import MemoryJournal
 from lamdagent.testing import toy
@@ -76,7 +77,17 @@ def test_all_of_an_artifact_is_on_the_disk_before_its_name_is_and_the_name_befor
         (folder / "weights").mkdir()
         (folder / "weights" / "model.safetensors").write_text("weights")
         partial = folder.name
-    assert steps == ["object.json", "model.safetensors", "weights", partial, "rename", "artifacts"]
+    around = store.root.parent.name
+    assert steps == [around, "object.json", "model.safetensors", "weights", partial, "rename", "artifacts"]
+
+
+def test_the_name_of_each_folder_that_is_made_is_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps = list[str]()
+    monkeypatch.setattr(os, "fsync", lambda handle: steps.append(os.readlink(f"/proc/self/fd/{handle}")))
+    make_folder(tmp_path / "runs" / "study")
+    assert steps == [str(tmp_path), str(tmp_path / "runs")] and (tmp_path / "runs" / "study").is_dir()
+    make_folder(tmp_path / "runs" / "study")
+    assert len(steps) == 2
 
 
 def test_its_record_holds_what_the_block_filled_in_and_the_hash_of_every_file(store: LocalArtifacts) -> None:

@@ -15,6 +15,7 @@ from tests.torture.bad_inputs import Bad, all_bad, verdict, write_recipe
 from tests.torture.corruption import Damage, damages
 from tests.torture.corruption import verdict as read
 from tests.torture.corruption import written as journal_of
+from tests.torture.cuts import after_cuts
 from tests.torture.mutations import mutations, written
 
 from lamdagent.core.errors import ConfigError, DataError
@@ -121,3 +122,13 @@ def test_a_flip_that_no_digest_holds_is_seen(
     monkeypatch.setattr(journals.SqliteJournal, "rows", loose)
     monkeypatch.setattr("lamdagent.core.state._why_not_next", lambda state, event: None)
     assert read(damage, *journal, tmp_path) == "changed"
+
+
+def test_a_power_cut_takes_nothing_that_was_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = list(after_cuts(4, 1, tmp_path, monkeypatch))
+    assert len(found) == 4 and all(not missing and same for _, missing, same in found)
+
+
+def test_what_was_not_synced_is_seen_to_be_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lamdagent.objects.durable.sync", lambda path: None)
+    assert any(missing for _, missing, _ in after_cuts(4, 1, tmp_path, monkeypatch))

@@ -27,7 +27,7 @@ from lamdagent.core.config import Config, Parts
 from lamdagent.core.errors import UserError
 from lamdagent.core.items import Draw, ItemValues
 from lamdagent.core.types import ObjectId, Score
-from lamdagent.objects.durable import rename
+from lamdagent.objects.durable import make_folder, rename
 
 CHUNK_BYTES = 1 << 22
 
@@ -67,7 +67,7 @@ class LocalArtifacts:
         Raises:
             UserError: the disk is full.
         """
-        self.root.mkdir(parents=True, exist_ok=True)
+        make_folder(self.root)
         partial = Path(
             tempfile.mkdtemp(prefix=f".partial-{_host()}-{os.getpid()}-{_start_of(os.getpid())}-", dir=self.root)
         )

@@ -14,6 +14,14 @@ def sync(path: Path) -> None:
     _sync_entry(path)
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder, and those around it that are missing, so that none of their names is lost in a power cut."""
+    if not folder.is_dir():
+        make_folder(folder.parent)
+        folder.mkdir(exist_ok=True)
+        _sync_entry(folder.parent)
+
+
 def rename(partial: Path, whole: Path) -> None:
     """Give what is written its name, so that after a power cut the name stands for all of it or is not there."""
     sync(partial)

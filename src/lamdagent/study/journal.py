@@ -21,7 +21,7 @@ from lamdagent.core import events
 from lamdagent.core.errors import JournalError
 from lamdagent.core.events import Event, StudyOpened
 from lamdagent.core.text import parse_json, told, without_credentials
-from lamdagent.objects.durable import rename
+from lamdagent.objects.durable import make_folder, rename
 
 # Events keep the names that they were first stored under, so that every journal ever written still folds.
 STORED_AS = {
@@ -355,7 +355,7 @@ def read_journal(folder: Path) -> list[Event]:
 
 
 def _lock(folder: Path) -> int:
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     handle = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o644)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
