@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import subprocess
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -10,7 +12,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
+from tests.torture import kills
 from tests.torture.bad_inputs import Bad, all_bad, verdict, write_recipe
 from tests.torture.corruption import Damage, damages
 from tests.torture.corruption import verdict as read
@@ -20,9 +24,11 @@ from tests.torture.mutations import mutations, written
 
 from lamdagent.core.errors import ConfigError, DataError
 from lamdagent.core.state import State
+from lamdagent.core.types import Made
 from lamdagent.study import journal as journals
 from lamdagent.study.config import yaml as study_yaml
 from lamdagent.study.config.yaml import Document
+from lamdagent.testing import toy
 
 SAMPLE = random.Random(0).sample(all_bad(), 30)
 HARNESS = Bad("study", "whole")
@@ -132,3 +138,18 @@ def test_a_power_cut_takes_nothing_that_was_told(tmp_path: Path, monkeypatch: py
 def test_what_was_not_synced_is_seen_to_be_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lamdagent.objects.durable.sync", lambda path: None)
     assert any(missing for _, missing, _ in after_cuts(4, 1, tmp_path, monkeypatch))
+
+
+LEAVES_A_CHILD = "import subprocess as s, time; s.Popen(['sleep', '60']); print('on', flush=True); time.sleep(60)"
+
+
+def test_what_outlives_a_kill_and_what_it_leaves_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kills, "GONE_S", 0.3)
+    driver = subprocess.Popen([sys.executable, "-c", LEAVES_A_CHILD], stdout=subprocess.PIPE)
+    assert driver.stdout is not None and driver.stdout.readline() == b"on\n"
+    children = psutil.Process(driver.pid).children()
+    assert len(kills._kill(driver, "driver", random.Random(0))) == 1
+    children[0].kill()
+    (tmp_path / "artifacts" / ".partial-x").mkdir(parents=True)
+    state = toy.grown(2)
+    assert len(kills.damage(tmp_path, state)) == 1 + sum(isinstance(t.outcome, Made) for t in state.trials) > 1
