@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +21,8 @@ from lamdagent.core.format import (
 from lamdagent.core.llm_call import LLMCall
 from lamdagent.core.protocols import ArtifactStore
 from lamdagent.core.state import State, objective_of
-from lamdagent.core.types import Cost, Failed, Kind, Made, Object, Status, Trial
+from lamdagent.core.text import one_line
+from lamdagent.core.types import Cost, Failed, Kind, Made, Object, ObjectId, Score, Status, Trial
 from lamdagent.evaluation.estimates import Corrected
 from lamdagent.evaluation.ranking import luck_words, without_luck
 from lamdagent.results.holdout import HoldoutResults
@@ -42,6 +44,7 @@ FIGURES = (
     "overlapping",
 )
 """What an object's `meta` may say of how it was made."""
+VERDICTS_SHOWN = 3  # of each task
 ROWS_SHOWN = 3
 ROW_CHARS = 300
 
@@ -92,6 +95,8 @@ class TrialRecord:
     """Why it was chosen, in the policy's words."""
     by: str
     """The policy that chose it."""
+    plan: str
+    """What the policy planned to do after it, which binds nobody; empty where it said nothing."""
     cause: str | None
     """Why it failed or was stopped, in one word."""
     message: str | None
@@ -132,6 +137,7 @@ def trial_record(state: State, trial: Trial) -> TrialRecord:
         broken_guards=tuple(guard.task for guard, _ in state.broken(action.id)),
         reason=trial.choice.reason,
         by=trial.choice.by,
+        plan=trial.choice.plan,
         cause=None if failed is None else failed.cause,
         message=None if failed is None else failed.message,
         cost=None if outcome is None else outcome.cost,
@@ -175,6 +181,8 @@ class TrialDetail:
     """What its object says of how it was made, such as `steps` and `last_loss`."""
     rows: tuple[str, ...] | None
     """The first rows of the dataset that it made, each cut to 300 characters; null for a model, or where they are gone."""
+    verdicts: tuple[str, ...]
+    """The first items that a language model judged, each with its number, the reason and the answer, cut."""
     gain: MeanGain | None
     """What models trained on its dataset gained over their best parent; null for a model, or where none was trained."""
     log_tail: str
@@ -210,6 +218,7 @@ class TrialDetail:
         facts += [(name, str(value)) for name, value in self.figures.items()]
         parts += [Facts(rows=facts)] if facts else []
         parts += self._dataset() if trial.kind == "dataset" else []
+        parts += ["the first items that were judged:", Verbatim(text="\n".join(self.verdicts))] if self.verdicts else []
         if trial.cause is not None:
             parts += [f"{trial.result}: {trial.message}", "the end of its log:", Verbatim(text=self.log_tail)]
         memories = (("Memory before", self.memory_before), ("Memory after", trial.memory or ""))
@@ -237,6 +246,7 @@ class TrialDetail:
         """Who chose it and why, how long it took, and what a language model was asked."""
         trial, cost = self.trial, self.trial.cost
         lines = [f"chosen by {trial.by}: {trial.reason}"]
+        lines += [f"planned: {trial.plan}"] if trial.plan else []
         if cost is not None:
             phases = ", ".join(f"{phase} {duration(s)}" for phase, s in cost.phases_s.items())
             memory = f"; peak memory {size(cost.peak_bytes)}" if cost.peak_bytes else ""
@@ -289,6 +299,7 @@ def trial_detail(
         repeated=repeated,
         figures={name: meta[name] for name in FIGURES if name in meta},
         rows=None if made is None or made.kind != "dataset" else _first_rows(made, artifacts),
+        verdicts=_verdicts(object_id, state.scores.get(object_id, ()), artifacts),
         gain=dataset_gains(state).get(object_id),
         log_tail=outcome.log_tail if isinstance(outcome, Failed) else "",
         memory_before=state.memories[max(earlier)] if earlier else "",
@@ -308,3 +319,14 @@ def _first_rows(dataset: Object, artifacts: ArtifactStore) -> tuple[str, ...] | 
     except FileNotFoundError:
         return None
     return tuple(line if len(line) <= ROW_CHARS else line[: ROW_CHARS - 1] + "…" for line in lines)
+
+
+def _verdicts(object_id: ObjectId, scores: Sequence[Score], artifacts: ArtifactStore) -> tuple[str, ...]:
+    lines = []
+    for score in scores:
+        file = artifacts.open(object_id) / "scores" / f"{score.task_id}.{score.split}.json"
+        items = json.loads(file.read_text(encoding="utf-8"))["items"] if score.task_id and file.exists() else []
+        for item in [item for item in items if "reason" in item][:VERDICTS_SHOWN]:
+            said = one_line(f"{item['value']:g}: {item['reason']} (answer: {item['answer']}")
+            lines.append(f"{score.task} {said if len(said) < ROW_CHARS else said[: ROW_CHARS - 1] + '…'})")
+    return tuple(lines)

@@ -38,6 +38,7 @@ BUILT_IN: dict[Family, dict[str, str]] = {
     "tasks": {
         "lm_eval": "lamdagent.evaluation.tasks.lm_eval:LmEvalTask",
         "rows": "lamdagent.evaluation.tasks.rows:RowsTask",
+        "judge": "lamdagent.evaluation.tasks.judge:JudgeTask",
     },
     "runners": {
         "inline": "lamdagent.runners.inline:Inline",

@@ -38,7 +38,6 @@ from lamdagent.objects.durable import rename
 from lamdagent.objects.reach import only_what_is_here
 
 ITEM_ORDER = "lamdagent items"  # seed of the fixed order
-SHOWN_CHARS = 500
 PROMPTS_VERSION = 3  # goes up where the same task is asked in other words, which makes other scores
 
 
@@ -165,6 +164,7 @@ class LmEvalTask:
     """
 
     Config: type[TaskConfig] = LmEvalConfig
+    kept_chars = 500  # of an answer
 
     def __init__(
         self,
@@ -297,8 +297,8 @@ class LmEvalTask:
             {
                 "item": f"{task_name}/{row['doc_id']}",
                 "value": float(row[metric]),
-                "answer": str(row["filtered_resps"][0])[:SHOWN_CHARS],
-                "target": str(row["target"])[:SHOWN_CHARS],
+                "answer": str(row["filtered_resps"][0])[: self.kept_chars],
+                "target": str(row["target"])[: self.kept_chars],
             }
             for row in rows
         ]

@@ -142,14 +142,22 @@ class Rows:
         return self.config.metric or ("acc" if "choices" in items[0] else "exact_match")
 
     def _source(self, split: Split) -> Source:
-        """Where a side's rows come from: `test` names another split of the same path, or a path of its own."""
-        source = Source(path=self.config.path, folder=self.home, name=self.config.name, split=self.config.split)
-        if split == "validation":
-            return source
-        given = str(self.config.test)
-        other = dataclasses.replace(source, path=given, split="train")
-        named_split = SLICE.match(given) is not None and other.file is None
-        return dataclasses.replace(source, split=given) if named_split else other
+        return side_source(self.config, self.home, split)
+
+
+def side_source(config: Any, home: Path, split: Split) -> Source:
+    """Where a side's rows come from: `test` names another split of the same path, or a path of its own.
+
+    Args:
+        config: of a task with path, name, split and test.
+    """
+    source = Source(path=config.path, folder=home, name=config.name, split=config.split)
+    if split == "validation":
+        return source
+    given = str(config.test)
+    other = dataclasses.replace(source, path=given, split="train")
+    named_split = SLICE.match(given) is not None and other.file is None
+    return dataclasses.replace(source, split=given) if named_split else other
 
 
 def lm_eval_task(
