@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -20,6 +20,7 @@ from lamdagent.policies.agent.menu import Menu, shortlist
 from lamdagent.policies.agent.policy import Agent
 from lamdagent.policies.agent.schemas import PLAN_CHARS, one_of
 from lamdagent.policies.random import Random
+from lamdagent.policies.surrogate.policy import Surrogate
 from lamdagent.study.journal import MemoryJournal
 from lamdagent.testing import mixtures, toy
 from lamdagent.testing.fake_chat import FakeClient, Line, fake_chat, obliging
@@ -127,6 +128,46 @@ def test_a_merge_is_not_repeated_since_no_seed_changes_it() -> None:
     train = next(t.choice.action for t in state.trials if t.choice.action.type == "mix")
     assert "another seed gives the same again" in (space.why_invalid(space.repeat(merge)) or "")
     assert space.why_invalid(space.repeat(train)) is None
+
+
+@pytest.mark.parametrize("questions", [1, 2])
+def test_advice_stands_beside_all_that_can_be_chosen_and_its_candidates_are_among_the_offers(
+    questions: Literal[1, 2],
+) -> None:
+    whole = {"reason": "r", "plan": "p", "action": {"type": "C2"}}
+    taken = json.dumps(whole if questions == 1 else {"reason": "r", "plan": "p", "type": "C2"})
+    then = [json.dumps({"reason": "r", "plan": "", "type": "mix"}), mix()] if questions == 2 else [one()]
+    state, client = mixed([taken, *then], 2, questions=questions, advice=Surrogate())
+    first, second = (trial.choice for trial in state.trials)
+    assert first.by == "agent" and first.reason.startswith("r | predicted ") and first.plan == "p"
+    assert second.by == "agent" and second.reason.startswith("r")
+    asked = "\n".join(prompt for _, prompt in client.asked)
+    assert "# Candidates of a statistical model of this search\n" in asked
+    lines = [line for line in asked.splitlines() if "; predicted with it: up to 0." in line]
+    assert {line.split(":")[0] for line in lines} >= {"- M0", "- facts", "- firm"}
+
+
+def test_a_shortlist_may_hold_settings_that_were_varied() -> None:
+    state, client = mixed([], 2, shortlist=Surrogate())
+    assert [trial.choice.by for trial in state.trials] == ["agent", "agent"]
+    assert any("×" in line for _, prompt in client.asked for line in prompt.splitlines() if line.startswith("- C"))
+
+
+def test_advice_is_never_the_only_offer() -> None:
+    state, client = mixed([one()], 1, questions=1, advice=Surrogate())
+    assert described(state, state.trials[0].choice.action, labels(state)).startswith("mix(model=M0, dataset=sort+facts")
+    union = client.schemas[0]["properties"]["action"]["anyOf"]
+    assert len(union) == 2
+
+
+def test_what_is_predicted_with_an_object_is_the_best_of_what_holds_it() -> None:
+    state = mixtures.search(Random(), budget=Budget(trials=6))
+    advice = Surrogate().advice(state, ActionSpace(state, mixtures.ACTION_TYPES), 6)
+    best = max(mean for mean, _ in advice.best_with.values())
+    holding = [i for i, (mean, _) in advice.best_with.items() if mean == best]
+    assert len(holding) >= 2
+    assert any(state.pool[i].kind == "model" for i in holding if i in state.pool)
+    assert 0 < len(advice.candidates) <= 6
 
 
 def test_the_same_dataset_named_twice_is_taken_once() -> None:

@@ -34,9 +34,15 @@ MINIMAL: dict[str, Any] = {
 ASKED = [{"task": "gsm8k", "metric": "exact_match"}]
 OWN_ROWS = [{"task": "mine", "path": "items.jsonl"}]
 AGENT = {"kind": "agent", "model": "local"}
+JUDGE: dict[str, Any] = {"model": "local", "rubric": "judge.md"}
+JUDGED = {"task": "chat", "kind": "judge", "path": "prompts.jsonl", "judge": JUDGE}
+PRICED = {**JUDGED, "judge": {**JUDGE, "price": {"input": 1.0, "output": 1.0}}}
 NEEDS: dict[tuple[str, str], dict[str, Any]] = {
     ("tasks[] (kind: rows)", ""): {"tasks": OWN_ROWS},
     ("tasks[] (kind: lm_eval)", ""): {"tasks": ASKED},
+    ("tasks[] (kind: judge)", ""): {"tasks": [JUDGED]},
+    ("tasks[].judge (kind: judge)", ""): {"tasks": [JUDGED]},
+    ("tasks[].judge.price (kind: judge)", ""): {"tasks": [PRICED]},
     ("guards[]", ""): {"guards": [{"task": "gsm8k"}]},
     ("evaluation", "max_items"): {"evaluation": {"items": 2}},
     ("policy (kind: agent)", ""): {"policy": AGENT},
@@ -80,6 +86,9 @@ EXAMPLES: dict[tuple[str, str], Any] = {
     ("actions.merge", "hyperparameters"): {"one": {"method": "karcher"}},
     ("actions.merge.hyperparameters.NAME", "method"): "karcher",
     ("policy (kind: agent)", "price"): {"input": 1.0, "output": 1.0},
+    ("tasks[] (kind: judge)", "judge"): JUDGE,
+    ("tasks[].judge (kind: judge)", "price"): {"input": 1.0, "output": 1.0},
+    ("tasks[].judge (kind: judge)", "base_url"): "http://127.0.0.1:8000/v1",
     ("policy (kind: agent)", "base_url"): "http://127.0.0.1:8000/v1",
 }
 BY_TYPE: dict[str, Any] = {

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, Self
 
@@ -35,6 +36,22 @@ class Shortlist(Protocol):
 
     def shortlist(self, state: State, space: ActionSpace, n: int) -> list[Choice] | str:
         """At most `n` different feasible choices, whose reasons say what is predicted of them; or why there are none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Advice:
+    """What a policy says of what can be done, for another one to decide: choices worth a look, and by object the best
+    objective that is predicted of what holds it, with its standard deviation."""
+
+    candidates: Sequence[Choice] = ()
+    best_with: Mapping[ObjectId, tuple[float, float]] = field(default_factory=dict)
+
+
+class Adviser(Protocol):
+    """A policy that can also advise another one."""
+
+    def advice(self, state: State, space: ActionSpace, n: int) -> Advice:
+        """At most `n` different feasible candidates, whose reasons say what is predicted of them, and predictions."""
 
 
 class Memory(Protocol):

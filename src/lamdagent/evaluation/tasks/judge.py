@@ -62,6 +62,7 @@ class JudgeEntry(ChatConfig):
 class JudgeConfig(TaskConfig):
     """Prompts whose answers a language model judges, each with a number on a scale."""
 
+    max_score: float = Field(SCALE[1], gt=0, description="the best number of the scale; unset: that")
     path: PathText = Field(description="the prompts of the validation side: a local file or a hub id")
     name: str | None = Field(None, description="configuration of a hub dataset")
     split: str = Field("train", description="split or slice of it")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 from lamdagent.core.effects import changed, few, parent_of
 from lamdagent.core.evidence import dataset_gains
-from lamdagent.core.format import by_task, compared_settings, contents, guard_breaks, recipe, scored
+from lamdagent.core.format import by_task, compared_settings, contents, guard_breaks, recipe, scored, with_error
 from lamdagent.core.settings import EPOCHS, RATE
 from lamdagent.core.space import ActionSpace
 from lamdagent.core.state import State
@@ -34,6 +34,7 @@ class Menu:
         shown: most objects of a kind that are listed for a slot.
         examples: example rows of each dataset.
         repeats: whether an action may be done once more with another seed.
+        predicted: by object the best objective that is predicted of what holds it, with its standard deviation.
     """
 
     state: State
@@ -43,6 +44,7 @@ class Menu:
     shown: int = 24
     examples: int = 2
     repeats: bool = False
+    predicted: Mapping[ObjectId, tuple[float, float]] = field(default_factory=dict)
 
     @cached_property
     def listed(self) -> Mapping[str, Mapping[str, Mapping[str, ObjectId]]]:
@@ -205,17 +207,25 @@ class Menu:
     def _model_line(self, object_id: ObjectId) -> dict[str, str]:
         about = describe(self.state, self.state.pool[object_id], self.names)
         done = "".join(done_with(self.state, object_id, type, self.names) for type in self.types)
-        return {"name": self.names[object_id], "about": f"{about}{root_of(self.state, object_id, self.names)}{done}"}
+        return {
+            "name": self.names[object_id],
+            "about": f"{about}{root_of(self.state, object_id, self.names)}{done}{self._hope(object_id)}",
+        }
 
     def _dataset_line(self, obj: Object, chars: int) -> dict[str, Any]:
         rows = cut(obj.meta.get("samples", ())[: self.examples], chars)
-        return {"name": obj.name, "about": describe(self.state, obj, self.names), "examples": rows}
+        about = f"{describe(self.state, obj, self.names)}{self._hope(obj.id)}"
+        return {"name": obj.name, "about": about, "examples": rows}
+
+    def _hope(self, object_id: ObjectId) -> str:
+        found = self.predicted.get(object_id)
+        return "" if found is None else f"; predicted with it: up to {with_error(*found)}"
 
     def _settings_of(self, type: str) -> dict[str, Any]:
         names = [slot.name for slot in self.space.types[type].slots if slot.kind == "hyperparameters"]
         objects = {i: self.space[i] for name in names for i in self.listed[type][name].values()}
         shared, differ = compared_settings(list(objects.values()))
-        lines = [{"name": obj.name, "about": differ[i] or "as above"} for i, obj in objects.items()]
+        lines = [{"name": obj.name, "about": f"{differ[i] or 'as above'}{self._hope(i)}"} for i, obj in objects.items()]
         return {"type": type, "shared": shared, "lines": lines}
 
     def _instead(self, action: Action) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model
@@ -29,12 +29,18 @@ def answer(title: str, fields: Mapping[str, Any], *, plan: bool) -> type[BaseMod
     return _made(title, {**first, **fields})
 
 
-def one_of(title: str, branches: Mapping[str, Mapping[str, Any]]) -> type[BaseModel]:
-    """An answer in one question: a reason, a plan, and under `action` the fields of one of the types, tagged by `type`."""
+def one_of(title: str, branches: Mapping[str, Mapping[str, Any]], offers: Sequence[str] = ()) -> type[BaseModel]:
+    """An answer in one question: a reason, a plan, and under `action` the fields of one of the types, tagged by `type`.
+
+    Args:
+        offers: names that may stand as the type, with nothing beside them.
+    """
     made = [
         _made(f"{title}{i}", {"type": (Literal[name], ...), **fields})
         for i, (name, fields) in enumerate(branches.items())
     ]
+    if offers:
+        made.append(_made(f"{title}Offer", {"type": (Literal[tuple(offers)], ...)}))
     union: Any = made[0]
     for other in made[1:]:
         union = union | other

@@ -21,6 +21,7 @@ from pydantic import Field
 
 from lamdagent.core.config import Config
 from lamdagent.core.format import with_error
+from lamdagent.core.protocols import Advice
 from lamdagent.core.space import ActionSpace
 from lamdagent.core.state import ONE_SIDED_95, State
 from lamdagent.core.types import Action, Choice, Failed, Guard, ObjectId, Slot, Trial
@@ -80,10 +81,17 @@ class Surrogate:
         """At most `n` different feasible choices: two in three promise most, the others are the least certain. Why there
         are none, in words, where that is so."""
         beliefs = SurrogateModel(state, space, self._most)
+        return self._shortlist(beliefs, n) or beliefs.why_none()
+
+    def advice(self, state: State, space: ActionSpace, n: int) -> Advice:
+        """The shortlist, and the best that is predicted with each object."""
+        beliefs = SurrogateModel(state, space, self._most)
+        return Advice(candidates=self._shortlist(beliefs, n), best_with=beliefs.best_with())
+
+    def _shortlist(self, beliefs: SurrogateModel, n: int) -> list[Choice]:
         best = beliefs.best(n - n // 3, lambda prediction: prediction.gain)
         unsure = [one for one in beliefs.best(n, lambda prediction: prediction.sd) if one not in best]
-        found = (best + unsure)[:n]
-        return [Choice(action=action, reason=reason, by=self.name) for action, reason in found] or beliefs.why_none()
+        return [Choice(action=action, reason=reason, by=self.name) for action, reason in (best + unsure)[:n]]
 
     def _choose(self, state: State, space: ActionSpace) -> Choice | None:
         beliefs = SurrogateModel(state, space, self._most)
@@ -137,6 +145,22 @@ class SurrogateModel:
             return None
         prediction = self._predict(of_actions(action.type, self._menu.slots(action.type), [action], self._place))
         return float(prediction.mean[0]), float(prediction.sd[0])
+
+    def best_with(self) -> dict[ObjectId, tuple[float, float]]:
+        """By object, the highest objective that is predicted of a candidate which holds it, and its standard deviation."""
+        means, sds = np.full(len(self._pool), -math.inf), np.zeros(len(self._pool))
+        for fills, prediction in self._ranked:
+            order = np.argsort(prediction.mean)
+            for column in np.hstack([fills.models, fills.others]).T:
+                rows = order[column[order] != EMPTY]
+                found = np.full(len(self._pool), -math.inf)
+                found[column[rows]] = prediction.mean[
+                    rows
+                ]  # of equal positions the last one stays, which is the highest
+                sd = np.zeros(len(self._pool))
+                sd[column[rows]] = prediction.sd[rows]
+                means, sds = np.where(found > means, found, means), np.where(found > means, sd, sds)
+        return {i: (float(means[k]), float(sds[k])) for k, i in enumerate(self._pool) if math.isfinite(means[k])}
 
     def best(self, n: int, value: Callable[[Prediction], Floats]) -> list[tuple[Action, str]]:
         """The `n` feasible candidates of the highest value, and in words what is predicted of each."""
