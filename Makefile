@@ -25,7 +25,7 @@ coverage: .venv/dev ## the lines that the tests of seconds leave out; fails belo
 slow: .venv/dev ## the tests that train tiny real models
 	.venv/bin/python -m pytest -q $(CORES) -m slow
 
-torture: .venv/dev ## kill real searches over and over: many minutes
+torture: .venv/dev ## wrong inputs, damaged journals, power cuts, kills over and over: many minutes
 	.venv/bin/python -m pytest -q -m torture
 
 picture: ## draw docs/demo.svg from the demo's search

@@ -22,12 +22,13 @@ from tests.torture.corruption import written as journal_of
 from tests.torture.cuts import after_cuts
 from tests.torture.mutations import mutations, written
 
-from lamdagent.core.errors import ConfigError, DataError
+from lamdagent.core.errors import ConfigError, DataError, UserError
 from lamdagent.core.state import State
 from lamdagent.core.types import Made
 from lamdagent.study import journal as journals
 from lamdagent.study.config import yaml as study_yaml
 from lamdagent.study.config.yaml import Document
+from lamdagent.study.read import ReadStudy, find_trial
 from lamdagent.testing import toy
 
 SAMPLE = random.Random(0).sample(all_bad(), 30)
@@ -153,3 +154,10 @@ def test_what_outlives_a_kill_and_what_it_leaves_is_seen(tmp_path: Path, monkeyp
     (tmp_path / "artifacts" / ".partial-x").mkdir(parents=True)
     state = toy.grown(2)
     assert len(kills.damage(tmp_path, state)) == 1 + sum(isinstance(t.outcome, Made) for t in state.trials) > 1
+
+
+@pytest.mark.parametrize("wanted", ["²", "٣", "-1", "9" * 5000, "1e3", "best ", "0x1", ""])
+def test_a_trial_that_is_no_number_is_refused(wanted: str) -> None:
+    study = ReadStudy(name="toy", folder=Path(), home=Path(), state=toy.grown(2))
+    with pytest.raises(UserError, match="has no trial .*Allowed: 0 to 1, or best"):
+        find_trial(study, wanted)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -85,9 +86,9 @@ def find_trial(study: ReadStudy, wanted: str) -> Trial:
         if (best := best_trial(study.state)) is None:
             raise UserError(f"study {study.name!r} has no scored trial yet. See: lamdagent show {study.folder}")
         return best
-    if not wanted.isdigit() or int(wanted) >= len(trials):
+    if not re.fullmatch("[0-9]{1,9}", wanted) or int(wanted) >= len(trials):
         allowed = f"0 to {len(trials) - 1}, or best" if trials else "none yet"
-        raise UserError(f"study {study.name!r} has no trial {wanted!r}. Allowed: {allowed}.")
+        raise UserError(f"study {study.name!r} has no trial {wanted!r:.40}. Allowed: {allowed}.")
     return trials[int(wanted)]
 
 
