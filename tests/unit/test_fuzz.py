@@ -159,5 +159,5 @@ def test_what_outlives_a_kill_and_what_it_leaves_is_seen(tmp_path: Path, monkeyp
 @pytest.mark.parametrize("wanted", ["²", "٣", "-1", "9" * 5000, "1e3", "best ", "0x1", ""])
 def test_a_trial_that_is_no_number_is_refused(wanted: str) -> None:
     study = ReadStudy(name="toy", folder=Path(), home=Path(), state=toy.grown(2))
-    with pytest.raises(UserError, match="has no trial .*Allowed: 0 to 1, or best"):
+    with pytest.raises(UserError, match=r"has no trial .*Allowed: 0 to 1, or best"):
         find_trial(study, wanted)
