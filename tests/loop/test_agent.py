@@ -302,7 +302,7 @@ def test_a_users_own_prompt_replaces_the_shipped_one_and_its_mistakes_are_told(t
     Agent(chat=fake_chat(client), fallback=Random(), prompts=tmp_path).select(state, space, 1)
     assert client.asked[0][1].startswith("Pick a type. 2 trials so far; trial 3 ")
     (tmp_path / "type.md").write_text("{{ standng }}")
-    with pytest.raises(UserError, match=r"type\.md.*standng.*It may use: memory, standing"):
+    with pytest.raises(UserError, match=r"type\.md.*standng.*It may use: memory, offers, standing"):
         Agent(chat=fake_chat(client), fallback=Random(), prompts=tmp_path).select(state, space, 1)
 
 
