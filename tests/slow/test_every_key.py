@@ -29,6 +29,7 @@ NOT_RUN = {
     ("datasets.NAME", "revision"): HUB,
     ("tasks[] (kind: rows)", "name"): HUB,
     ("policy (kind: agent)", "gguf"): "the weights of a second model: see test_local_llm.py",
+    ("tasks[].judge (kind: judge)", "gguf"): "the weights of a second model: see test_local_llm.py",
     ("The study file", "leave_out"): "for made datasets: see test_made_data.py",
 }
 """Keys that no study here has, and why."""
@@ -222,6 +223,24 @@ def agent(url: str, **keys: Any) -> Prepare:
     return prepare
 
 
+def judged(url: str) -> Prepare:
+    def prepare(folder: Path) -> dict[str, Any]:
+        prompts = [{"turns": [f"say {i}", "and again"], "best": str(i)} for i in range(20)]
+        (folder / "tasks" / "talk.jsonl").write_text("\n".join(map(json.dumps, prompts)))
+        (folder / "rubric.md").write_text("10: it says the number. 1: it does not.")
+        judge = {"model": "mine", "base_url": url, "temperature": 0.5, "output": "native", "timeout_s": 20.0}
+        bounds = {"answer_tokens": 300, "attempts": 2, "max_failures": 3, "price": {"input": 1.0, "output": 2.0}}
+        task = {
+            "task": "talk", "kind": "judge", "about": "numbers said again", "path": "tasks/talk.jsonl",
+            "split": "train[:10]", "test": "train[10:]", "limit": 6, "weight": 2.0, "max_score": 5.0, "chat": False,
+            "max_new_tokens": 6, "columns": {"prompt": "{{ turns[0] }}", "reference": "best"},
+            "judge": {**judge, **bounds, "rubric": "rubric.md", "scale": [1.0, 5.0]},
+        }  # fmt: skip
+        return {"tasks": [task], "policy": {"kind": "random"}, "budget": {"trials": 1, "usd": 1.0}}
+
+    return prepare
+
+
 def prepared(url: str) -> dict[str, Prepare]:
     return {
         "sft": every_setting_of_sft,
@@ -235,6 +254,8 @@ def prepared(url: str) -> dict[str, Prepare]:
         "by-hand": policy(kind="by-hand", quick=True),
         "agent": agent(url, prompts="prompts", questions=2, repeats=True, examples=1),
         "shortlist": agent(url, shortlist="surrogate"),
+        "advice": agent(url, advice="surrogate"),
+        "judge": judged(url),
     }
 
 
@@ -314,6 +335,8 @@ def _keys(body: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for task in body["tasks"]:
         kind = task.get("kind", "rows" if "path" in task else "lm_eval")
         yield from keys(f"tasks[] (kind: {kind})", task)
+        yield from keys("tasks[].judge (kind: judge)", task.get("judge", {}))
+        yield from keys("tasks[].judge.price (kind: judge)", task.get("judge", {}).get("price", {}))
     for section in ("policy", "memory", "artifacts"):
         part = body.get(section, {})
         yield from keys(f"{section} (kind: {part.get('kind')})", part)

@@ -11,8 +11,10 @@ from typing import TextIO
 
 from lamdagent.core.text import told, without_numbers
 
-LIBRARIES = ("transformers", "trl", "peft", "lm_eval", "lm-eval", "accelerate", "datasets", "mergekit", "lamdagent")
-"""The loggers that are listened to, by name: some pass nothing on, so that the root logger would not hear them."""
+LIBRARIES = ("transformers", "trl", "peft", "lm_eval", "lm-eval", "accelerate", "datasets", "mergekit")
+OURS = tuple(f"lamdagent.{room}" for room in ("actions", "evaluation", "llm", "objects", "runners"))
+"""The loggers that are listened to, by name: some pass nothing on, so that the root logger would not hear them. Of ours
+those of the rooms that do jobs: an observer's fault is not the trial's."""
 OUR_OWN = (
     "`pretrained` model kwarg is not of type `str`",  # lm-eval is handed a model that is loaded
     "Passed an already-initialized model through `pretrained`",
@@ -49,7 +51,7 @@ class Warned(logging.Handler):
 def hearing_warnings() -> Iterator[Warned]:
     """Hear what is warned of meanwhile, through `warnings` and the loggers of libraries. It goes on to the log as before."""
     warned, show = Warned(), warnings.showwarning
-    loggers = [logging.getLogger(name) for name in LIBRARIES]
+    loggers = [logging.getLogger(name) for name in (*LIBRARIES, *OURS)]
 
     def heard(
         message: Warning | str,
