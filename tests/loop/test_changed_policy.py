@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from lamdagent.core.budget import Budget
-from lamdagent.core.errors import UserError
+from lamdagent.core.errors import JournalError, UserError
 from lamdagent.core.protocols import Journal, Policy
 from lamdagent.core.search import Search, run
 from lamdagent.core.state import State, reduce_events
@@ -167,3 +167,33 @@ def test_policy_memory_and_budget_may_change_in_mid_study_and_the_journal_says_s
     after = reduce_events([opened])
     assert after.config == load(STUDY, change).dump() != began.config
     assert changes(load(STUDY, change), after, [], []) == []
+
+
+JUDGED = STUDY.replace(
+    "tasks:\n", "tasks:\n  - {task: chat, kind: judge, path: p.jsonl, judge: {model: mine, rubric: r.md}}\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("change", "free"),
+    [
+        ("timeout_s=9.0", True),
+        ("answer_tokens=4000", True),
+        ("attempts=5", True),
+        ("max_failures=99", True),
+        ("price={input: 1.0, output: 2.0}", True),
+        ("base_url='http://127.0.0.1:1/v1'", True),
+        ("model=other", False),
+        ("temperature=1.0", False),
+    ],
+)
+def test_how_a_judge_is_asked_may_change_in_mid_study_and_who_judges_may_not(
+    load: Load, change: str, free: bool
+) -> None:
+    began = State(config=load(JUDGED).dump(), id_formula=ID_FORMULA)
+    other = load(JUDGED, f"tasks.chat.judge.{change}")
+    if free:
+        assert len(changes(other, began, [], [])) == 1
+    else:
+        with pytest.raises(JournalError, match=r"tasks\.chat\.judge\."):
+            changes(other, began, [], [])

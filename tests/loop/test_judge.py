@@ -14,13 +14,14 @@ import pytest
 pytest.importorskip("lm_eval")
 
 from lamdagent.core.budget import Budget
-from lamdagent.core.errors import ConfigError, DataError
+from lamdagent.core.errors import ConfigError, DataError, UserError
 from lamdagent.core.jobs import Job
 from lamdagent.core.llm_call import LLMCall
 from lamdagent.core.types import Failed, Made, Split
 from lamdagent.evaluation.evaluator import Evaluation
 from lamdagent.evaluation.tasks.judge import JudgeConfig, JudgedRows, JudgeTask
 from lamdagent.evaluation.tasks.lm_eval import LmEvalTask
+from lamdagent.llm.chat import NoReply
 from lamdagent.objects.artifacts import LocalArtifacts
 from lamdagent.results.trial import trial_detail
 from lamdagent.runners.calls import CallFolder
@@ -60,7 +61,9 @@ def config(**more: Any) -> JudgeConfig:
 
 def judged(home: Path, client: FakeClient, *, budget: Budget = Budget(), **more: Any) -> JudgeTask:
     rows = JudgedRows(config=config(**more), home=home)
-    return JudgeTask(name="chat", source=rows, judge=lambda: fake_chat(client, budget=budget))
+    section, tokens = rows.config.section, rows.config.judge.answer_tokens
+    chat = fake_chat(client, budget=budget, section=section, answer_tokens=tokens)
+    return JudgeTask(name="chat", source=rows, judge=lambda: chat)
 
 
 def toolkit(home: Path, task: JudgeTask) -> Toolkit:
@@ -109,12 +112,47 @@ def test_a_number_off_the_scale_is_asked_for_again(home: Path) -> None:
     assert "score: Input should be less than or equal to 10 (given: 11)" in client.asked[1][1]
 
 
-def test_a_judge_that_gives_no_number_leaves_no_score_and_never_0(home: Path) -> None:
+def test_a_judge_that_gives_no_number_pauses_the_study_and_leaves_no_score_and_never_0(home: Path) -> None:
     silent: list[Line] = [verdict(5), "no", "no", "no", verdict(5), verdict(5)]
-    outcome = scored(home, judged(home, FakeClient(silent)))
-    assert isinstance(outcome, Failed)
-    assert "gave no number for 1 of 4 items" in outcome.message
+    with pytest.raises(UserError, match="gave no number for 1 of 4 items") as paused:
+        scored(home, judged(home, FakeClient(silent)))
+    assert "of tasks.chat.judge, timeout_s, answer_tokens" in str(paused.value)
+    assert "under policy" not in str(paused.value)
     assert not (home / "artifacts" / MODEL.id / "scores").exists()
+
+
+def test_a_new_run_asks_again_for_what_has_no_verdict_and_for_nothing_else(home: Path) -> None:
+    silent: list[Line] = ["no", verdict(5), "no", "no", "no", verdict(6), verdict(7)]
+    with pytest.raises(UserError, match="1 of 4 items"):
+        scored(home, judged(home, FakeClient(silent)))
+    mended = FakeClient([verdict(2)])
+    outcome = scored(home, judged(home, mended, judge={"answer_tokens": 4000}))
+    assert isinstance(outcome, Made)
+    assert outcome.scores[0].value == 5.0
+    assert len(mended.asked) == 1, "neither usable verdicts nor those that took two attempts are asked for again"
+
+
+def test_a_provided_model_whose_judge_was_down_is_scored_once_it_is_mended(home: Path) -> None:
+    with pytest.raises(UserError, match=r"is\s+tasks\.chat\.judge\.base_url its address"):
+        scored(home, judged(home, FakeClient([NoReply("down")] * 3)))
+    assert isinstance(scored(home, judged(home, FakeClient([verdict(5)] * 4))), Made)
+
+
+def test_a_judge_at_another_temperature_or_with_another_file_is_asked_itself(home: Path) -> None:
+    (home / "j.gguf").write_bytes(b"GGUF one")
+    local = {"model": "local", "gguf": "j.gguf"}
+    asked = []
+    for judge in ({}, {"temperature": 1.0}, {"output": "tool"}, local):
+        client = FakeClient([verdict(5)] * 4)
+        scored(home, judged(home, client, judge=judge))
+        asked.append(len(client.asked))
+    assert asked == [4, 4, 4, 4]
+    before = JudgedRows(config=config(judge=local), home=home).ids
+    (home / "j.gguf").write_bytes(b"GGUF two")
+    assert JudgedRows(config=config(judge=local), home=home).ids != before
+    client = FakeClient([verdict(5)] * 4)
+    scored(home, judged(home, client, judge=local))
+    assert len(client.asked) == 4
 
 
 def test_a_budget_that_is_spent_while_judging_leaves_the_trial_open_and_more_goes_on_with_it(home: Path) -> None:
@@ -141,7 +179,7 @@ def test_an_id_covers_rubric_judge_and_prompts_and_nothing_else(home: Path) -> N
         return JudgedRows(config=config(**more), home=home).ids["validation"]
 
     same = id()
-    assert id(judge={"timeout_s": 7, "attempts": 1}, about="Chat.", limit=2) == same
+    assert id(judge={"timeout_s": 7, "attempts": 1, "base_url": "http://other/v1"}, about="Chat.", limit=2) == same
     assert id(judge={"model": "openai:gpt-4o-mini"}) != same
     assert id(judge={"scale": [1, 5]}) != same
     assert id(max_new_tokens=7) != same

@@ -91,7 +91,8 @@ class Parts(Protocol):
         """A language model, a `lamdagent.llm.chat.Chat`. In a job it asks through `Context.asking`.
 
         Args:
-            who: asks, for the message where there is none, such as `memory: reflection`.
+            who: asks, for the message where there is none, such as `memory: reflection`; with a config, its section of the
+                study file, such as `tasks.chat.judge`.
             config: the `lamdagent.llm.config.ChatConfig` of another one than the policy's.
         Raises:
             ConfigError: the policy names no language model.

@@ -13,7 +13,8 @@ class LLMCall:
     `answer` is None where none came; `error` says why an answer, or its absence, was of no use. `job` is the key of the
     job that asked; None where the search itself did. `trial` is None where a provided model was scored. `finish` is why
     the answer ended, as the provider says: `stop`, `length`, … `estimated`: the server reported no tokens, so these, and
-    `usd`, are estimated from the text. `adapted` is what of the question the provider refused, and was changed.
+    `usd`, are estimated from the text. `adapted` is what of the question the provider refused, and was changed. `question`
+    is the key of the question as it was first worded, where this asked once more for an answer that could be used.
     """
 
     key: str
@@ -32,3 +33,4 @@ class LLMCall:
     finish: str | None = None
     estimated: bool = False
     adapted: tuple[str, ...] = ()
+    question: str | None = None

@@ -65,7 +65,7 @@ class CallLog(Protocol):
     """Where a chat looks up what was answered before, and puts what is answered now: a search's journal, or a job's."""
 
     def answered(self, key: str) -> LLMCall | None:
-        """The answer to a question that was asked before; None where there is none."""
+        """The answer to a question that was asked before; None where it is to be asked."""
 
     def record(self, call: LLMCall) -> None:
         """Keep a call so that no kill loses it. The answer is used only after this returns."""

@@ -24,6 +24,7 @@ from lamdagent.core.protocols import CallLog
 from lamdagent.core.spent import Spent
 from lamdagent.core.text import told, writable
 from lamdagent.core.types import content_id
+from lamdagent.llm.config import HOW_ASKED
 from lamdagent.llm.reading import read
 from lamdagent.llm.usage import estimated_tokens, used
 
@@ -31,7 +32,6 @@ Answer = TypeVar("Answer", bound=BaseModel)
 LONGEST_WAIT_S = 60.0
 LONGEST_ANSWER = 1_000_000  # characters that are kept of an answer
 LENGTH, WITHHELD = "length", "content_filter"
-AGAIN = "Nothing is lost: change it (any key under policy may change) and run the same command again."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +78,16 @@ class Client(Protocol):
         """Stop what was started for it."""
 
 
+def again(section: str) -> str:
+    """What to do about a language model that the study waits for.
+
+    Args:
+        section: of the study file that names it, `policy` or `tasks.NAME.judge`.
+    """
+    free = "any key under policy" if section == "policy" else f"of {section}, {', '.join(HOW_ASKED)}"
+    return f"Nothing is lost: change it ({free} may change) and run the same command again."
+
+
 class _Unlogged:
     """The log of a chat that nobody has bound."""
 
@@ -105,6 +115,7 @@ class Chat:
         attempts: times a question is asked, each time with what was wrong with the last answer.
         max_failures: failures in a row, over all questions, that pause the study.
         sleep: waits between attempts after no reply; tests pass one that does not.
+        section: of the study file that names it, for messages.
     """
 
     def __init__(
@@ -116,15 +127,17 @@ class Chat:
         attempts: int = 3,
         max_failures: int = 10,
         sleep: Callable[[float], None] = time.sleep,
+        section: str = "policy",
     ) -> None:
         self.client, self._budget, self._answer_tokens = client, budget, answer_tokens or 0
         self._attempts, self._max_failures, self._sleep = attempts, max_failures, sleep
+        self.section = section
         self._failures = _Failures()  # shared by all that are bound of it: a server that is down is down for all
         self._log: CallLog = _Unlogged()
         if budget.usd is not None and client.price(1, 1) is None:
             raise UserError(
                 f"budget.usd is set, but no price is known for {client.model!r}. "
-                "Set policy.price: {input: USD, output: USD} per million tokens, or use budget.llm_tokens."
+                f"Set {section}.price: {{input: USD, output: USD}} per million tokens, or use budget.llm_tokens."
             )
 
     @property
@@ -152,11 +165,13 @@ class Chat:
         max_tokens: int,
         check: Callable[[Answer], str | None] = lambda answer: None,
         trial: int | None = None,
+        salt: str = "",
     ) -> Answer | None:
         """An answer that fits the schema and passes `check` (None, or why not); None where all attempts failed.
 
         Args:
             trial: what it is asked for; a job's log knows its own.
+            salt: what else the answer depends on. Where it is given, a usable answer counts whatever room it had.
 
         Raises:
             BudgetSpent: the call would pass the budget.
@@ -165,14 +180,17 @@ class Chat:
         """
         max_tokens = max(max_tokens, self._answer_tokens)
         system, prompt = writable(system), writable(prompt)
-        asked, seen, ever_fresh = prompt, list[LLMCall](), False
+        asked, seen, ever_fresh, model = prompt, list[LLMCall](), False, self.client.model
         for attempt in range(self._attempts):
-            key = content_id([self.client.model, system, asked, schema.model_json_schema(), max_tokens])
-            draft = LLMCall(key=key, trial=trial, purpose=purpose, model=self.client.model, system=system, prompt=asked)
+            key = content_id([model, system, asked, schema.model_json_schema(), salt or max_tokens])
+            first = seen[0].key if seen and seen[0].key != key else None
+            draft = LLMCall(
+                key=key, trial=trial, purpose=purpose, model=model, system=system, prompt=asked, question=first
+            )  # fmt: skip
             call, fresh, wait_s = self._log.answered(key), False, 0.0
             if call is None:
                 (call, wait_s), fresh = self._call(draft, schema, max_tokens), True
-            answer, wrong = _read(call, schema, check, max_tokens)
+            answer, wrong = self._usable(call, schema, check, max_tokens)
             if fresh:
                 self._log.record(replace(call, error=call.error or wrong))
                 self._count(answer is not None, call.error or wrong)
@@ -249,7 +267,7 @@ class Chat:
         if failures.in_a_row >= self._max_failures:
             raise UserError(
                 f"the last {failures.in_a_row} answers of {self.client.model!r} could not be used (the last one: "
-                f"{wrong}). The study is paused: mend the model or its server, or ask another one. {AGAIN}"
+                f"{wrong}). The study is paused: mend the model or its server, or ask another one. {again(self.section)}"
             )
 
     def _stop_before_any_answer(self, failed: Sequence[LLMCall], max_tokens: int) -> None:
@@ -260,24 +278,24 @@ class Chat:
         asked = f"{asked} to {self.client.model!r} {'was' if single else 'were'}"
         if all(call.answer is None for call in failed):
             raise UserError(
-                f"{asked} left without an answer (the last one: {last}). Is its server up, and is policy.base_url its "
-                f"address? {AGAIN}"
+                f"{asked} left without an answer (the last one: {last}). Is its server up, and is "
+                f"{self.section}.base_url its address? {again(self.section)}"
             )
         if all(call.finish == LENGTH for call in failed):
             raise UserError(
                 f"{asked} cut off at {max_tokens} tokens. A reasoning model thinks before it answers: raise "
-                f"policy.answer_tokens, to {max(2000, 4 * max_tokens)} say. {AGAIN}"
+                f"{self.section}.answer_tokens, to {max(2000, 4 * max_tokens)} say. {again(self.section)}"
             )
 
-
-def _read(
-    call: LLMCall, schema: type[Answer], check: Callable[[Answer], str | None], max_tokens: int
-) -> tuple[Answer | None, str | None]:
-    if call.answer is None:
-        return None, call.error
-    answer, wrong = read(call.answer, schema, check)
-    if answer is None and call.finish == LENGTH:
-        wrong = f"it was cut off at {max_tokens} tokens (policy.answer_tokens): {wrong}"
-    if answer is None and call.finish == WITHHELD:
-        wrong = f"it was withheld by the provider (finish reason content_filter): {wrong}"
-    return answer, wrong
+    def _usable(
+        self, call: LLMCall, schema: type[Answer], check: Callable[[Answer], str | None], max_tokens: int
+    ) -> tuple[Answer | None, str | None]:
+        """What a call answers, or what is wrong with it."""
+        if call.answer is None:
+            return None, call.error
+        answer, wrong = read(call.answer, schema, check)
+        if answer is None and call.finish == LENGTH:
+            wrong = f"it was cut off at {max_tokens} tokens ({self.section}.answer_tokens): {wrong}"
+        if answer is None and call.finish == WITHHELD:
+            wrong = f"it was withheld by the provider (finish reason content_filter): {wrong}"
+        return answer, wrong

@@ -11,6 +11,8 @@ from lamdagent.core.config import Config, PathText
 from lamdagent.core.text import has_credentials
 
 ENDPOINT = "/chat/completions"
+HOW_ASKED = ("timeout_s", "answer_tokens", "attempts", "max_failures", "price", "base_url")
+"""Keys that change where and how often it is asked, and not what it would answer."""
 
 
 class Price(Config):

@@ -40,17 +40,18 @@ class Local:
 
     Args:
         start: start it; else only look whether its weights are there.
+        section: of the study file that names it.
     Raises:
         MissingExtra: llama.cpp is not installed.
         UserError: the weights cannot be had.
     """
 
-    def __init__(self, settings: ChatConfig, *, home: Path, start: bool = True) -> None:
+    def __init__(self, settings: ChatConfig, *, home: Path, start: bool = True, section: str = "policy") -> None:
         if importlib.util.find_spec("xllamacpp") is None:
-            raise MissingExtra("policy.model: local needs llama.cpp: pip install 'lamdagent[local]'")
+            raise MissingExtra(f"{section}.model: local needs llama.cpp: pip install 'lamdagent[local]'")
         weights = home / Path(settings.gguf).expanduser() if settings.gguf else None
         if weights is not None and not weights.is_file():
-            raise UserError(f"policy.gguf: {weights}: no such file.")
+            raise UserError(f"{section}.gguf: {weights}: no such file.")
         self.model = f"local:{Path(FILE if weights is None else weights).stem}"
         self._server: Any = None
         self._client: PydanticAi | None = None
@@ -58,7 +59,7 @@ class Local:
             key, weights = secrets.token_urlsafe(), weights or smollm2()
             self._server = _served(weights, key)
             address = {"base_url": f"{self._server.listening_address}/v1", "model": weights.stem}
-            self._client = PydanticAi(settings.model_copy(update=address), key=key)
+            self._client = PydanticAi(settings.model_copy(update=address), key=key, section=section)
 
     def complete(self, *, system: str, prompt: str, schema: type[BaseModel], max_tokens: int) -> Reply:
         if self._client is None:

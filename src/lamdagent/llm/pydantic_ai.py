@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from lamdagent.core.errors import MissingExtra, UserError
 from lamdagent.core.text import told
-from lamdagent.llm.chat import AGAIN, NoReply, Reply
+from lamdagent.llm.chat import NoReply, Reply, again
 from lamdagent.llm.config import ChatConfig
 from lamdagent.llm.refusals import OWN_FAULT, Adaptation, adaptation, advice
 
@@ -26,10 +26,12 @@ class PydanticAi:
     """Asks one model, each time in a conversation of its own. What a provider refuses of a question is asked otherwise
     from then on, and each reply says so."""
 
-    def __init__(self, settings: ChatConfig, *, model: Any = None, key: str | None = None) -> None:
-        self.model = settings.model
+    def __init__(
+        self, settings: ChatConfig, *, model: Any = None, key: str | None = None, section: str = "policy"
+    ) -> None:
+        self.model, self._section = settings.model, section
         self._settings, self._adapted = settings, list[Adaptation]()
-        self._model = model if model is not None else open_model(settings, key=key)
+        self._model = model if model is not None else open_model(settings, key=key, section=section)
 
     def complete(self, *, system: str, prompt: str, schema: type[BaseModel], max_tokens: int) -> Reply:
         from pydantic_ai.exceptions import AgentRunError
@@ -139,15 +141,16 @@ class PydanticAi:
         permanent = refused or stays.intersection(kinds) or NO_JSON in str(error)
         if permanent and getattr(error, "provider_error_code", None) not in OWN_FAULT:
             known = (k for k in kinds if k not in ("ModelHTTPError", "ModelAPIError"))
-            return UserError(f"{advice(error, next(known), self._settings)} {AGAIN}")
+            return UserError(f"{advice(error, next(known), self._settings, self._section)} {again(self._section)}")
         return NoReply(told(error), wait_s=getattr(error, "retry_after", None))
 
 
-def open_model(settings: ChatConfig, *, key: str | None = None) -> Any:
+def open_model(settings: ChatConfig, *, key: str | None = None, section: str = "policy") -> Any:
     """The pydantic-ai model that settings name.
 
     Args:
         key: of the server at `base_url`; None takes that of the environment.
+        section: of the study file that names it.
     Raises:
         MissingExtra: pydantic-ai or the provider's package is not installed.
         UserError: the provider is unknown, or its key is not in the environment.
@@ -179,7 +182,7 @@ def open_model(settings: ChatConfig, *, key: str | None = None) -> Any:
         provider = OpenAIProvider(base_url=settings.base_url, api_key=key)
         return Lenient(settings.model.removeprefix("openai:"), provider=provider)
     except Exception as error:  # providers raise what they like where they cannot be opened
-        raise UserError(f"policy.model {settings.model!r}: {told(str(error))}") from error
+        raise UserError(f"{section}.model {settings.model!r}: {told(str(error))}") from error
 
 
 def _complete(response: Any) -> None:

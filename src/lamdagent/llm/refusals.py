@@ -32,7 +32,7 @@ def adaptation(message: str, done: Sequence[Adaptation], *, output: str) -> Adap
     """How to ask otherwise after a refusal, each way once; None where there is none.
 
     Args:
-        output: `policy.output`; what the user chose is not changed.
+        output: `output` of its section; what the user chose is not changed.
     """
     if CONTEXT.search(message):
         return None
@@ -45,16 +45,17 @@ def adaptation(message: str, done: Sequence[Adaptation], *, output: str) -> Adap
     return None
 
 
-def advice(error: Exception, kind: str, settings: ChatConfig) -> str:
+def advice(error: Exception, kind: str, settings: ChatConfig, section: str = "policy") -> str:
     """What a failure that stays is, and what to change.
 
     Args:
         kind: the name of the error's class in pydantic-ai.
+        section: of the study file that names the model.
     """
     where = f" at {settings.base_url}" if settings.base_url else ""
     if kind == "ModelNotFoundError":
         address = (
-            ", and does policy.base_url end as the server's manual says (usually /v1)" if settings.base_url else ""
+            f", and does {section}.base_url end as the server's manual says (usually /v1)" if settings.base_url else ""
         )
         change = f"Is that model served there{address}?"
     elif kind == "ModelAuthenticationError":
@@ -62,12 +63,14 @@ def advice(error: Exception, kind: str, settings: ChatConfig) -> str:
     elif kind == "ModelQuotaExceededError":
         change = "Its quota or credit is used up."
     elif kind == "ModelContextWindowExceededError" or CONTEXT.search(str(error)):
-        change = (
-            "Question and answer are longer than its context: lower policy.shown, policy.answer_tokens or "
-            "memory.max_tokens, shorten prompts of your own, or ask a model with a longer one."
-        )
+        shorter = "policy.shown, policy.answer_tokens or memory.max_tokens, shorten prompts of your own"
+        if section != "policy":
+            shorter = f"{section}.answer_tokens, shorten the prompts"
+        change = f"Question and answer are longer than its context: lower {shorter}, or ask a model with a longer one."
     elif kind == "UnexpectedModelBehavior":
-        change = "No OpenAI-compatible server answers there: policy.base_url must be its address, mostly ending in /v1."
+        change = (
+            f"No OpenAI-compatible server answers there: {section}.base_url must be its address, mostly ending in /v1."
+        )
     else:
-        change = "Change what it names: policy.temperature, output, answer_tokens or model."
+        change = f"Change what it names: {section}.temperature, output, answer_tokens or model."
     return f"{settings.model}{where}: {told(str(error), 400)}. {change}"

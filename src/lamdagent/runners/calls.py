@@ -69,7 +69,9 @@ class JobLog:
         self._job, self._calls, self._tell = job, calls, tell
 
     def answered(self, key: str) -> LLMCall | None:
-        return next((call for call in self._calls.of() if call.key == key), None)
+        """The usable answer to a question, however often it had to be asked; what was of no use is asked for again."""
+        kept = (call for call in self._calls.of() if call.error is None)
+        return next((call for call in kept if key in (call.key, call.question)), None)
 
     def record(self, call: LLMCall) -> None:
         key = self._job.key

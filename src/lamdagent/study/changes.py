@@ -11,11 +11,13 @@ from lamdagent.core.events import Event, StudyOpened
 from lamdagent.core.protocols import Task
 from lamdagent.core.state import State
 from lamdagent.core.types import ID_FORMULA
+from lamdagent.llm.config import HOW_ASKED
 from lamdagent.study.config import Document, Study
 from lamdagent.study.config.schema import study_of
 
 FREE_TO_CHANGE = re.compile(
     r"(budget|policy|memory)\.|execution\.((workers|threads|timeout_min|batch_size)$|runner\.)|tasks\..*\.(test|about)$|datasets\..*\.about$"
+    rf"|tasks\..*\.judge\.({'|'.join(HOW_ASKED)})(\.|$)"
 )
 """Where a search stops, who goes on with it, how its jobs are run, and what is only said; each trial names who chose it."""
 

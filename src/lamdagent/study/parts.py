@@ -140,7 +140,7 @@ class StudyParts:
         config = self.study.policy[1]
         if not isinstance(config, ChatConfig):
             return None
-        return self._opened(config)
+        return self._opened(config, "policy")
 
     def record_with(self, record: Callable[[LLMCall], None]) -> None:
         """Say what journals the answers that runners tell of. Before that they wait in `calls`."""
@@ -191,7 +191,7 @@ class StudyParts:
 
     def chat(self, who: str, config: ChatConfig | None = None) -> Chat:
         if config is not None:
-            return self._opened(config)
+            return self._opened(config, who)
         if self.language_model is None:
             where = self.study.document.where((who.partition(":")[0],))
             raise ConfigError(
@@ -216,8 +216,8 @@ class StudyParts:
             raise ConfigError(f"{where}: policy.from: {place}: no such pipeline.yaml, study file or run folder.")
         return plan_of_trials(reduce_events(read_journal(folder)))
 
-    def _opened(self, config: ChatConfig) -> Chat:
-        client = open_client(config, self.study.home, start=self._start)
+    def _opened(self, config: ChatConfig, section: str) -> Chat:
+        client = open_client(config, self.study.home, start=self._start, section=section)
         self._chats.append(
             Chat(
                 client,
@@ -225,6 +225,7 @@ class StudyParts:
                 answer_tokens=config.answer_tokens,
                 attempts=config.attempts,
                 max_failures=config.max_failures,
+                section=section,
             )
         )
         return self._chats[-1]

@@ -49,9 +49,9 @@ class FakeClient:
         self.closed = True
 
 
-def fake_chat(client: FakeClient, *, budget: Budget = Budget(), max_failures: int = 10) -> Chat:
+def fake_chat(client: FakeClient, *, budget: Budget = Budget(), max_failures: int = 10, **more: Any) -> Chat:
     """A chat over a fake client that never waits."""
-    return Chat(client, budget=budget, max_failures=max_failures, sleep=lambda seconds: None)
+    return Chat(client, budget=budget, max_failures=max_failures, sleep=lambda seconds: None, **more)
 
 
 def obliging(prompt: str, schema: type[BaseModel]) -> str:
