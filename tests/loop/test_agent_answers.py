@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any, Literal
 
 import pytest
 
 from lamdagent.core.budget import Budget
 from lamdagent.core.effects import changes_of, effects_table
+from lamdagent.core.events import StudyOpened
 from lamdagent.core.evidence import labels, told_notes
 from lamdagent.core.format import compared_settings, described, recipe
 from lamdagent.core.search import Search, run
 from lamdagent.core.settings import Free, setting_object
 from lamdagent.core.space import ActionSpace
 from lamdagent.core.state import State
+from lamdagent.core.types import TaskWeight
+from lamdagent.evaluation.evaluator import Evaluation
 from lamdagent.memories.table import Table
 from lamdagent.policies.agent.menu import Menu, shortlist
 from lamdagent.policies.agent.policy import Agent
 from lamdagent.policies.agent.schemas import PLAN_CHARS, one_of
+from lamdagent.policies.agent.situation import CUT, MEMORY_CHARS, ends_of
 from lamdagent.policies.random import Random
 from lamdagent.policies.surrogate.policy import Surrogate
+from lamdagent.runners.inline import Inline
 from lamdagent.study.journal import MemoryJournal
 from lamdagent.testing import mixtures, toy
 from lamdagent.testing.fake_chat import FakeClient, Line, fake_chat, obliging
@@ -284,3 +290,34 @@ def mixtures_runner() -> Any:
     from lamdagent.runners.inline import Inline
 
     return Inline(mixtures.toolkit())
+
+
+def test_with_many_tasks_a_prompt_still_has_the_best_models_the_latest_trial_and_the_plan() -> None:
+    tasks = [toy.ToyTask(f"a-skill-with-a-name-{i}", (i / 4, 1 - i / 4)) for i in range(8)]
+    goals = tuple(TaskWeight(task=task.name) for task in tasks)
+    opened_by, *objects = toy.first_events()
+    assert isinstance(opened_by, StudyOpened)
+    client = FakeClient()
+    search = Search(
+        journal=MemoryJournal(replace(opened_by, goals=goals), *objects), action_types=toy.ACTION_TYPES,
+        policy=Agent(chat=fake_chat(client), fallback=Random()), memory=Table(), budget=Budget(trials=24),
+    )  # fmt: skip
+    state = run(search, Inline(replace(toy.toolkit(), evaluation=Evaluation(tasks=tasks, goals=goals))))
+    notes = told_notes(state.memories[22])
+    assert len(notes) > MEMORY_CHARS
+    (prompt,) = [prompt for _, prompt in client.asked if "Planned at trial 23" in prompt]
+    latest = next(line for line in notes.splitlines() if line.startswith("  trial 22: "))
+    best = notes.partition("Best models:\n")[2].partition("\n")[0]
+    assert latest in prompt
+    assert best in prompt
+    assert f"\n{CUT}\n" in prompt
+
+
+def test_notes_are_cut_between_lines_and_in_a_line_only_where_it_is_most_of_them() -> None:
+    lines = [f"line {i}" for i in range(100)]
+    kept = ends_of("\n".join(lines), 100).splitlines()
+    assert kept[: kept.index(CUT)] == lines[: kept.index(CUT)]
+    assert kept[kept.index(CUT) + 1 :] == lines[-(len(kept) - kept.index(CUT) - 1) :]
+    assert len("\n".join(kept)) <= 100
+    assert ends_of("a" * 50 + "\n" + "b" * 500 + "\nend", 100).endswith("b" * 40 + "\nend")
+    assert ends_of("short", 100) == "short"

@@ -211,6 +211,24 @@ def test_what_is_wrong_is_said_before_anything_starts(home: Path, monkeypatch: p
         JudgedRows(config=config(judge=local), home=home).check()
 
 
+@pytest.mark.parametrize(
+    ("given", "shown"), [(0, "0"), (0.5, "0.5"), (False, "False"), (None, ""), (float("nan"), ""), ("", ""), ([], "")]
+)
+def test_a_reference_is_what_the_row_says_and_none_where_it_says_nothing(home: Path, given: Any, shown: str) -> None:
+    (home / "prompts.jsonl").write_text(json.dumps({"turns": ["How many?"], "right": given}) + "\n")
+    client = FakeClient([verdict(5)])
+    scored(home, judged(home, client))
+    assert client.asked[0][1].partition("# A right answer\n")[2].partition("\n")[0] == shown
+
+
+@pytest.mark.parametrize("given", [["Oslo"], {"city": "Oslo"}])
+def test_a_reference_that_is_no_text_is_refused(home: Path, given: Any) -> None:
+    (home / "prompts.jsonl").write_text(json.dumps({"turns": ["Where?"], "right": given}) + "\n")
+    local = {"model": "openai:mine", "base_url": "http://127.0.0.1:9/v1"}
+    with pytest.raises(DataError, match=r"a reference is text or a number, not .*Oslo.*Map with columns"):
+        JudgedRows(config=config(judge=local), home=home).check()
+
+
 def test_show_has_the_first_verdicts_with_their_reasons(home: Path) -> None:
     state, store = toy.grown(1), LocalArtifacts(home / "artifacts")
     (trial,) = state.trials

@@ -18,7 +18,18 @@ from dataclasses import dataclass, field
 from typing import Any
 
 MOST_CALLS = 16
-_NAME = re.compile(r"[A-Za-z_][\w.]*\(")
+DEEPEST = 200  # brackets in brackets, as in Python
+_BEGINS = re.compile(r"\{|(?<![A-Za-z0-9_])[A-Za-z_][\w.]*\(")
+_TOKENS = re.compile(
+    r'"""(?:\\.|[^\\])*?"""|'
+    r"'''(?:\\.|[^\\])*?'''|"
+    r'"(?:\\.|[^"\\\n])*"|'
+    r"'(?:\\.|[^'\\\n])*'|#[^\n]*|[()\[\]{}]",
+    re.DOTALL,
+)
+"""Texts and comments, in which brackets close nothing, and brackets."""
+_KEYS = {"name", "arguments", "parameters", "args", "id", "type", "call_id", "function"}
+"""Keys of a call as JSON: an object with others is no call."""
 _WRAPPING = re.compile(r"```\w*|</?tool_calls?>|<\|?/?(?:tool_call|python_tag|function_call)\|?>")
 _IGNORED = re.compile(r"[ ,./\-_*^]")
 _CONSTANTS = {"true": True, "false": False, "null": None, "none": None}
@@ -43,7 +54,7 @@ def calls_in(text: str) -> list[Call]:
     if found is None:
         found = _of_python(text)
     if found is None:
-        found = _json_inside(text) or _python_inside(text)
+        found = _inside(text)
     return found if len(found) <= MOST_CALLS else []
 
 
@@ -51,11 +62,20 @@ def same_calls(given: Sequence[Call], wanted: Sequence[Call]) -> bool:
     """Whether these are the wanted calls, in any order, each once."""
     if len(given) != len(wanted) or not wanted:
         return False
-    first, *rest = wanted
-    return any(
-        _same(call, first) and (not rest or same_calls([*given[:i], *given[i + 1 :]], rest))
-        for i, call in enumerate(given)
-    )
+    fitting = [[i for i, call in enumerate(given) if _same(call, one)] for one in wanted]
+    taken: dict[int, int] = {}
+
+    def placed(one: int, looked_at: set[int]) -> bool:
+        """Whether a wanted call has one of its own, those that have one already moved where that is needed."""
+        for i in fitting[one]:
+            if i not in looked_at:
+                looked_at.add(i)
+                if i not in taken or placed(taken[i], looked_at):
+                    taken[i] = one
+                    return True
+        return False
+
+    return all(placed(one, set()) for one in range(len(wanted)))
 
 
 def _same(given: Call, wanted: Call) -> bool:
@@ -121,8 +141,9 @@ def _of_json(text: str) -> list[Call] | None:
 def _of_object(value: Any) -> Call | None:
     if not isinstance(value, dict):
         return None
-    value = value.get("function") if isinstance(value.get("function"), dict) else value
-    if isinstance(value.get("name"), str):
+    if isinstance(value.get("function"), dict) and value.keys() <= _KEYS:
+        value = value["function"]
+    if isinstance(value.get("name"), str) and value.keys() <= _KEYS:
         given: Any = next((value[key] for key in ("arguments", "parameters", "args") if key in value), {})
         if isinstance(given, str):
             try:
@@ -172,28 +193,39 @@ def _value(node: ast.AST) -> Any:
     return value
 
 
-def _json_inside(text: str) -> list[Call]:
-    decoder, found, end = json.JSONDecoder(), list[Call](), 0
-    for brace in re.finditer(r"\{", text):
-        if brace.start() < end:
-            continue
-        try:
-            value, after = decoder.raw_decode(text, brace.start())
-        except (ValueError, RecursionError):
-            continue
-        if (call := _of_object(value)) is not None:
-            found, end = [*found, call], after
-    return found
-
-
-def _python_inside(text: str) -> list[Call]:
+def _inside(text: str) -> list[Call]:
+    """The calls among words, in their order; what stands inside one is a part of it."""
     found, end = list[Call](), 0
-    for begin in _NAME.finditer(text):
-        if begin.start() < end:
-            continue
-        closing = (at.end() for at in re.finditer(r"\)", text[begin.end() :]))
-        for size in list(closing)[:MOST_CALLS]:  # the first that closes it: a bracket may stand in a text
-            if (calls := _of_python(text[begin.start() : begin.end() + size])) is not None:
-                found, end = [*found, *calls], begin.end() + size
-                break
+    for begin in _BEGINS.finditer(text):
+        if begin.start() >= end:
+            calls, after = (_json_at if begin.group() == "{" else _python_at)(text, begin.start())
+            found, end = [*found, *calls], after
     return found
+
+
+def _json_at(text: str, start: int) -> tuple[list[Call], int]:
+    """The calls in the JSON object that begins here, and where it ends."""
+    try:
+        value, end = json.JSONDecoder().raw_decode(text, start)
+    except (ValueError, RecursionError):
+        return [], start
+    found, waiting = list[Call](), [value]
+    while waiting:
+        one = waiting.pop()
+        if (call := _of_object(one)) is not None:
+            found.append(call)
+        elif isinstance(one, dict | list):
+            waiting += reversed(list(one.values()) if isinstance(one, dict) else one)
+    return found, end if found else start
+
+
+def _python_at(text: str, start: int) -> tuple[list[Call], int]:
+    """The call in Python that begins here, and where the bracket that closes it ends."""
+    depth = 0
+    for token in _TOKENS.finditer(text, start):
+        depth += (token.group() in "([{") - (token.group() in ")]}")
+        if depth == 0 and token.group() in ")]}":
+            return _of_python(text[start : token.end()]) or [], token.end()
+        if depth > DEEPEST:
+            break
+    return [], start

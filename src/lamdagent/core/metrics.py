@@ -15,12 +15,13 @@ METRICS = {
     "3 x 10^5, \u22123, $5 are read, and 50% is both 50 and 0.5",
     "call": "the function calls in the answer are those of an accepted string, by name and arguments in any order: "
     'f(a=1, b="x"), {"name": "f", "arguments": {"a": 1}}, lists of these, and in accepted strings BFCL\'s alternatives, '
-    '[{"f": {"a": [1, 2], "b": [""]}}]',
+    '[{"f": {"a": [1, 2], "b": [""]}}], where a list holds what counts and a value that is a list needs a bracket more, '
+    '{"f": {"a": [[1, 2]]}}; what stands before </think> is left out',
     "acc": "the right choice has the highest log-likelihood",
     "acc_norm": "the right choice has the highest log-likelihood per byte",
 }
 CHOICE_METRICS = ("acc", "acc_norm")
-VERSIONS = {"number": 2, "acc_norm": 2}
+VERSIONS = {"number": 2, "acc_norm": 2, "call": 2}
 """Of those that once gave other values: part of a task's id."""
 
 
@@ -32,8 +33,9 @@ def is_right(metric: str, answer: str, accepted: Sequence[str]) -> bool:
     if metric == "contains":
         return any(text in answer.lower() for a in accepted if (text := a.strip().lower()))
     if metric == "call":
+        answer = answer.rpartition("</think>")[2].strip()
         given = calls_in(answer)
-        return any(same_calls(given, calls_in(a)) for a in accepted)
+        return answer in {a.strip() for a in accepted} or any(same_calls(given, calls_in(a)) for a in accepted)
     return any(not last_values(answer).isdisjoint(last_values(a)) for a in accepted)
 
 

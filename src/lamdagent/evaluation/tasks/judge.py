@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
+from numbers import Number
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -24,6 +25,7 @@ from lamdagent.evaluation.tasks.rows import side_source
 from lamdagent.llm.chat import Chat, again
 from lamdagent.llm.clients import LOCAL, open_client
 from lamdagent.llm.config import HOW_ASKED, ChatConfig
+from lamdagent.objects.datasets.conversations import missing
 from lamdagent.objects.datasets.formats import selector
 from lamdagent.objects.datasets.readers import read_rows
 from lamdagent.objects.models.hub import gguf_id
@@ -194,7 +196,9 @@ class JudgedRows:
             item = pick(where, row)
             if not isinstance(item.get("prompt"), str) or not item["prompt"].strip():
                 raise DataError(f"{where}: a judged row needs a prompt; it has {', '.join(item)}. Map with columns.")
-            items.append({"prompt": item["prompt"], "reference": str(item.get("reference") or "")})
+            if not missing(right := item.get("reference")) and not isinstance(right, str | Number):
+                raise DataError(f"{where}: a reference is text or a number, not {right!r:.60}. Map with columns.")
+            items.append({"prompt": item["prompt"], "reference": "" if missing(right) else str(right)})
         return items
 
 

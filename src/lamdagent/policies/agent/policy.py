@@ -239,7 +239,7 @@ class Agent:
         )  # fmt: skip
 
     def _situation(self, state: State, space: ActionSpace) -> dict[str, Any]:
-        memory = told_notes(state.memory)[: situation.MEMORY_CHARS] or "None yet: this is the first trial."
+        memory = situation.ends_of(told_notes(state.memory)) or "None yet: this is the first trial."
         return {"standing": situation.standing(state, space), "memory": memory, "warning": repeats(state)}
 
     def _render(self, name: str, **values: Any) -> str:

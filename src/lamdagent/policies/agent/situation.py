@@ -12,6 +12,7 @@ from lamdagent.core.state import State
 from lamdagent.core.types import ObjectId
 
 MEMORY_CHARS = 6000
+CUT = "[…]"
 ABOUT_CHARS = 300
 EXAMPLES_CHARS = 3000
 """Of the example rows of all datasets together, and of the prompts of all tasks together."""
@@ -21,6 +22,16 @@ SHORTEST = 40
 LAST = 0.15
 """The share of the trials that is left when the last ones begin, which is 2 at the least."""
 TASKS = 12
+
+
+def ends_of(notes: str, most: int = MEMORY_CHARS) -> str:
+    """The beginning and the end of notes, in so many characters: the best models, and the latest trials with the plan."""
+    if len(notes) <= most:
+        return notes
+    half = (most - len(CUT) - 2) // 2
+    first, last = notes[:half], notes[-half:]
+    head, tail = first.rpartition("\n")[0], last.partition("\n")[2]  # whole lines, but where one of them is most of it
+    return "\n".join([head if len(head) > half // 2 else first, CUT, tail if len(tail) > half // 2 else last])
 
 
 def standing(state: State, space: ActionSpace) -> str:
