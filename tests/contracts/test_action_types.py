@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,12 +10,12 @@ from pydantic import ValidationError
 from lamdagent.actions.merge import Merge, MergeConfig, MergeHyperparameters, merge_recipe
 from lamdagent.actions.sft import Sft
 from lamdagent.actions.ties import Ties, TiesConfig
-from lamdagent.core.action_type import why_refused
-from lamdagent.core.events import ObjectAdded
+from lamdagent.core.action_type import ActionType, why_refused
+from lamdagent.core.events import Asked, Event, ObjectAdded, Told
 from lamdagent.core.settings import setting_object
 from lamdagent.core.space import ActionSpace
 from lamdagent.core.state import reduce_events
-from lamdagent.core.types import Object
+from lamdagent.core.types import Choice, Made, Object
 from lamdagent.policies.mixing import merges_of
 from lamdagent.study.parts import StudyParts
 from lamdagent.testing import toy
@@ -332,3 +333,27 @@ def test_by_hand_and_screen_find_every_merge_of_two_models_whatever_their_order(
     for models in ([A, B], [B, A]):
         found = merges_of(state, space, models)
         assert [space[action.inputs["hyperparameters"][0]].name for action in found] == ["near", "soup", "stock"]
+
+
+@pytest.mark.parametrize(
+    ("values", "again"),
+    [
+        ({"method": "dare_ties", "weight": 1.0, "density": 0.5}, True),
+        ({"method": "della_linear", "weight": 1.0, "density": [0.5, 0.6]}, True),
+        ({"method": "arcee_fusion"}, True),
+        ({"method": "dare_linear", "weight": 1.0}, False),
+        ({"method": "ties", "weight": 1.0, "density": 0.5}, False),
+    ],
+)
+def test_a_merge_may_be_repeated_where_its_method_draws(values: dict[str, Any], again: bool) -> None:
+    setting = setting_object("merge", "s", MergeHyperparameters.model_validate(values))
+    state = reduce_events(ObjectAdded(object=obj) for obj in (BASE, A, B, setting))
+    types: Mapping[str, ActionType] = {"merge": Merge(models=[2], ordered=True)}
+    first = ActionSpace(state, types).action("merge", {"models": [A.id, B.id], "hyperparameters": [setting.id]})
+    made = replace(A, id=first.id, name="M", made_by=first.id)
+    done: list[Event] = [
+        Asked(number=0, choice=Choice(action=first, reason="r", by="b")),
+        Told(number=0, outcome=Made(object=made, scores=())),
+    ]
+    space = ActionSpace(reduce_events(done, state), types)
+    assert (space.why_invalid(space.repeat(first)) is None) == again

@@ -23,13 +23,15 @@ VECTORS: dict[str, Any] = {"normalize": False, "rescale": False, "lambda": 1.0, 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Method:
     """A merge method: what it is relative to, how many models it takes beside a base model that all descend from, and its
-    parameters with their defaults, one for each model (`each`) or one for all (`shared`); None is required."""
+    parameters with their defaults, one for each model (`each`) or one for all (`shared`); None is required. `draws`: it
+    drops elements at random, where it drops any."""
 
     base: BaseModel
     each: Mapping[str, float | None]
     shared: Mapping[str, Any]
     least: int = 2
     most: int | None = None
+    draws: bool = False
 
 
 METHODS: dict[str, Method] = {
@@ -42,12 +44,17 @@ METHODS: dict[str, Method] = {
     "karcher": Method(base="none", each={}, shared={"max_iter": 10, "tol": 1e-5}),
     "task_arithmetic": Method(base="root", each=WEIGHED, shared=VECTORS),
     "ties": Method(base="root", each=WEIGHED, shared={**VECTORS, "normalize": True}),
-    "dare_linear": Method(base="root", each=WEIGHED, shared={**VECTORS, "rescale": True}),
-    "dare_ties": Method(base="root", each=WEIGHED, shared={**VECTORS, "rescale": True}),
+    "dare_linear": Method(base="root", each=WEIGHED, shared={**VECTORS, "rescale": True}, draws=True),
+    "dare_ties": Method(base="root", each=WEIGHED, shared={**VECTORS, "rescale": True}, draws=True),
     "della": Method(
-        base="root", each={**WEIGHED, "epsilon": 0.15}, shared={**VECTORS, "normalize": True, "rescale": True}
+        base="root",
+        each={**WEIGHED, "epsilon": 0.15},
+        shared={**VECTORS, "normalize": True, "rescale": True},
+        draws=True,
     ),
-    "della_linear": Method(base="root", each={**WEIGHED, "epsilon": 0.15}, shared={**VECTORS, "rescale": True}),
+    "della_linear": Method(
+        base="root", each={**WEIGHED, "epsilon": 0.15}, shared={**VECTORS, "rescale": True}, draws=True
+    ),
     "breadcrumbs": Method(base="root", each={**WEIGHED, "gamma": 0.01}, shared=VECTORS),
     "breadcrumbs_ties": Method(base="root", each={**WEIGHED, "gamma": 0.01}, shared=VECTORS),
     "model_stock": Method(base="root", each={}, shared={"filter_wise": False}),
@@ -55,7 +62,7 @@ METHODS: dict[str, Method] = {
     "ram": Method(base="root", each={}, shared={"epsilon": 1e-5}),
     "ramplus_tl": Method(base="root", each={}, shared={"r": 0.1, "alpha": 0.2, "epsilon": 1e-5}),
     "nearswap": Method(base="first", each={}, shared={"t": None}, most=2),
-    "arcee_fusion": Method(base="first", each={}, shared={}, most=2),
+    "arcee_fusion": Method(base="first", each={}, shared={}, most=2, draws=True),
 }
 """Every method of mergekit 0.1.5 that leaves the architecture as it is, so not `passthrough`."""
 

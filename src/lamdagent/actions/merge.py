@@ -275,6 +275,11 @@ merge:
     def cost(self, inputs: Mapping[str, Sequence[Object]]) -> Training:
         return NO_TRAINING
 
+    def draws(self, inputs: Mapping[str, Sequence[Object]]) -> bool:
+        values = inputs["hyperparameters"][0].setting["values"]
+        dropped = "density" not in method_of(values).each or min(_each(values.get("density") or 1.0)) < 1
+        return method_of(values).draws and dropped
+
     def execute(self, inputs: Mapping[str, Sequence[Object]], seed: int, ctx: Context) -> Mapping[str, Any]:
         models, (setting,) = inputs["models"], inputs["hyperparameters"]
         values, root = setting.setting["values"], ctx.object(models[0].root)

@@ -94,7 +94,8 @@ class ActionType(Protocol):
     """A way to make an object. What stands here as properties may be plain attributes of the class.
 
     One whose settings a policy may vary also has `freedom`, a `lamdagent.core.settings.Freedom`.
-    One that can say before what it trains on has the method of `Foreseen`, too.
+    One that can say before what it trains on has the method of `Foreseen`, too; one that trains nothing and draws, that of
+    `Drawing`.
     """
 
     @property
@@ -136,6 +137,19 @@ class Foreseen(Protocol):
 
         Pure and cheap, as `validate` is; asked of objects that go together.
         """
+
+
+@runtime_checkable
+class Drawing(Protocol):
+    """An action type that may train nothing, and give something else under another seed all the same."""
+
+    def draws(self, inputs: Mapping[str, Sequence[Object]]) -> bool:
+        """Whether the seed counts for these objects, though nothing is trained. Pure and cheap."""
+
+
+def seed_counts(type: ActionType, inputs: Mapping[str, Sequence[Object]]) -> bool:
+    """Whether another seed may give another object."""
+    return cost_of(type, inputs).rows != 0 or (isinstance(type, Drawing) and type.draws(inputs))
 
 
 def cost_of(type: ActionType, inputs: Mapping[str, Sequence[Object]]) -> Training:

@@ -14,7 +14,7 @@ from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from lamdagent.core.action_type import cost_of
+from lamdagent.core.action_type import cost_of, seed_counts
 from lamdagent.core.budget import Budget, Left, TrainingBound, left_of, trained
 from lamdagent.core.errors import nearest
 from lamdagent.core.settings import EPOCHS, RATE, Free, Freedom, read_varied
@@ -384,8 +384,8 @@ class ActionSpace:
         if action == wanted:
             return None
         if replace(action, seed=wanted.seed) == wanted and self._made(replace(action, seed=action.seed - 1)):
-            trains = self.cost(action).rows != 0
-            return None if trains else f"{action.type} trains nothing: another seed gives the same again"
+            counts = seed_counts(self.types[action.type], self._objects(action))
+            return None if counts else f"{action.type} trains nothing: another seed gives the same again"
         if (action.version, action.seed) != (wanted.version, wanted.seed):
             given, known = (f"version {a.version} and seed {a.seed}" for a in (action, wanted))
             return f"{action.type} has {known} here, not {given}"
