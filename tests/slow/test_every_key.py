@@ -29,6 +29,7 @@ NOT_RUN = {
     ("datasets.NAME", "revision"): HUB,
     ("tasks[] (kind: rows)", "name"): HUB,
     ("policy (kind: agent)", "gguf"): "the weights of a second model: see test_local_llm.py",
+    ("tasks[] (kind: judge)", "name"): HUB,
     ("tasks[].judge (kind: judge)", "gguf"): "the weights of a second model: see test_local_llm.py",
     ("The study file", "leave_out"): "for made datasets: see test_made_data.py",
 }
