@@ -138,6 +138,7 @@ class TestMerge(ActionTypeContract):
             any_merge(A, BASE, method="slerp", t=0.2),
             any_merge(A, B, method="slerp", t=0.5),
             any_merge(B, A, method="linear", weight=[0.2, 0.8]),
+            any_merge(B, A, method="nearswap", t=0.5),
         ]
 
     def refused(self) -> list[Inputs]:
@@ -177,6 +178,9 @@ class TestMerge(ActionTypeContract):
         ({"method": "ram", "epsilon": [0.1, 0.2]}, "is one for all models, not a list"),
         ({"method": "breadcrumbs", "weight": 1.0, "gamma": 1.0}, "gamma must lie from 0 to below 1"),
         ({"weight": 1.0}, "method"),
+        ({"method": "task_arithmetic", "weight": 1.0, "density": 0.5}, "does not read 'density'"),
+        ({"method": "dare_linear", "weight": 1.0, "int8_mask": True}, "does not read 'int8_mask'"),
+        ({"method": "breadcrumbs", "weight": 1.0, "density": 0.9, "gamma": 0.3}, "are more than 1 together"),
     ],
 )
 def test_a_setting_of_merge_that_its_method_does_not_read_is_refused(setting: dict[str, Any], words: str) -> None:

@@ -56,10 +56,8 @@ MERGED = ("actions.merge.hyperparameters.NAME", "")
 METHOD_OF = {
     "": {"method": "karcher"},
     "weight": {"method": "linear", "weight": 1.0},
-    **{
-        key: {"method": "breadcrumbs", "weight": 1.0}
-        for key in ("density", "gamma", "normalize", "rescale", "lambda", "int8_mask")
-    },
+    **{key: {"method": "ties", "weight": 1.0} for key in ("density", "normalize", "rescale", "lambda", "int8_mask")},
+    "gamma": {"method": "breadcrumbs", "weight": 1.0, "density": 0.5},
     "epsilon": {"method": "ram"},
     "t": {"method": "slerp", "t": 0.5},
     "select_topk": {"method": "sce"},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -166,6 +167,76 @@ def test_settings_follow_from_the_size_of_the_model(name: str, kinds: set[str]) 
     assert settings.keys() - {"free"} == kinds
     assert why
     SftConfig.model_validate({"hyperparameters": settings})
+
+
+def test_rows_of_one_prompt_cannot_be_cut(tmp_path: Path, model: str) -> None:
+    rows = [{"prompt": "Translate.", "answer": f"w{i}"} for i in range(300)]
+    with pytest.raises(DataError, match="rows of one prompt on one side"):
+        drafted(tmp_path, model, WORDS, rows)
+
+
+def test_what_a_question_is_about_is_asked_and_trained_on_in_the_same_words(tmp_path: Path, model: str) -> None:
+    alpaca = [{"instruction": "Translate.", "input": f"word {i}", "output": f"w{i}"} for i in range(90)]
+    study, _ = drafted(tmp_path, model, alpaca, alpaca)
+    asked = "{{instruction}}{% if input %}\n\n{{input}}{% endif %}\nAnswer:"
+    assert study["datasets"]["mine"]["columns"] == {"prompt": asked, "completion": " {{output}}"}
+    assert study["tasks"][0]["columns"] == {"prompt": asked, "answer": "output"}
+    told = [{"context": f"It is {i}.", "question": "How much?", "answer": f"{i}", "id": i} for i in range(90)]
+    study, made = drafted(tmp_path, model, told, told)
+    assert study["tasks"][0]["columns"]["prompt"].startswith("{% if context %}{{context}}")
+    assert any("columns context, question, answer; not used: id" in line for line in made.said)
+
+
+def test_one_file_under_two_names_is_one_file_that_is_cut(
+    tmp_path: Path, model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both = write(tmp_path / "sums.jsonl", SUMS)
+    monkeypatch.chdir(tmp_path)
+    made = draft(tmp_path / "study", [model], ["./sums.jsonl"], [both])
+    assert made.entries["datasets"]["sums"]["path"] == "data/sums.jsonl"
+    assert not {str(row) for row in made.files["data/sums.jsonl"]} & {
+        str(row) for side in ("validation", "test") for row in made.files[f"tasks/sums.{side}.jsonl"]
+    }
+
+
+@pytest.mark.parametrize(
+    ("rows", "metric"),
+    [
+        ([{"question": f"{i}?", "answer": f"[{i}, 2]"} for i in range(60)], "exact_match"),
+    ],
+)
+def test_what_only_looks_like_a_call_is_none(tmp_path: Path, model: str, rows: Rows, metric: str) -> None:
+    assert drafted(tmp_path, model, WORDS, rows)[0]["tasks"][0]["metric"] == metric
+
+
+@pytest.mark.parametrize(
+    ("data", "task", "words"),
+    [
+        (":prompt=question", "", "takes both prompt and completion"),
+        (":text=question", "", "takes both prompt and completion"),
+        ("", ":anser=answer", "no key 'anser'. Did you mean 'answer'"),
+        ("", ":metric=exact", "no metric 'exact'"),
+    ],
+)
+def test_what_is_said_of_columns_must_be_whole(tmp_path: Path, model: str, data: str, task: str, words: str) -> None:
+    file = write(tmp_path / "mine.jsonl", SUMS)
+    with pytest.raises(DataError, match=re.escape(words)):
+        draft(tmp_path / "study", [model], [file + data], [file + task])
+
+
+def test_a_template_and_a_metric_that_the_user_gives_are_taken(tmp_path: Path, model: str) -> None:
+    rows = [{"q": f"{i}?", "choices": ["a", "b"], "right": i % 2} for i in range(60)]
+    study, _ = drafted(tmp_path, model, WORDS, rows, ":prompt={{q}} A:,answer=right,metric=acc_norm")
+    assert study["tasks"][0]["columns"]["prompt"] == "{{q}} A:"
+    assert study["tasks"][0]["metric"] == "acc_norm"
+
+
+def test_names_that_yaml_reads_as_something_else_are_quoted(tmp_path: Path, model: str) -> None:
+    null, odd = write(tmp_path / "null.jsonl", WORDS), write(tmp_path / "données.jsonl", WORDS)
+    study = write_draft(draft(tmp_path / "2024", [model], [null, odd], [write(tmp_path / "t.jsonl", SUMS)]))
+    loaded = load_study(study)
+    assert loaded.body.study == "2024"
+    assert set(loaded.body.datasets) == {"null", "donn-es"}
 
 
 def test_each_of_the_three_is_asked_for_and_a_template_is_none_of_them(tmp_path: Path, model: str) -> None:

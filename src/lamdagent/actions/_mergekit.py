@@ -17,7 +17,9 @@ BaseModel = Literal["root", "first", "may", "none"]
 """Relative to what a method merges: the base model that all descend from, the first of the models, the base model where
 the setting says so, or nothing."""
 WEIGHED = {"weight": None, "density": 1.0}
-VECTORS: dict[str, Any] = {"normalize": False, "rescale": False, "lambda": 1.0, "int8_mask": False}
+VECTORS: dict[str, Any] = {"normalize": False, "rescale": False, "lambda": 1.0}
+ELECTED: dict[str, Any] = {**VECTORS, "int8_mask": False}
+"""Of methods that elect signs: only these make a mask."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,21 +44,21 @@ METHODS: dict[str, Method] = {
     ),
     "multislerp": Method(base="may", each={"weight": None}, shared={"normalize_weights": True, "eps": 1e-8}),
     "karcher": Method(base="none", each={}, shared={"max_iter": 10, "tol": 1e-5}),
-    "task_arithmetic": Method(base="root", each=WEIGHED, shared=VECTORS),
-    "ties": Method(base="root", each=WEIGHED, shared={**VECTORS, "normalize": True}),
+    "task_arithmetic": Method(base="root", each={"weight": None}, shared={"normalize": False, "lambda": 1.0}),
+    "ties": Method(base="root", each=WEIGHED, shared={**ELECTED, "normalize": True}),
     "dare_linear": Method(base="root", each=WEIGHED, shared={**VECTORS, "rescale": True}, draws=True),
-    "dare_ties": Method(base="root", each=WEIGHED, shared={**VECTORS, "rescale": True}, draws=True),
+    "dare_ties": Method(base="root", each=WEIGHED, shared={**ELECTED, "rescale": True}, draws=True),
     "della": Method(
         base="root",
         each={**WEIGHED, "epsilon": 0.15},
-        shared={**VECTORS, "normalize": True, "rescale": True},
+        shared={**ELECTED, "normalize": True, "rescale": True},
         draws=True,
     ),
     "della_linear": Method(
         base="root", each={**WEIGHED, "epsilon": 0.15}, shared={**VECTORS, "rescale": True}, draws=True
     ),
     "breadcrumbs": Method(base="root", each={**WEIGHED, "gamma": 0.01}, shared=VECTORS),
-    "breadcrumbs_ties": Method(base="root", each={**WEIGHED, "gamma": 0.01}, shared=VECTORS),
+    "breadcrumbs_ties": Method(base="root", each={**WEIGHED, "gamma": 0.01}, shared=ELECTED),
     "model_stock": Method(base="root", each={}, shared={"filter_wise": False}),
     "sce": Method(base="root", each={}, shared={"select_topk": 1.0, "int8_mask": False}),
     "ram": Method(base="root", each={}, shared={"epsilon": 1e-5}),
@@ -64,7 +66,8 @@ METHODS: dict[str, Method] = {
     "nearswap": Method(base="first", each={}, shared={"t": None}, most=2),
     "arcee_fusion": Method(base="first", each={}, shared={}, most=2, draws=True),
 }
-"""Every method of mergekit 0.1.5 that leaves the architecture as it is, so not `passthrough`."""
+"""Every method of mergekit 0.1.5 that leaves the architecture as it is, so not `passthrough`; of the parameters that it
+declares those that it reads."""
 
 
 def merge(

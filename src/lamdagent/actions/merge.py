@@ -136,6 +136,11 @@ def _check_shares(method: str, values: Mapping[str, Any]) -> None:
             )
     if "gamma" in values and not all(0 <= v < 1 for v in _each(values["gamma"])):
         raise ValueError(f"gamma must lie from 0 to below 1, not {values['gamma']}")
+    if "gamma" in values and max(_each(values["density"])) + max(_each(values["gamma"])) > 1:
+        raise ValueError(
+            f"density {values['density']} and gamma {values['gamma']} of method {method} are more than 1 together: what is "
+            "left out at the top is not kept"
+        )
     if method == "slerp" and not 0 <= values["t"] <= 1:
         raise ValueError(f"t must lie from 0, the first model, to 1, the second, not {values['t']}")
 
@@ -211,7 +216,8 @@ def relative(values: Mapping[str, Any]) -> bool:
 def order_matters(values: Mapping[str, Any]) -> bool:
     """Whether another order of the models is another merge: each has a value of its own, or the first is the base."""
     lists = any(isinstance(value, list) for value in values.values())
-    return lists or (method_of(values).base == "first" and values.get("t") != 0.5)
+    halfway = values.get("method") == "slerp" and values.get("t") == 0.5
+    return lists or (method_of(values).base == "first" and not halfway)
 
 
 def relative_to_base(model: Object) -> str | None:

@@ -53,10 +53,13 @@ def cut(rows: Sequence[Row], columns: Mapping[str, str], *, seed: int, trained_o
     validation, test, train = sides
     asked = Evaluated(_evaluated(number, items[number]) for number in validation)
     repeated = {number for number in test if asked.find(_fields(items[number]))}
+    kept = [number for number in test if number not in repeated]
+    if min(len(validation), len(kept)) < LEAST or (trained_on and not train):
+        return None
     return Sides(
         train=[rows[number][1] for number in sorted(train)] if trained_on else [],
         validation=[rows[number][1] for number in validation],
-        test=[rows[number][1] for number in test if number not in repeated],
+        test=[rows[number][1] for number in kept],
         dropped=len(repeated),
     )
 

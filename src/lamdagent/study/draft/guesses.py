@@ -7,9 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from lamdagent.core.errors import DataError
+from lamdagent.core.calls import calls_in
+from lamdagent.core.errors import DataError, nearest
 from lamdagent.core.metrics import METRICS
 from lamdagent.core.numerals import last_values
+from lamdagent.core.templates import names_in
 from lamdagent.objects.datasets.formats import selector, shown_row, task_items, training_rows
 
 LOOKED_AT = 500
@@ -20,9 +22,12 @@ SHORT_WORDS = 8
 ASKS = ("prompt", "question", "instruction", "query", "problem", "input", "source")
 ANSWERS = ("completion", "answer", "answers", "output", "response", "solution", "target", "label")
 CHOICES = ("choices", "options")
+BESIDE = {"instruction": ("input", "context"), "question": ("context", "passage")}
+"""What is asked about, where a row has it: after an instruction, before a question."""
+TURNS = ("messages", "conversations", "system", "history", "tools")
+"""Columns of conversations, which are read as they are."""
 NUMBER = re.compile(r"[$€£]?\s?[-+\u2212]?[\d.,/:]+\s?%?(\s\w+){0,2}\.?")
 """A number, perhaps with a unit. Answers that end with one are told by the #### of GSM8K."""
-CALL = re.compile(r"\[?\s*[A-Za-z_][\w.]*\(.*\)\s*\]?|[\[{].*[\]}]", re.DOTALL)
 Row = tuple[str, Mapping[str, Any]]
 
 
@@ -44,19 +49,16 @@ def guess_training(rows: Sequence[Row], given: Mapping[str, str], *, chat: bool)
     Raises:
         DataError: it cannot be told; the message names the option that says it.
     """
-    columns = dict(given)
-    if not columns:
-        columns = {} if _fits(rows) else _named(rows, ("prompt", ASKS), ("completion", ANSWERS))
-    if not columns and not _fits(rows):
-        try:
-            list(training_rows(rows, {}, chat=False))
-        except DataError as error:
-            raise DataError(
-                f"{error} Say which columns are trained on: --data FILE:prompt=COLUMN,completion=COLUMN."
-            ) from None
-    if columns:
-        columns = {**columns, "completion": _right(rows, columns["completion"])}
-    read = list(training_rows(rows, columns, chat=False))
+    if given and set(given) != {"prompt", "completion"}:
+        raise DataError(f"takes both prompt and completion, and no other key, not {', '.join(given)}: {SAY_COLUMNS}")
+    columns = _asked_and_answered(rows, given, "completion", chat=chat) if given or not _as_they_are(rows) else {}
+    if "completion" in columns:
+        right = _right(rows, columns["completion"])
+        columns["completion"] = right if chat else f" {right}" if "{{" in right else f" {{{{{right}}}}}"
+    try:
+        read = list(training_rows(rows, columns, chat=False))
+    except DataError as error:
+        raise DataError(f"{error} {SAY_COLUMNS}") from None
     shape = read[0][1]
     if shape == "preference":
         raise DataError(
@@ -64,23 +66,18 @@ def guess_training(rows: Sequence[Row], given: Mapping[str, str], *, chat: bool)
             "what was chosen: --data FILE:prompt=prompt,completion=chosen."
         )
     asked_in_chat = chat and shape == "prompt_completion"
-    if columns and not asked_in_chat and "{{" not in columns["prompt"]:
-        right = columns["completion"]
-        columns = {
-            "prompt": f"{{{{{columns['prompt']}}}}}\nAnswer:",
-            "completion": f" {right}" if "{{" in right else f" {{{{{right}}}}}",
-        }
-        read = list(training_rows(rows, columns, chat=False))
-    keys: dict[str, Any] = {"columns": columns} if columns else {}
-    if asked_in_chat:
-        keys["chat"] = True
-    why = f"{shape}, by the columns {', '.join(map(str, rows[0][1]))}"
+    keys: dict[str, Any] = {**({"columns": columns} if columns else {}), **({"chat": True} if asked_in_chat else {})}
+    why = f"{shape}, by the columns {_told_columns(rows, columns)}"
     why += "; in the model's chat template" if asked_in_chat else ""
     return RowsGuess(keys=keys, why=why, shown=tuple(shown_row(kept) for _, _, kept in read[:2]))
 
 
+SAY_COLUMNS = "Say which columns are trained on: --data FILE:prompt=COLUMN,completion=COLUMN."
+TASK_KEYS = ("prompt", "answer", "choices", "metric")
+
+
 def guess_task(rows: Sequence[Row], given: Mapping[str, str], *, chat: bool) -> RowsGuess:
-    """How rows are asked, and by which metric answers are told right from wrong.
+    """How rows are asked, in the words that `guess_training` trains on, and how answers are told right from wrong.
 
     Args:
         given: `prompt`, `answer`, `choices` and `metric` as the user names them.
@@ -89,34 +86,61 @@ def guess_task(rows: Sequence[Row], given: Mapping[str, str], *, chat: bool) -> 
         DataError: it cannot be told; the message names the option that says it.
     """
     first = rows[0][1]
-    columns = {key: given[key] for key in ("prompt", "answer", "choices") if key in given}
-    if "prompt" not in columns or "answer" not in columns:
-        columns = {**_named(rows, ("prompt", ASKS), ("answer", ANSWERS)), **columns}
-    if "prompt" not in columns or "answer" not in columns:
+    if unknown := [key for key in given if key not in TASK_KEYS]:
+        raise DataError(f"no key {unknown[0]!r}. {nearest(unknown[0], TASK_KEYS)}")
+    columns = _asked_and_answered(rows, given, "answer", chat=chat)
+    if not columns:
         raise DataError(
             f"{rows[0][0]}: which of the columns {', '.join(map(str, first))} asks, and which is the right answer? Say it: "
             "--task FILE:prompt=COLUMN,answer=COLUMN."
         )
-    choices = columns.get("choices") or next((c for c in CHOICES if c in first), None)
+    shared: dict[str, Any] = {"chat": True} if chat else {}
+    choices = given.get("choices") or next((c for c in CHOICES if c in first), None)
     if choices is not None:
-        return _with_choices(rows, columns, choices, chat=chat)
-    metric, why = (given["metric"], "as you say") if "metric" in given else _metric(rows, columns)
+        by_index = all(isinstance(row.get(columns["answer"]), int) for _, row in rows)
+        columns |= {"choices": choices, "answer_index" if by_index else "answer_text": columns.pop("answer")}
+        metric, how = given.get("metric", "acc"), "the index from 0" if by_index else "the text"
+        why = f"each row has {choices}, and the answer is {how} of the right one"
+        shared |= {} if chat else {"target_delimiter": " "}
+    else:
+        metric, why = (given["metric"], "as you say") if "metric" in given else _metric(rows, columns)
+        shared["max_new_tokens"] = _room(rows, columns)
     if metric not in METRICS:
-        raise DataError(f"--task: no metric {metric!r}. Known: {', '.join(METRICS)}.")
-    keys = _asked(columns, chat=chat) | {"metric": metric, "max_new_tokens": _room(rows, columns)}
-    return RowsGuess(keys=keys, why=f"{metric}: {why}", shown=_shown(rows, keys["columns"]))
+        raise DataError(f"no metric {metric!r}. Known: {', '.join(METRICS)}.")
+    why = f"{metric}: {why}; columns {_told_columns(rows, columns)}"
+    return RowsGuess(keys={"columns": columns, "metric": metric, **shared}, why=why, shown=_shown(rows, columns))
 
 
-def _with_choices(rows: Sequence[Row], columns: Mapping[str, str], choices: str, *, chat: bool) -> RowsGuess:
-    by_index = all(isinstance(row[columns["answer"]], int) for _, row in rows)
-    answer = "answer_index" if by_index else "answer_text"
-    kept = {"prompt": columns["prompt"], "choices": choices, answer: columns["answer"]}
-    if not chat and kept["prompt"] != "prompt":
-        kept["prompt"] = f"{{{{{kept['prompt']}}}}}\nAnswer:"
-    keys = {"columns": kept, "metric": "acc", **({"chat": True} if chat else {"target_delimiter": " "})}
-    how = "the index from 0" if by_index else "the text"
-    why = f"acc: each row has {choices}, and {columns['answer']} is {how} of the right one"
-    return RowsGuess(keys=keys, why=why, shown=_shown(rows, kept))
+def _asked_and_answered(rows: Sequence[Row], given: Mapping[str, str], answer: str, *, chat: bool) -> dict[str, str]:
+    """What asks, as a column or a template that ends as a question does where there is no chat template, and the column
+    that answers; nothing where one of them is not found."""
+    prompt = given.get("prompt") or _first(rows, ASKS)
+    answers = given.get(answer) or _first(rows, [name for name in ANSWERS if name != prompt])
+    if prompt is None or answers is None:
+        return {}
+    if "{{" in prompt or prompt == "prompt":
+        return {"prompt": prompt, answer: answers}
+    beside = next((name for name in BESIDE.get(prompt, ()) if any(_has(row, name) for _, row in rows)), None)
+    asks = f"{{{{{prompt}}}}}"
+    if beside is not None and prompt == "question":
+        asks = f"{{% if {beside} %}}{{{{{beside}}}}}\n\n{{% endif %}}{asks}"
+    elif beside is not None:
+        asks = f"{asks}{{% if {beside} %}}\n\n{{{{{beside}}}}}{{% endif %}}"
+    whole = prompt if chat and beside is None else asks if chat else f"{asks}\nAnswer:"
+    return {"prompt": whole, answer: answers}
+
+
+def _as_they_are(rows: Sequence[Row]) -> bool:
+    """Whether rows are trained on without a word on their columns: conversations, texts, prompts with completions."""
+    first = rows[0][1]
+    told = {"prompt", "completion"} <= first.keys() or any(name in first for name in (*TURNS, "text", "chosen"))
+    if not told and _first(rows, ASKS) and _first(rows, ANSWERS):
+        return False
+    try:
+        list(training_rows(rows, {}, chat=False))
+    except DataError:
+        return False
+    return True
 
 
 def _metric(rows: Sequence[Row], columns: Mapping[str, str]) -> tuple[str, str]:
@@ -128,7 +152,7 @@ def _metric(rows: Sequence[Row], columns: Mapping[str, str]) -> tuple[str, str]:
 
     if most(lambda text: bool(last_values(text)) and ("####" in text or NUMBER.fullmatch(text) is not None)):
         return "number", "nearly every answer is a number, or ends with one"
-    if "call" in METRICS and most(lambda text: CALL.fullmatch(text) is not None):
+    if most(lambda text: bool(calls_in(text)) and not text[0].isdigit()):
         return "call", "nearly every answer is a function call"
     if most(lambda text: len(text.split()) <= SHORT_WORDS):
         return "exact_match", f"nearly every answer has at most {SHORT_WORDS} words"
@@ -137,15 +161,6 @@ def _metric(rows: Sequence[Row], columns: Mapping[str, str]) -> tuple[str, str]:
         "ones by their looks. Say one: --task FILE:metric=contains (or number, exact_match), or give rows with short "
         "answers."
     )
-
-
-def _asked(columns: Mapping[str, str], *, chat: bool) -> dict[str, Any]:
-    kept = {key: columns[key] for key in ("prompt", "answer")}
-    if chat:
-        return {"columns": kept, "chat": True}
-    if kept["prompt"] != "prompt":  # the same words as the rows that are trained on
-        kept["prompt"] = f"{{{{{kept['prompt']}}}}}\nAnswer:"
-    return {"columns": kept}
 
 
 def _room(rows: Sequence[Row], columns: Mapping[str, str]) -> int:
@@ -165,23 +180,23 @@ def _right(rows: Sequence[Row], column: str) -> str:
     return column
 
 
-def _named(rows: Sequence[Row], *wanted: tuple[str, Sequence[str]]) -> dict[str, str]:
-    """The first column of each list that every row has, none twice; fewer where one has none."""
-    there = [name for name in rows[0][1] if all(row.get(name) not in (None, "") for _, row in rows)]
-    found: dict[str, str] = {}
-    for target, names in wanted:
-        column = next((name for name in names if name in there and name not in found.values()), None)
-        if column is not None:
-            found[target] = column
-    return found if len(found) == len(wanted) else {}
+def _has(row: Mapping[str, Any], name: str) -> bool:
+    return row.get(name) not in (None, "")
 
 
-def _fits(rows: Sequence[Row]) -> bool:
-    try:
-        list(training_rows(rows, {}, chat=False))
-    except DataError:
-        return False
-    return True
+def _first(rows: Sequence[Row], names: Sequence[str]) -> str | None:
+    """The first of some columns that every row has something in."""
+    return next((name for name in names if all(_has(row, name) for _, row in rows)), None)
+
+
+def _told_columns(rows: Sequence[Row], columns: Mapping[str, str]) -> str:
+    """The columns that are read, and those that are not."""
+    there = [str(name) for name in rows[0][1]]
+    if not columns:
+        return ", ".join(there)
+    read = {name for source in columns.values() for name in (names_in(source) if "{{" in source else {source})}
+    unread = [name for name in there if name not in read]
+    return ", ".join(name for name in there if name in read) + (f"; not used: {', '.join(unread)}" if unread else "")
 
 
 def _shown(rows: Sequence[Row], columns: Mapping[str, str]) -> tuple[str, ...]:

@@ -15,11 +15,12 @@ import yaml
 from lamdagent.core.config import NAME
 from lamdagent.core.errors import ConfigError, DataError
 from lamdagent.objects.datasets.readers import LOCAL, Source, read_rows
-from lamdagent.study.draft.cut import Sides, cut
+from lamdagent.study.draft.cut import LEAST, Sides, cut
 from lamdagent.study.draft.guesses import LOOKED_AT, Row, RowsGuess, guess_task, guess_training
 from lamdagent.study.draft.settings import ModelGuess, look_at, settings_for
 
 GENERIC = re.compile(r"^(train|training|test|validation|valid|val|dev|data|dataset|rows)$", re.IGNORECASE)
+SAID = re.compile(r"(?P<path>.+?):(?P<said>\w+=.*)", re.DOTALL)
 NEEDED = {
     "--model": "a hub id or a folder",
     "--data": "rows to train on",
@@ -57,7 +58,7 @@ class Draft:
         """A name from a path: `gsm8k` of gsm8k/train.jsonl."""
         parts = [Path(part).stem if part.endswith(LOCAL) else part for part in path.rstrip("/").split("/")]
         telling = next((p for p in reversed(parts) if p not in ("", ".", "..") and not GENERIC.match(p)), "rows")
-        base = re.sub(r"[^\w.\-]", "-", telling).lstrip("-._")[:60] or "rows"
+        base = re.sub(r"[^A-Za-z0-9_.\-]", "-", telling).lstrip("-._")[:60] or "rows"
         taken = {*self.entries[section], *(self.entries["models"] if section == "datasets" else ())}
         name, n = base, 2
         while name in taken:
@@ -162,8 +163,8 @@ def _cut(made: Draft, text: str, *, chat: bool, trained_on: bool) -> Sides:
     sides = cut(rows, columns, seed=made.seed, trained_on=trained_on)
     if sides is None:
         raise DataError(
-            f"--task {path}: {len(rows)} rows are too few to cut a validation and a sealed test side from (20 rows each). "
-            "Give a file with more."
+            f"--task {path}: {len(rows)} rows are too few to cut a validation and a sealed test side from: {LEAST} each, "
+            "rows of one prompt on one side, and none in the test that is near one of validation. Give a file with more."
         )
     return sides
 
@@ -188,16 +189,19 @@ def _rows(option: str, path: str) -> list[Row]:
 
 
 def _path(text: str) -> str:
-    return _split(text)[0]
+    """What names a file or a repository, so that two ways to write one place are the same."""
+    path = _split(text)[0]
+    local = Path(path).expanduser()
+    return str(local.resolve()) if local.exists() else path
 
 
 def _split(text: str) -> tuple[str, dict[str, str]]:
     """`FILE:prompt=a,completion=b` as the file and what is said of it."""
-    path, _, said = text.rpartition(":")
-    if not path or "=" not in said:
+    found = SAID.fullmatch(text)
+    if found is None:
         return text, {}
-    pairs = [pair.partition("=") for pair in said.split(",")]
-    return path, {key.strip(): value.strip() for key, _, value in pairs}
+    pairs = [pair.partition("=") for pair in re.split(r",(?=\w+=)", found["said"])]
+    return found["path"], {key.strip(): value.strip() for key, _, value in pairs}
 
 
 def text_of(made: Draft, name: str) -> str:
@@ -205,13 +209,13 @@ def text_of(made: Draft, name: str) -> str:
     entries, why = made.entries, made.why
     lines = [
         "# Written from the models, rows and tasks that were named; each guess has its reason. Change what is wrong.",
-        f"study: {name}",
+        f"study: {_key(name)}",
         f"seed: {made.seed}",
     ]
     for section in ("models", "datasets"):
         lines += ["", f"{section}:"]
         for key, entry in entries[section].items():
-            lines += [f"  # {why[section, key]}", f"  {key}: {_flow(entry)}"]
+            lines += [f"  # {why[section, key]}", f"  {_key(key)}: {_flow(entry)}"]
     lines += ["", "actions:", "  sft:", "    datasets: [1, all]  # how many one step may mix"]
     lines += [f"    # {why['settings', '']}", "    hyperparameters:"]
     lines += [f"      {key}: {_flow(setting)}" for key, setting in entries["settings"].items()]
@@ -235,11 +239,17 @@ def write_draft(made: Draft) -> Path:
     for place, rows in made.files.items():
         file = made.folder / place
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
-    name = re.sub(r"[^\w.\-]", "-", made.folder.resolve().name).lstrip("-._") or "study"
+        lines = (json.dumps(row, ensure_ascii=False, default=str) + "\n" for row in rows)
+        file.write_text("".join(lines), encoding="utf-8")
+    name = re.sub(r"[^A-Za-z0-9_.\-]", "-", made.folder.resolve().name).lstrip("-._")[:60] or "study"
     study = made.folder / "study.yaml"
     study.write_text(text_of(made, name), encoding="utf-8")
     return study
+
+
+def _key(name: str) -> str:
+    """A name as a YAML key: quoted where it would be read as something else, such as 2024 or null."""
+    return name if yaml.safe_load(name) == name else json.dumps(name)
 
 
 def _flow(entry: Mapping[str, Any]) -> str:
