@@ -147,6 +147,7 @@ def _change(made: Score, before: Score, most: float) -> Change:
     n = min(made.n, before.n)
     x, y = made.mean_of_first(n), before.mean_of_first(n)
     value = made.value - before.value if x is None or y is None else x - y
-    errors = (made.stderr, before.stderr)
+    # Where one was asked more items, its error is of all of them, and the difference of the first n.
+    errors = [None if s.stderr is None else s.stderr * math.sqrt(s.n / n) for s in (made, before)]
     known = None if None in errors else math.hypot(*(error or 0.0 for error in errors))
     return Change(task=made.task, value=value, stderr=known, room=before.value < TOP * most)

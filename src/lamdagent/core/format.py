@@ -218,7 +218,7 @@ def _flat(values: Mapping[str, Any]) -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for key, value in values.items():
         if isinstance(value, Mapping):
-            flat |= {f"{key}.{inner}": one for inner, one in list(value.items())[:SHARED_SHOWN]}
+            flat |= {f"{key}.{inner}": one for inner, one in value.items()}
         elif value is not None:
             flat[key] = value
     return flat

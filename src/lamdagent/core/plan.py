@@ -8,7 +8,7 @@ another base model, or elsewhere. Where a plan stands is a function of a study's
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from lamdagent.core.errors import ConfigError
@@ -21,11 +21,13 @@ from lamdagent.core.types import Action, Failed, ObjectId
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanStep:
-    """One action of a plan: the name of what it makes, its type, and the names of its inputs by slot."""
+    """One action of a plan: the name of what it makes, its type, the names of its inputs by slot, and by how much its seed
+    of training is above the study's own: 1 for the first repeat of an action."""
 
     make: str
     action: str
     inputs: Mapping[str, tuple[str, ...]]
+    again: int = 0
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -56,6 +58,7 @@ class Plan:
                     make=_text(step["make"]),
                     action=_text(step["action"]),
                     inputs={slot: tuple(map(str, names)) for slot, names in step["inputs"].items()},
+                    again=_again(data.get("seed"), step.get("seed")),
                 )
                 for step in data["steps"]
             )
@@ -86,6 +89,14 @@ class Plan:
         return str(self.objects[name].get("name", name))
 
 
+def _again(own: Any, seed: Any) -> int:
+    """Raises: TypeError: a seed is no whole number."""
+    for one in (own, seed):
+        if one is not None and not (isinstance(one, int) and not isinstance(one, bool)):
+            raise TypeError(f"a seed is a whole number, not {one!r:.40}")
+    return 0 if own is None or seed is None else max(0, seed - own)
+
+
 def _text(value: Any) -> str:
     """Raises: TypeError: it is no text."""
     if not isinstance(value, str):
@@ -96,7 +107,7 @@ def _text(value: Any) -> str:
 def plan_data(state: State, wanted: Iterable[ObjectId | Pipeline]) -> dict[str, Any]:
     """The plan, as data, that makes these models of a study again, in the order in which the study made them."""
     pipelines = [one if isinstance(one, Pipeline) else pipeline_of(state, one) for one in wanted]
-    return to_data(*pipelines, order=state.pool)
+    return {"seed": state.seed, **to_data(*pipelines, order=state.pool)}
 
 
 def plan_of_trials(state: State) -> Plan:
@@ -108,6 +119,7 @@ def plan_of_trials(state: State) -> Plan:
             make=names[action.id],
             action=action.type,
             inputs={slot: tuple(names[i] for i in ids) for slot, ids in action.inputs.items()},
+            again=max(0, action.seed - state.seed),
         )
         for action in (trial.choice.action for trial in state.trials)
     ]
@@ -147,7 +159,7 @@ def follow(plan: Plan, state: State, space: ActionSpace) -> PlanStatus:
             if missing:
                 unreachable[step.make] = missing
                 continue
-            action, refusal = _feasible(step.action, inputs, state, space)
+            action, refusal = _feasible(step, inputs, state, space)
             if (number := state.tried.get(action.id)) is not None:
                 outcome = state.trials[number].outcome
                 if isinstance(outcome, Failed):
@@ -194,11 +206,16 @@ def _inputs(
 
 
 def _feasible(
-    type: str, inputs: Mapping[str, Sequence[ObjectId]], state: State, space: ActionSpace
+    step: PlanStep, inputs: Mapping[str, Sequence[ObjectId]], state: State, space: ActionSpace
 ) -> tuple[Action, str | None]:
     """The action of these inputs and why it is refused; where the given order is refused, the one by id is tried."""
-    given = space.action(type, inputs)
-    by_id = space.action(type, {slot: sorted(ids) for slot, ids in inputs.items()})
+    given, by_id = (
+        replace(action, seed=action.seed + step.again)
+        for action in (
+            space.action(step.action, inputs),
+            space.action(step.action, {slot: sorted(ids) for slot, ids in inputs.items()}),
+        )
+    )
     for action in (given, by_id):
         if action.id in state.tried or space.why_invalid(action) is None:
             return action, None

@@ -269,11 +269,6 @@ class ActionSpace:
         type = self._all_types.get(action.type)
         return Training() if type is None else cost_of(type, self._objects(action))
 
-    def _made(self, action: Action) -> bool:
-        """Whether an action was done, which lets it be done again with the next seed."""
-        number = self._state.tried.get(action.id)
-        return number is not None and self._state.trials[number].status == "made"
-
     def _unaffordable(self, action: Action) -> str | None:
         if self.budget.train_rows is None and self.budget.train_tokens is None:
             return None
@@ -307,8 +302,8 @@ class ActionSpace:
         if slot.kind == "model" and slot.at_least == 1:
             found = tuple({obj.root: obj for obj in found}.values())
         if slot.kind == "hyperparameters":
-            lowest = (self.varied(type, obj, {EPOCHS: 0.0}) or obj for obj in found)
-            found = tuple({obj.id: obj for obj in lowest}.values())
+            each = [one for obj in found for one in (obj, self.varied(type, obj, {EPOCHS: 0.0})) if one is not None]
+            found = tuple({obj.id: obj for obj in each}.values())
         groups = itertools.islice(itertools.combinations(found, slot.at_least), LOOKED_THROUGH)
         return [[obj.id for obj in group] for group in groups]
 
@@ -383,7 +378,7 @@ class ActionSpace:
         wanted = self.action(action.type, action.inputs)
         if action == wanted:
             return None
-        if replace(action, seed=wanted.seed) == wanted and self._made(replace(action, seed=action.seed - 1)):
+        if replace(action, seed=wanted.seed) == wanted and action.seed > wanted.seed:  # a repeat
             counts = seed_counts(self.types[action.type], self._objects(action))
             return None if counts else f"{action.type} trains nothing: another seed gives the same again"
         if (action.version, action.seed) != (wanted.version, wanted.seed):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import wraps
@@ -14,7 +15,7 @@ MOST_S = 10.0
 MOST_CHARS = 10_000_000
 """Of one rendered text: more than any context holds."""
 _FILLERS = ("center", "ljust", "rjust", "zfill", "expandtabs")
-_WIDE = re.compile(r"%[^a-zA-Z%]*(\d{7,}|\*)")
+_WIDE = re.compile(r"%[-+ #0]*(\d{7,}|\*)")
 _BUILT: list[type[Any]] = []
 
 
@@ -41,9 +42,11 @@ def within(seconds: float | None = None) -> Iterator[None]:
     def stop(*_: object) -> None:
         raise _Overdue
 
-    before = signal.signal(signal.SIGALRM, stop)
+    before, began = signal.signal(signal.SIGALRM, stop), time.monotonic()
+    left, every = 0.0, 0.0
     try:
-        signal.setitimer(signal.ITIMER_REAL, seconds, 1.0)  # and each second after, where something swallows it
+        # And each second after, where something swallows it.
+        left, every = signal.setitimer(signal.ITIMER_REAL, seconds, 1.0)
         try:
             yield
         finally:
@@ -52,6 +55,8 @@ def within(seconds: float | None = None) -> Iterator[None]:
         raise TimeoutError(f"took longer than {seconds:g} s") from None
     finally:
         signal.signal(signal.SIGALRM, before)
+        if left:  # of one around this one
+            signal.setitimer(signal.ITIMER_REAL, max(1e-3, left - (time.monotonic() - began)), every)
 
 
 class Template:
@@ -108,9 +113,11 @@ def refuse_powers(source: str) -> None:
     from jinja2 import Environment
 
     with _told():
+        before = ""
         for line, kind, sign in Environment().lex(source):
-            if kind == "operator" and sign == "**":
+            if kind == "operator" and sign == "**" and before not in ("(", ","):  # there it unpacks arguments
                 raise BadTemplate(f"line {line} takes a power (**), which may never end")
+            before = before if kind == "whitespace" else sign
 
 
 @contextmanager
@@ -141,8 +148,9 @@ def _sandbox() -> type[Any]:
 
         def __init__(self, **options: Any) -> None:
             super().__init__(**options)
-            for name in ("center", "indent", "format"):
+            for name in ("center", "indent"):
                 self.filters[name] = _bounded(self.filters[name])
+            self.filters["format"] = _narrow(self.filters["format"])
 
         def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
             _refuse_huge(operator, left, right)
@@ -160,11 +168,25 @@ def _bounded(function: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(function)
     def bounded(*args: Any, **kwargs: Any) -> Any:
         for given in (*args, *kwargs.values()):
-            if (isinstance(given, int) and given > MOST_CHARS) or (isinstance(given, str) and _WIDE.search(given)):
-                raise BadTemplate(f"it asks for {given!r:.40}: more than {MOST_CHARS:,} characters")
+            if isinstance(given, int) and given > MOST_CHARS:
+                raise _too_wide(given)
         return function(*args, **kwargs)
 
     return bounded
+
+
+def _narrow(function: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(function)
+    def narrow(text: Any, *args: Any, **kwargs: Any) -> Any:
+        if _WIDE.search(str(text)):
+            raise _too_wide(text)
+        return function(text, *args, **kwargs)
+
+    return narrow
+
+
+def _too_wide(given: Any) -> BadTemplate:
+    return BadTemplate(f"it asks for {given!r:.40}: more than {MOST_CHARS:,} characters")
 
 
 def _refuse_huge(operator: str, left: Any, right: Any) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from lamdagent.core.action_type import Context, Loaded, ModelLoader
-from lamdagent.core.errors import Invalid
+from lamdagent.core.errors import DataError, Invalid
 from lamdagent.core.protocols import Task
 from lamdagent.core.types import Example, Object, ObjectId
 from lamdagent.objects.models.metadata import tensor_shapes, weight_files
@@ -76,7 +76,10 @@ class Examiner:
         Raises:
             Invalid: it is broken.
         """
-        made = self.models.load(object_id, context.workdir / "weights")
+        try:
+            made = self.models.load(object_id, context.workdir / "weights")
+        except DataError as error:  # of a model that an action made: its fault, and not the user's
+            raise Invalid(str(error)) from error
         each = max(1, EXAMINED // max(1, len(self.tasks)))  # a replay has no tasks
         examples = [e for task in self.tasks for e in task.examples(each, made)]
         result = examine(

@@ -36,7 +36,7 @@ def only_what_is_here() -> str:
 
 def _answers(endpoint: str) -> bool:
     address = urlsplit(endpoint)
-    if address.scheme in getproxies():  # which reaches what this machine may not
+    if {address.scheme, "all"} & getproxies().keys():  # which reaches what this machine may not
         return True
     with suppress(OSError, UnicodeError, ValueError):
         port = address.port or (443 if address.scheme == "https" else 80)

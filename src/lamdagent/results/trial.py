@@ -325,7 +325,10 @@ def _verdicts(object_id: ObjectId, scores: Sequence[Score], artifacts: ArtifactS
     lines = []
     for score in scores:
         file = artifacts.open(object_id) / "scores" / f"{score.task_id}.{score.split}.json"
-        items = json.loads(file.read_text(encoding="utf-8"))["items"] if score.task_id and file.exists() else []
+        try:
+            items = json.loads(file.read_text(encoding="utf-8"))["items"] if score.task_id else []
+        except (FileNotFoundError, ValueError, KeyError):  # gone or damaged: the score stands in the journal
+            continue
         for item in [item for item in items if "reason" in item][:VERDICTS_SHOWN]:
             said = one_line(f"{item['value']:g}: {item['reason']} (answer: {item['answer']}")
             lines.append(f"{score.task} {said if len(said) < ROW_CHARS else said[: ROW_CHARS - 1] + '…'})")

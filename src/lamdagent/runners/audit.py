@@ -50,11 +50,11 @@ def _found(request: PrepareRequest, toolkit: Toolkit, device: str, scratch: Path
             try:
                 objects.append(_known(obj, folders[obj.id]))
                 findings += examined(obj, folders[obj.id])
-            except (OSError, ValueError) as error:
-                text = f"model {obj.name}: its tokenizer or config cannot be opened: {error}"
-                findings.append(Finding(weight="refused", text=text, path=("models", obj.name)))
             except TemplateFault as error:
                 text = f"model {obj.name}, in {folders[obj.id]}: {error}"
+                findings.append(Finding(weight="refused", text=text, path=("models", obj.name)))
+            except (OSError, ValueError, DataError) as error:
+                text = f"model {obj.name}: its tokenizer or config cannot be opened: {error}"
                 findings.append(Finding(weight="refused", text=text, path=("models", obj.name)))
     yield from findings
     if any(finding.weight == "refused" for finding in findings):

@@ -39,7 +39,10 @@ class Warned(logging.Handler):
         return tuple(self._texts.values())
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.add(record.name.partition(".")[0], record.getMessage())
+        try:
+            self.add(record.name.partition(".")[0], record.getMessage())
+        except Exception:  # a library's call with arguments that do not fit its text is no fault of the job
+            self.handleError(record)
 
     def add(self, library: str, text: str) -> None:
         line = told(f"{library}: {text}", CHARS)

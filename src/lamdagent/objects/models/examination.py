@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from lamdagent.core.audit import Finding
-from lamdagent.core.text import some
+from lamdagent.core.errors import DataError
+from lamdagent.core.text import some, told
 from lamdagent.core.types import Object
 from lamdagent.objects.models.metadata import has_weights, tensor_shapes, weight_files
 from lamdagent.objects.models.rendering import Renderer
@@ -93,12 +94,19 @@ def _faults(folder: Path, report: Report | None) -> Iterator[str]:
 
 
 def loading_report(folder: Path) -> Report:
-    """What transformers finds on opening a model: `missing_keys` and `unexpected_keys`. No weights are read."""
+    """What transformers finds on opening a model: `missing_keys` and `unexpected_keys`. No weights are read.
+
+    Raises:
+        DataError: it cannot be opened.
+    """
     from transformers import AutoModelForCausalLM
 
-    _, report = AutoModelForCausalLM.from_pretrained(
-        folder, device_map={"": "meta"}, output_loading_info=True, trust_remote_code=False
-    )
+    try:
+        _, report = AutoModelForCausalLM.from_pretrained(
+            folder, device_map={"": "meta"}, output_loading_info=True, trust_remote_code=False
+        )
+    except Exception as error:  # configs that do not go with the weights raise what they like
+        raise DataError(f"{folder}: transformers cannot open it: {told(error)}") from error
     return {key: sorted(report[key]) for key in ("missing_keys", "unexpected_keys")}
 
 

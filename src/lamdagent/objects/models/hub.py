@@ -97,7 +97,10 @@ def resolve(repo: str, revision: str | None, *, place: Path) -> HubModel:
         cached = next((r for r in scan_cache_dir().repos if r.repo_id == repo and r.repo_type == "model"), None)
     except (CacheNotFound, OSError):
         cached = None
-    for commit in cached.revisions if cached else ():
+    newest = sorted(
+        cached.revisions if cached else (), key=lambda c: ("main" not in c.refs, -c.last_modified, c.commit_hash)
+    )
+    for commit in newest:
         if revision in (None, commit.commit_hash) or revision in commit.refs:
             return HubModel(repo=repo, commit=commit.commit_hash)
     raise DataError(f"{no_such_place(place)}; {reason or f'{unreached}, and the cache has no model {repo!r}'}.")
