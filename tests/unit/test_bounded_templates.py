@@ -15,7 +15,7 @@ from tests.unit.test_rendering import CHAT, tokenizer
 
 from lamdagent.core import templates
 from lamdagent.core.errors import DataError, UserError
-from lamdagent.core.templates import BadTemplate, Template, within
+from lamdagent.core.templates import BadTemplate, Template, refuse_powers, within
 from lamdagent.core.types import SIDES, Split
 from lamdagent.evaluation.tasks.item_templates import bound_templates, errors_of
 from lamdagent.evaluation.tasks.lm_eval import LmEvalConfig, LmEvalTask, NamedItems
@@ -195,3 +195,30 @@ def test_what_takes_too_long_is_stopped_and_nothing_else_is() -> None:
     assert heard == ["b"]
     with pytest.raises(BadTemplate):
         Template("{{ a")
+
+
+@pytest.mark.parametrize("text", ["rose by 5% *because* of it", "50% of 12345678 people", "100%"])
+def test_a_text_with_a_percentage_is_filled_in_whatever_filter_takes_it(text: str) -> None:
+    assert Template("{{ p | indent(2) }}{{ p | center(4) }}").render({"p": text}) == 2 * text
+
+
+def test_a_format_with_an_endless_width_is_refused() -> None:
+    for source in ("{{ '%099999999d' | format(1) }}", "{{ '%*d' | format(9, 1) }}", "{{ '%099999999d' % 1 }}"):
+        with pytest.raises(BadTemplate):
+            Template(source).render({})
+
+
+def test_unpacked_arguments_are_no_power() -> None:
+    refuse_powers("{%- set ns = namespace(**x) -%}{{ dict(m, **{'a': 1}) }}{{ f(1, ** y) }}")
+    with pytest.raises(BadTemplate, match="takes a power"):
+        refuse_powers("{{ (9) ** 9 }}")
+
+
+def test_an_alarm_around_another_is_not_disarmed_by_it() -> None:
+    def renders_and_hangs() -> None:
+        with within(0.2):
+            Template("{{ 1 }}").render({})
+            time.sleep(2)
+
+    with pytest.raises(TimeoutError, match=r"0\.2 s"):
+        renders_and_hangs()

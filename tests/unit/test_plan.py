@@ -10,13 +10,13 @@ import yaml
 
 from lamdagent.core.budget import Budget
 from lamdagent.core.errors import ConfigError
-from lamdagent.core.events import ObjectAdded, StudyOpened
+from lamdagent.core.events import Asked, ObjectAdded, StudyOpened, Told
 from lamdagent.core.pipeline import Pipeline, pipeline_of, to_data
 from lamdagent.core.plan import Plan, PlanStatus, follow, plan_data, plan_of_trials
 from lamdagent.core.search import Search, run
 from lamdagent.core.space import ActionSpace
 from lamdagent.core.state import State, reduce_events
-from lamdagent.core.types import Object
+from lamdagent.core.types import Choice, Made, Object
 from lamdagent.memories.table import Table
 from lamdagent.policies.replay import Replay
 from lamdagent.study.journal import MemoryJournal
@@ -192,3 +192,26 @@ def test_a_step_on_an_object_that_its_slot_does_not_accept_says_why() -> None:
     data = {"result": "m", "objects": objects, "steps": [{"make": "m", "action": "step", "inputs": inputs}]}
     status = follow(Plan.of(data, "here"), state, ActionSpace(state, toy.ACTION_TYPES))
     assert "dataset 'nowhere' moves nothing" in status.unreachable["m"]
+
+
+def test_a_plan_keeps_the_seed_of_a_repeat() -> None:
+    state = toy.grown(4)
+    first = next(t for t in state.trials if isinstance(t.outcome, Made))
+    again = replace(first.choice.action, seed=first.choice.action.seed + 1)
+    made = Object(
+        id=again.id, kind="model", name="again", made_by=again.id, meta=dict(state.pool[first.choice.action.id].meta)
+    )
+    number = len(state.trials)
+    state = reduce_events(
+        [
+            Asked(number=number, choice=Choice(action=again, reason="", by="")),
+            Told(number=number, outcome=Made(object=made, scores=())),
+        ],
+        state,
+    )
+    fresh = reduce_events(toy.first_events())
+    for plan in (Plan.of(plan_data(state, [again.id]), "here"), plan_of_trials(state)):
+        seeds = {step.make: step.again for step in plan.steps}
+        assert seeds["again"] == 1
+        ready = {step.make: action.seed for step, action in follow(plan, fresh, toy.space(fresh)).ready}
+        assert ready.get("again", fresh.seed + 1) == fresh.seed + 1

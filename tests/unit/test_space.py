@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 from lamdagent.core.action_type import ActionType
 from lamdagent.core.budget import Budget
 from lamdagent.core.events import Asked, ObjectAdded, Told
+from lamdagent.core.settings import Free, setting_object
 from lamdagent.core.space import ActionSpace
 from lamdagent.core.state import State, reduce_events
 from lamdagent.core.training import Training
 from lamdagent.core.types import Action, Choice, Failed, Object, Slot
-from lamdagent.testing import toy
+from lamdagent.testing import mixtures, toy
 
 
 def pool(*objects: Object) -> State:
@@ -278,3 +279,28 @@ def test_the_cheapest_action_is_offered_while_it_fits() -> None:
     spent = sum(t.outcome.cost.training.rows or 0 for t in state.trials if t.outcome is not None)
     space = ActionSpace(state, toy.ACTION_TYPES, Budget(trials=100, train_rows=spent + rows))
     assert list(space.of_type("step"))
+
+
+def test_a_named_setting_below_what_is_free_is_not_too_dear() -> None:
+    free = Free(num_train_epochs=[1.0, 4.0])
+    state = reduce_events(mixtures.first_events(mixtures.CLEAN[:1]))
+    (rows,) = (obj.dataset["rows"] for obj in state.of_kind("dataset"))
+    quick = setting_object("mix", "quick", mixtures.MixSetting(num_train_epochs=0.25))
+    state = reduce_events([ObjectAdded(object=quick)], state)
+    types: dict[str, ActionType] = {"mix": mixtures.Mix(free)}
+    space = ActionSpace(state, types, Budget(trials=9, train_rows=rows // 2))
+    offered = [space[a.inputs["hyperparameters"][0]].name for a in space.of_type("mix")]
+    assert offered == ["quick"]
+
+
+def test_an_action_is_repeated_with_the_next_seed_though_a_repeat_before_failed() -> None:
+    space = ActionSpace(STATE, toy.ACTION_TYPES)
+    action = next(space.of_type("step"))
+    events = []
+    for number in range(3):
+        events.append(Asked(number=number, choice=Choice(action=replace(action, seed=number), reason="", by="")))
+        events.append(Told(number=number, outcome=Failed(cause="oom", message="")))
+    space = ActionSpace(reduce_events(events, STATE), toy.ACTION_TYPES)
+    again = space.repeat(action)
+    assert again.seed == 3
+    assert space.why_invalid(again) is None

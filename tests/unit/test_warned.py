@@ -57,6 +57,15 @@ def test_what_is_heard_is_bounded_and_has_no_secrets(monkeypatch: pytest.MonkeyP
     assert "[HF_TOKEN]" in warned.texts[0]
 
 
+def test_a_call_of_a_logger_whose_arguments_do_not_fit_does_not_fail_the_job(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with hearing_warnings() as warned:
+        logging.getLogger("transformers.x").warning("text", FutureWarning)
+    assert warned.texts == ()
+    assert "Logging error" in capsys.readouterr().err
+
+
 def test_what_our_own_use_of_a_library_makes_it_say_is_left_to_the_log() -> None:
     with hearing_warnings() as warned:
         logging.getLogger("transformers").warning("`torch_dtype` is deprecated! Use `dtype` instead!")
