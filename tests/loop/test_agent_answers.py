@@ -250,7 +250,8 @@ def test_settings_show_real_values_and_in_each_line_only_what_differs() -> None:
     assert shared.startswith("num_train_epochs=1, max_steps=-1")
     assert list(differ.values()) == [
         "learning_rate=0.001",
-        "learning_rate=0.0002, peft.r=8, peft.lora_alpha=32, peft.lora_dropout=0, peft.target_modules=all-linear",
+        "learning_rate=0.0002, peft.r=8, peft.lora_alpha=32, peft.lora_dropout=0, peft.target_modules=all-linear, "
+        "peft.use_rslora=False, peft.use_dora=False",
     ]
 
 

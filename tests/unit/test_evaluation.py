@@ -197,7 +197,11 @@ def test_gains_and_guards_of_a_raced_model_are_over_all_its_items() -> None:
 def test_scores_on_fewer_items_do_not_replace_those_on_more() -> None:
     state = searched({"base": [1, 0] * 20, "a": [0, 1] * 18 + [1] * 4})
     cut = Made(object=state.pool["a"], scores=state.scores["a"], rescored={"base": (score([1.0] * 20),)})
-    told = reduce_events([Told(number=0, outcome=cut)], state)
+    again = Asked(
+        number=1, choice=replace(state.trials[0].choice, action=replace(state.trials[0].choice.action, seed=9))
+    )
+    cut = replace(cut, object=replace(cut.object, id=again.choice.action.id))
+    told = reduce_events([again, Told(number=1, outcome=cut)], state)
     assert told.scores["base"] == state.scores["base"]
 
 

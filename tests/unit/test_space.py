@@ -296,7 +296,7 @@ def test_a_named_setting_below_what_is_free_is_not_too_dear() -> None:
 def test_an_action_is_repeated_with_the_next_seed_though_a_repeat_before_failed() -> None:
     space = ActionSpace(STATE, toy.ACTION_TYPES)
     action = next(space.of_type("step"))
-    events = []
+    events: list[Asked | Told] = []
     for number in range(3):
         events.append(Asked(number=number, choice=Choice(action=replace(action, seed=number), reason="", by="")))
         events.append(Told(number=number, outcome=Failed(cause="oom", message="")))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -130,7 +131,11 @@ class RunnerContract(RunnerLifeContract):
 
     def request(self) -> tuple[PrepareRequest, Prepared]:
         sizes = {task.name: task.sizes() for task in toy.TASKS}
-        return PrepareRequest(), Prepared(models={}, sizes=sizes, overlaps={})
+        prompts = {
+            task.name: tuple(prompt for _, prompt, _ in itertools.islice(task.documents("validation"), 2))
+            for task in toy.TASKS
+        }
+        return PrepareRequest(), Prepared(models={}, sizes=sizes, overlaps={}, prompts=prompts)
 
     def test_a_made_object_has_the_id_of_its_action_and_all_scores(self, tmp_path: Path) -> None:
         (job,) = step_jobs(1)
