@@ -22,7 +22,7 @@ from lamdagent.memories.table import Table
 from lamdagent.policies.random import Random
 from lamdagent.results.leaderboard import leaderboard
 from lamdagent.runners.inline import Inline
-from lamdagent.runners.warned import CHARS, MOST, hearing_warnings
+from lamdagent.runners.warned import CHARS, MOST, Warned, hearing_warnings
 from lamdagent.study.journal import MemoryJournal
 from lamdagent.testing import toy
 from lamdagent.ui.terminal.plain import Plain
@@ -58,11 +58,10 @@ def test_what_is_heard_is_bounded_and_has_no_secrets(monkeypatch: pytest.MonkeyP
 
 
 def test_a_call_of_a_logger_whose_arguments_do_not_fit_does_not_fail_the_job(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(logging.getLogger("transformers"), "propagate", False)  # pytest's own handler raises
-    with hearing_warnings() as warned:
-        logging.getLogger("transformers.x").warning("text", FutureWarning)
+    warned = Warned()
+    warned.handle(logging.LogRecord("transformers.x", logging.WARNING, __file__, 1, "text", (FutureWarning,), None))
     assert warned.texts == ()
     assert "Logging error" in capsys.readouterr().err
 
