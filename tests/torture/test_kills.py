@@ -11,7 +11,7 @@ from lamdagent.core.types import Failed, Made, Outcome
 
 pytestmark = pytest.mark.torture
 
-KILLS = 6
+KILLS = 3
 SEARCHES = [("screen", 1), ("surrogate", 1), ("random", 3), ("tpe", 1), ("evolution", 1)]
 
 

@@ -228,11 +228,13 @@ def in_schema(schema: dict[str, Any], place: str, condition: str, found: dict[st
     visit(schema, place)
 
 
+@pytest.mark.xdist_group("config_page")
 def test_every_key_of_the_page_loads_with_its_default_and_no_key_is_missing() -> None:
     assert len(list(rows(PAGE))) > 90
     assert problems(PAGE) == []
 
 
+@pytest.mark.xdist_group("config_page")  # what each row loads as is computed once
 @pytest.mark.parametrize(
     ("true", "planted", "says"),
     [

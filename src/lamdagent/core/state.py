@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -159,11 +160,16 @@ class State:
 
 def objective_of(goals: Sequence[TaskWeight], scores: Sequence[Score]) -> ObjectiveValue | None:
     """The objective of one side's scores with its error and interval; None if any goal that counts has none."""
+    return _objective(tuple(goals), tuple(scores))
+
+
+@functools.lru_cache(maxsize=16_384)  # a ranking asks it of every model, after every trial
+def _objective(goals: tuple[TaskWeight, ...], scores: tuple[Score, ...]) -> ObjectiveValue | None:
     found = weighted_mean(goals, scores)
     if found is None:
         return None
-    by_task, goals = {s.task: s for s in scores}, [g for g in goals if g.weight]
-    low, high = objective_interval(goals, [by_task[g.task] for g in goals]) or (None, None)
+    by_task, counted = {s.task: s for s in scores}, [g for g in goals if g.weight]
+    low, high = objective_interval(counted, [by_task[g.task] for g in counted]) or (None, None)
     return replace(found, low=low, high=high)
 
 
