@@ -80,7 +80,8 @@ def _served(weights: Path, key: str) -> Any:
     parameters.model.path = str(weights)
     parameters.port, parameters.n_ctx, parameters.n_parallel, parameters.use_jinja = 0, CONTEXT_TOKENS, 1, True
     parameters.verbosity = ERRORS_ONLY
-    parameters.cpuparams.n_threads = parameters.cpuparams_batch.n_threads = cores()
+    # One core is left to others: threads that wait for one that has no core of its own are many times slower.
+    parameters.cpuparams.n_threads = parameters.cpuparams_batch.n_threads = max(1, cores() - 1)
     parameters.api_keys, parameters.cors_origins, parameters.ui = [key], NO_ORIGIN, False
     parameters.endpoint_slots = parameters.endpoint_props = parameters.endpoint_metrics = False
     return xllamacpp.Server(parameters)

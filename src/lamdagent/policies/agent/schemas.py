@@ -10,8 +10,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model
 from lamdagent.core.settings import EPOCHS, RATE, Freedom
 from lamdagent.core.types import Slot
 
-REASON_CHARS = 300
-PLAN_CHARS = 300
+REASON_CHARS = 200
+PLAN_CHARS = 160
 
 
 def _bounded(chars: int) -> Any:
