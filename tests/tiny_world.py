@@ -94,7 +94,7 @@ def lamdagent() -> Lamdagent:
     def run(*args: str | Path) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-m", "lamdagent", *map(str, args)],
-            capture_output=True, text=True, timeout=300, env=os.environ | {"HF_HUB_OFFLINE": "1"}, check=False,
+            capture_output=True, text=True, timeout=600, env=os.environ | {"HF_HUB_OFFLINE": "1"}, check=False,
         )  # fmt: skip
 
     return run
