@@ -42,6 +42,8 @@ class Draft:
     files: dict[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
     said: list[str] = field(default_factory=list)
     rows: int = 0
+    read: dict[str, list[Row]] = field(default_factory=dict)
+    """Rows of the files, each read once."""
 
     def add(self, section: str, name: str, entry: Mapping[str, Any], why: str, shown: Iterable[str] = ()) -> None:
         self.entries[section][name] = dict(entry)
@@ -115,7 +117,7 @@ def _model(made: Draft, path: str) -> ModelGuess:
 def _dataset(made: Draft, text: str, sides: Sides | None, *, chat: bool) -> None:
     path, given = _split(text)
     name = made.name(path, "datasets")
-    rows = _rows("--data", path)
+    rows = _rows(made, "--data", path)
     guess = _guessed("--data", path, lambda: guess_training(rows[:LOOKED_AT], given, chat=chat))
     where = made.place(path)
     if sides is not None:
@@ -131,7 +133,7 @@ def _task(made: Draft, text: str, sides: Sides | None, *, chat: bool) -> None:
     if not Path(path).expanduser().exists() and not path.endswith(LOCAL) and "/" not in path:
         _named_task(made, path, given)
         return
-    name, rows = made.name(path, "tasks"), _rows("--task", path)
+    name, rows = made.name(path, "tasks"), _rows(made, "--task", path)
     guess = _guess_of(path, rows, given, chat=chat)
     sides = sides or _cut(made, text, chat=chat, trained_on=False)
     assert sides is not None
@@ -158,7 +160,7 @@ def _named_task(made: Draft, name: str, given: Mapping[str, str]) -> None:
 
 def _cut(made: Draft, text: str, *, chat: bool, trained_on: bool) -> Sides:
     path, given = _split(text)
-    rows = _rows("--task", path)
+    rows = _rows(made, "--task", path)
     columns = _guess_of(path, rows, given, chat=chat).keys["columns"]
     sides = cut(rows, columns, seed=made.seed, trained_on=trained_on)
     if sides is None:
@@ -181,11 +183,13 @@ def _guessed(option: str, path: str, guess: Any) -> RowsGuess:
     return found
 
 
-def _rows(option: str, path: str) -> list[Row]:
-    try:
-        return list(read_rows(Source(path=path, folder=Path())))
-    except DataError as error:
-        raise DataError(f"{option} {path}: {error}") from error
+def _rows(made: Draft, option: str, path: str) -> list[Row]:
+    if (place := _path(path)) not in made.read:
+        try:
+            made.read[place] = list(read_rows(Source(path=path, folder=Path())))
+        except DataError as error:
+            raise DataError(f"{option} {path}: {error}") from error
+    return made.read[place]
 
 
 def _path(text: str) -> str:
